@@ -1,0 +1,51 @@
+# What is needed before: Python 3.11 to 3.13, git and make (GNU make 3.81 or newer). The rest goes into .venv.
+# `make run PYTHON=python3.12` picks an interpreter; otherwise the first suitable of these is taken.
+PYTHON :=
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
+UV_VERSION := 0.13.8
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.PHONY: run test lint bench clean
+
+run: $(INSTALLED)
+	$(BIN)/tosmooth run twonorm
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	@for script in tests/benchmarks/bench_*.py; do \
+		test -e "$$script" || { echo "There are no benchmarks in tests/benchmarks."; break; }; \
+		echo "== $$script"; \
+		$(BIN)/python "$$script" || exit 1; \
+	done
+
+# Made anew unless a set-up was finished here before; after a change of the lock it is brought up to date in place.
+# The project is built with the pinned hatchling of the lock (no build isolation), so that nothing unpinned is run.
+$(INSTALLED): pyproject.toml requirements.lock
+	@found=; for python in $(CANDIDATES); do \
+		if "$$python" -c "$(SUITABLE)" 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "No suitable Python among: $(CANDIDATES)."; \
+		echo "tosmooth needs Python 3.11, 3.12 or 3.13 with venv (on Debian and Ubuntu the package python3-venv)."; \
+		echo "Install one, or name yours: make run PYTHON=/path/to/python3.12"; \
+		exit 1; \
+	fi; \
+	if [ ! -e $@ ]; then echo "Setting up .venv with $$found"; "$$found" -m venv --clear .venv; fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find trainables search studies tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,300 @@
+"""The command `tosmooth`. Heavy imports happen inside the commands, so that `--help` answers at once."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from trainables.config import InputError
+
+if TYPE_CHECKING:
+    from search.home import Home, StudyFolder
+    from search.records import Record
+    from search.runner import Options
+    from search.selection import Row
+    from search.study import StudySpec
+
+app = typer.Typer(
+    help="From noisy labels to a table of best smoothing rates: should I smooth, by how much, from which epoch on?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+data_app = typer.Typer(help="Bring and check datasets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+out = Console()  # results
+err = Console(stderr=True)  # progress, questions and errors
+
+Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
+HomeOption = Annotated[Path, typer.Option("--home", envvar="TOSMOOTH_HOME", help="Folder that keeps all results.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data-dir", envvar="TOSMOOTH_DATA_DIR", help="Folder with your datasets [data/ in the home].")
+]
+StorageOption = Annotated[
+    str | None,
+    typer.Option("--storage", envvar="TOSMOOTH_STORAGE", help="Database URL for Optuna [a journal file in the home]."),
+]
+TrackingOption = Annotated[
+    str | None,
+    typer.Option("--tracking-uri", envvar="TOSMOOTH_TRACKING_URI", help="MLflow [a database in the home]."),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a key of the study; repeatable.")
+]
+DEFAULT_HOME = Path("tosmooth-home")
+
+
+@app.command()
+def studies() -> None:
+    """List the studies that come with tosmooth."""
+    from search.study import load_study, shipped_studies
+
+    for name in shipped_studies():
+        spec = load_study(name)
+        data = f"tosmooth data fetch {spec.dataset.name}" if spec.dataset.name.startswith("cifar") else "none"
+        levels = ", ".join(spec.dataset.levels)
+        line = f"[bold]{name}[/bold]: {spec.question} Levels: {levels}. Cost: {spec.cost}. Data: {data}."
+        out.print(line, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def describe(
+    study: Study,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    changes: SetOption = None,
+    seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
+    data_dir: DataOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Show what would run: levels with sizes, classes and noise rates, space, budget, resources. Trains nothing."""
+    from search.describe import description, show
+    from search.levels import measure_levels
+
+    spec = _load(study, _home(home), changes, None, seed)
+    facts = description(spec, measure_levels(spec, _home(home).folders(data_dir)))
+    if json:
+        out.print_json(data=facts)
+    else:
+        show(facts, out)
+
+
+@app.command()
+def run(
+    study: Study,
+    changes: SetOption = None,
+    name: Annotated[str | None, typer.Option(help="Keep the result as a study of its own.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
+    data_dir: DataOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    address: Annotated[str | None, typer.Option(help="An existing Ray cluster [a local one].")] = None,
+    tracking_uri: TrackingOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Run or resume a study to its end and print its best-rate table."""
+    spec = _load(study, _home(home), changes, name, seed)
+    signal.signal(signal.SIGTERM, _interrupt)
+    from search import runner
+    from search.tables import terminal_table
+
+    options = runner.Options(_home(home), data_dir, address, tracking_uri, storage)
+    try:
+        rows = runner.run(spec, options, err)
+    except (runner.Interrupted, KeyboardInterrupt):
+        err.print(f"Stopped. What ended is kept; go on with: tosmooth run {study}", highlight=False, soft_wrap=True)
+        raise typer.Exit(130) from None
+    out.print(terminal_table(rows, out.width))
+    err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui", soft_wrap=True)
+
+
+@app.command()
+def status(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> None:
+    """Show per cell what is complete, running, pruned, diverged, failed, and the best so far."""
+    from search.progress import status_table
+
+    folder, spec, records = _records(study, _home(home), storage)
+    out.print(status_table(spec, records, folder.driver()))
+
+
+@app.command()
+def export(
+    study: Annotated[str | None, typer.Argument(help="A study's name, or the path of its file.")] = None,
+    format: Annotated[str, typer.Option(help="csv, markdown, latex, parquet or json.")] = "markdown",
+    output: Annotated[Path | None, typer.Option(help="File to write [standard output].")] = None,
+    trials: Annotated[bool, typer.Option("--trials", help="Every trial instead of the best rates.")] = False,
+    dataset: Annotated[str | None, typer.Option(help="All studies of this home on a dataset.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    storage: StorageOption = None,
+) -> None:
+    """Write the best-rate table, or every trial, of a study or of all studies on a dataset."""
+    from search import tables
+
+    rows, records = _collect(study, dataset, _home(home), storage)
+    content = tables.render_trials(records, format) if trials else tables.render(rows, format)
+    if output is not None:
+        tables.write(content, output)
+    elif isinstance(content, bytes):
+        if sys.stdout.isatty():
+            raise InputError(f"--format {format}: is not for a terminal; name a file with --output")
+        sys.stdout.buffer.write(content)
+    else:
+        typer.echo(content, nl=not content.endswith("\n"))
+
+
+@app.command()
+def best(
+    study: Study,
+    level: Annotated[str, typer.Option(help="Noise level, such as symmetric-0.4.")],
+    output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
+    home: HomeOption = DEFAULT_HOME,
+    storage: StorageOption = None,
+) -> None:
+    """Write the winning configuration of a level as a study file, and its trained weights."""
+    from search.winner import write_winner
+
+    folder, spec, records = _records(study, _home(home), storage)
+    for file in write_winner(folder, spec, records, level, output):
+        out.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def plot(
+    study: Study,
+    output: Annotated[Path | None, typer.Option(help="Folder to write to [the study's own].")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    storage: StorageOption = None,
+) -> None:
+    """Draw accuracy over rate, best rate over noise rate, and learning curves as PNG files."""
+    from search.results import draw, study_rows
+
+    folder, spec, records = _records(study, _home(home), storage)
+    levels = folder.levels()
+    for file in draw(output or folder.plots, spec, levels, records, study_rows(spec, levels, records)):
+        out.print(str(file), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def ui(
+    home: HomeOption = DEFAULT_HOME,
+    tracking_uri: TrackingOption = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+) -> None:
+    """Open the MLflow UI of this home, on 127.0.0.1."""
+    from search.tracking_store import ui_command
+
+    if tracking_uri is None and not (home / "mlflow.db").exists():
+        raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
+    command, environment = ui_command(home, tracking_uri, port=port)
+    err.print(f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)")
+    os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
+
+
+@data_app.command()
+def fetch(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
+    """Bring a dataset (cifar10, cifar10n, cifar100, cifar100n) and check it."""
+    from rich.progress import DownloadColumn, Progress, TaskID
+
+    from trainables import fetch as fetching
+
+    tasks: dict[str, TaskID] = {}
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as progress:
+
+        def report(file: str, done: int, total: int | None) -> None:
+            if file not in tasks:
+                tasks[file] = progress.add_task(file, total=total)
+            progress.update(tasks[file], completed=done, total=total)
+
+        for check in fetching.fetch(name, _home(home).folders(data_dir), report):
+            out.print(str(check), soft_wrap=True)
+
+
+@data_app.command()
+def verify(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
+    """Check the files of a dataset against their published digests."""
+    from trainables import fetch as fetching
+
+    checks = fetching.verify(name, _home(home).folders(data_dir))
+    for check in checks:
+        out.print(str(check), soft_wrap=True)
+    if any(check.state != "ok" for check in checks):
+        raise typer.Exit(2)
+
+
+@app.command()
+def delete(
+    study: Study,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    tracking_uri: TrackingOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Remove a study from the home, after asking, and say what space that frees."""
+    from search.deletion import delete_study, size
+
+    folder = _home(home).existing(study)
+    if not yes and not typer.confirm(f"Delete study {study} with all its trials ({size(folder.path)})?", err=True):
+        raise typer.Exit(1)
+    freed = delete_study(_home(home), folder, tracking_uri, storage)
+    out.print(f"Deleted {study}; {freed} freed", highlight=False)
+
+
+def _home(root: Path) -> "Home":
+    from search.home import Home
+
+    return Home(root)
+
+
+def _load(study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None) -> "StudySpec":
+    """A shipped study, one kept in the home, or a file."""
+    from search.study import load_study, shipped_studies
+
+    kept = home.study(study).spec_file if study not in shipped_studies() and "/" not in study else None
+    source = kept if kept is not None and kept.exists() else study
+    return load_study(source, changes or (), name, seed)
+
+
+def _records(study: str, home: "Home", storage: str | None) -> "tuple[StudyFolder, StudySpec, list[Record]]":
+    """A study of the home, by its name or by the file it was run from, with all its trials."""
+    from search.results import read_records
+    from search.study import load_study
+
+    folder = home.existing(load_study(study).name if study.endswith((".yaml", ".yml")) else study)
+    spec = folder.spec()
+    return folder, spec, read_records(folder, spec, storage)
+
+
+def _collect(
+    study: str | None, dataset: str | None, home: "Home", storage: str | None
+) -> "tuple[list[Row], list[Record]]":
+    """Rows and records of one study, or of all on a dataset, whose rows then name their study."""
+    from search.results import dataset_results, study_rows
+
+    if (study is None) == (dataset is None):
+        raise InputError("export: name either a study or --dataset")
+    if dataset is not None:
+        return dataset_results(home, dataset, storage)
+    assert study is not None
+    folder, spec, records = _records(study, home, storage)
+    return study_rows(spec, folder.levels(), records), records
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """End as after Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def main() -> None:
+    """The console script: a wrong input is one clear message and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        err.print(f"error: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of a pipe has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

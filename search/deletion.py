@@ -1,0 +1,37 @@
+"""Remove a study: its folder, its Optuna studies, its MLflow experiment."""
+
+import shutil
+from pathlib import Path
+
+from search.home import Home, StudyFolder
+from search.store import Store, open_storage
+from search.tracking_store import delete_experiment
+
+
+def size(folder: Path) -> str:
+    """The space that a folder takes, in words."""
+    return _words(_bytes(folder))
+
+
+def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, storage: str | None) -> str:
+    """Delete a study that is not running and return the space this freed, in words."""
+    before = _bytes(home.root)
+    with folder.locked():
+        spec = folder.spec()
+        delete_experiment(home.root, tracking_uri, spec.name)
+        if storage is not None:
+            Store(spec, open_storage(storage, folder.journal)).delete()
+    shutil.rmtree(folder.path)
+    return _words(before - _bytes(home.root))
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+
+
+def _words(size: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if abs(size) < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"

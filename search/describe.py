@@ -1,0 +1,73 @@
+"""What a study would run, as plain facts and as text."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from search.parameters import Parameter, Range
+from search.records import Level
+from search.study import StudySpec, to_yaml
+
+
+def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
+    """Levels with sizes, classes and noise rates; space, budget, resources; all as JSON takes it."""
+    training, selection = spec.training, spec.selection
+    runs = spec.budget + selection.seeds * (selection.finalists + 2)
+    return {
+        "study": spec.name,
+        "question": spec.question,
+        "cost": spec.cost,
+        "seed": spec.seed,
+        "levels": [
+            {
+                "level": level.name,
+                "classes": level.classes,
+                "train": level.train_size,
+                "validation": level.validation_size,
+                "test": level.test_size,
+                "noise_rate": level.noise_rate,
+            }
+            for level in levels.values()
+        ],
+        "network": spec.network.name,
+        "recipe": f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}",
+        "space": {name: _words(parameter) for name, parameter in spec.space.items()},
+        "sampler": spec.search.sampler,
+        "pruner": spec.search.pruner,
+        "cells": len(spec.cells()),
+        "trials_per_cell": spec.budget,
+        "confirmation_runs_per_cell": runs - spec.budget,  # at most: fewer where cross-entropy is the best
+        "epochs_at_most": runs * len(spec.cells()) * training.epochs,
+        "resources": {"cpus": spec.resources.cpus, "gpus": spec.resources.gpus, "concurrent": spec.resources.concurrent},
+    }
+
+
+def show(facts: Mapping[str, Any], console: Console) -> None:
+    """Print a description for a reader."""
+    console.print(f"[bold]{facts['study']}[/bold]: {facts['question']}\ncost: {facts['cost']}\n", highlight=False)
+    columns = ("level", "classes", "train", "validation", "test", "noise_rate")
+    table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+    for level in facts["levels"]:
+        rate = "unknown" if level["noise_rate"] is None else f"{100 * level['noise_rate']:.3f} %"
+        table.add_row(*(str(level[column]) for column in columns[:-1]), rate)
+    console.print(table)
+    console.print(f"\nnetwork {facts['network']}; {facts['recipe']}")
+    for name, parameter in facts["space"].items():
+        console.print(f"  searched: {name} {parameter}", highlight=False)
+    console.print(
+        f"{facts['cells']} cells of {facts['trials_per_cell']} trials ({facts['sampler']}, pruner {facts['pruner']}) "
+        f"and at most {facts['confirmation_runs_per_cell']} confirmation runs: "
+        f"at most {facts['epochs_at_most']} epochs of training",
+        highlight=False,
+    )
+    given = ", ".join(f"{value:g} {name}" for name, value in facts["resources"].items() if value is not None)
+    console.print(f"a trial takes: {given}", highlight=False)
+
+
+def _words(parameter: Parameter) -> str:
+    if isinstance(parameter, Range):
+        step = f", step {parameter.step:g}" if parameter.step else ""
+        return f"{parameter.low:g} to {parameter.high:g} ({parameter.scale}{step})"
+    return "one of " + ", ".join(map(str, parameter.values))

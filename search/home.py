@@ -1,0 +1,135 @@
+"""The home: the one folder that holds all that studies leave behind. It can be moved; nothing in it names its path."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from search.records import Level, TrialKey
+from search.study import StudySpec, difference, load_study, to_yaml
+from search.tables import write
+from trainables.config import Folders, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folder given as `--home`."""
+
+    root: Path
+
+    def folders(self, data: Path | None) -> Folders:
+        """Where data lies (`--data-dir`, else inside the home) and where decoded images are kept."""
+        return Folders(data=(data or self.root / "data").absolute(), cache=(self.root / "cache").absolute())
+
+    def study(self, name: str) -> "StudyFolder":
+        """The study's folder, whether it exists or not."""
+        return StudyFolder(self.root / "studies" / name)
+
+    def existing(self, name: str) -> "StudyFolder":
+        """The study's folder; raises `InputError` where there is none."""
+        folder = self.study(name)
+        if not folder.spec_file.exists():
+            known = ", ".join(found.path.name for found in self.studies()) or "none"
+            raise InputError(f"study {name!r} is not in the home {self.root} (there: {known}); run it first")
+        return folder
+
+    def studies(self) -> list["StudyFolder"]:
+        """All studies of this home, by name."""
+        return [StudyFolder(path.parent) for path in sorted(self.root.glob("studies/*/study.yaml"))]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """What one study keeps: its file, what its levels measure, Optuna's journal, the history, weights and plots."""
+
+    path: Path
+
+    @property
+    def spec_file(self) -> Path:
+        return self.path / "study.yaml"
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.log"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    def weights(self, key: TrialKey) -> Path:
+        """Where the weights of a confirmation run lie."""
+        return self.path / "weights" / f"{key.level.replace('/', '-')}-{key.method}-{key.number}.safetensors"
+
+    def spec(self) -> StudySpec:
+        """The study as it was last run."""
+        return load_study(str(self.spec_file))
+
+    def check(self, spec: StudySpec) -> None:
+        """Raise `InputError` with the differences where `spec` means something else than what was run under its name."""
+        if self.spec_file.exists() and (changes := difference(self.spec(), spec)):
+            lines = "\n  ".join(changes)
+            raise InputError(
+                f"study {spec.name!r} was run before and meant something else:\n  {lines}\n"
+                f"Its trials cannot be continued so. Keep both: --name {spec.name}-2"
+            )
+
+    def levels(self) -> dict[str, Level]:
+        """What was measured of the study's levels, by name."""
+        found = json.loads((self.path / "levels.json").read_text(encoding="utf-8"))
+        return {name: Level(**values) for name, values in found.items()}
+
+    def check_levels(self, levels: Mapping[str, Level]) -> None:
+        """Raise `InputError` where the data under a level is not what its trials were trained on."""
+        known = self.levels() if (self.path / "levels.json").exists() else {}
+        for name, level in levels.items():
+            if name in known and known[name].digest != level.digest:
+                raise InputError(
+                    f"{name}: the data changed since study {self.path.name!r} was first run (digest "
+                    f"{known[name].digest} -> {level.digest}); bring it back, or run as a study of its own with --name"
+                )
+
+    def keep(self, spec: StudySpec, levels: Mapping[str, Level]) -> None:
+        """Write down what is about to run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write(to_yaml(spec), self.spec_file)
+        plain = {name: dataclasses.asdict(level) for name, level in levels.items()}
+        write(json.dumps(plain, indent=2), self.path / "levels.json")
+
+    def driver(self) -> str | None:
+        """Which process runs the study just now, in words; None where none does."""
+        lock = FileLock(self.path / "driver.lock")
+        try:
+            with lock.acquire(timeout=0):
+                return None
+        except Timeout:
+            holder = self.path / "driver.txt"
+            return holder.read_text(encoding="utf-8") if holder.exists() else "an unknown process"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the study against a second driver. The lock dies with the process that holds it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "driver.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"study {self.path.name!r} is running already, by {self.driver()}; wait for it") from None
+        holder = self.path / "driver.txt"
+        try:
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
+            write(f"process {os.getpid()} on {socket.gethostname()} since {now}", holder)
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()

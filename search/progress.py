@@ -1,0 +1,110 @@
+"""What a user sees while a study runs: a live table in a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from search.records import ENDED, Record
+from search.selection import Selection, score
+from search.study import Cell, StudySpec
+
+PHASES = ("search", "confirmation")
+LINE_EVERY = 10.0  # seconds between two plain lines
+
+
+class Progress:
+    """Trials done of the budget, the best so far per cell, time left. `update` is told of every change of a trial."""
+
+    def __init__(self, spec: StudySpec, records: list[Record], console: Console) -> None:
+        self.cells = spec.cells()
+        self.rule: Selection = spec.selection
+        self.budget = spec.budget
+        self.confirmations = spec.selection.seeds * (spec.selection.finalists + 2)  # at most: CE may be the best
+        self.console = console
+        self.records = {record.key: record for record in records}
+        self.at_start = self._ended()
+        self.started = time.monotonic()
+        self.last_line = self.started
+        self.live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def update(self, record: Record) -> None:
+        self.records[record.key] = record
+        if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY:
+            self.last_line = time.monotonic()
+            self.console.print(self.line(), highlight=False, soft_wrap=True)
+
+    def line(self) -> str:
+        """One line on the whole study."""
+        searched, confirmed = (sum(self.count(cell, phase) for cell in self.cells) for phase in PHASES)
+        bests = ", ".join(f"{cell.noise} {self.best(cell)}" for cell in self.cells)
+        total, extra = self.budget * len(self.cells), self.confirmations * len(self.cells)
+        return f"trials {searched}/{total}, confirmation {confirmed}/{extra}, {self._left()}; best so far: {bests}"
+
+    def table(self) -> Table:
+        """A row a cell."""
+        table = Table("cell", "trials", "confirmation", "running", "best so far", caption=self._left(), box=None)
+        for cell in self.cells:
+            running = sum(r.state == "running" for r in self.records.values() if (r.level, r.method) == cell)
+            counts = (self.count(cell, "search"), self.count(cell, "confirmation"))
+            trials, confirmed = f"{counts[0]}/{self.budget}", f"{counts[1]}/{self.confirmations}"
+            table.add_row(cell.key, trials, confirmed, str(running or ""), self.best(cell))
+        return table
+
+    def count(self, cell: Cell, phase: str) -> int:
+        """Trials of a cell's phase that ended."""
+        found = (r for r in self.records.values() if (r.level, r.method, r.phase) == (*cell, phase))
+        return sum(record.state in ENDED for record in found)
+
+    def _ended(self) -> int:
+        return sum(record.state in ENDED for record in self.records.values())
+
+    def best(self, cell: Cell) -> str:
+        """The best rate of the search so far, with its noisy-validation accuracy."""
+        found = [
+            (value, record.params)
+            for record in self.records.values()
+            if (record.level, record.method, record.phase, record.state) == (*cell, "search", "complete")
+            and (value := score(record, self.rule)) is not None
+        ]
+        if not found:
+            return "-"
+        value, params = max(found, key=lambda pair: pair[0])
+        return f"{params['rate']:+.3g} ({value:.2f} %)"
+
+    def _left(self) -> str:
+        """A guess from the pace of this run."""
+        ended = self._ended()
+        done = ended - self.at_start
+        missing = (self.budget + self.confirmations) * len(self.cells) - ended
+        if not done:
+            return "time left: not known yet"
+        seconds = (time.monotonic() - self.started) / done * missing
+        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+
+
+def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None) -> Table:
+    """Per cell how its trials stand, with the best so far; `driver` is the process that runs the study, if one does."""
+    progress = Progress(spec, list(records), Console())
+    states = ("complete", "running", "pruned", "diverged", "failed")
+    table = Table("cell", *states, "confirmation", "best so far", box=None, pad_edge=False)
+    table.caption = f"running: {driver}" if driver else "not running"
+    for cell in progress.cells:
+        found = [record.state for record in records if (record.level, record.method, record.phase) == (*cell, "search")]
+        confirmed = f"{progress.count(cell, 'confirmation')}/{progress.confirmations}"
+        table.add_row(cell.key, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
+    return table

@@ -1,0 +1,109 @@
+"""Trials as plain records: what selection, tables, plots and MLflow read. Parquet in and out.
+
+A record joins what Optuna's storage says of a trial (parameters, seed, state) with what the history says of its epochs.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+Phase = Literal["search", "confirmation"]
+State = Literal["running", "complete", "pruned", "diverged", "failed"]
+ENDED: tuple[State, ...] = ("complete", "pruned", "diverged")  # what counts towards the budget
+
+# One epoch's metrics as a trial reports them. Accuracies in percent, losses in nats; ece, brier and confidences as
+# fractions. `None` where the data has no clean test set, and for a non-finite number.
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """What is known of a noise level before anything is trained."""
+
+    dataset: str  # "cifar10n"
+    noise: str  # "worst"
+    classes: int
+    train_size: int
+    validation_size: int
+    test_size: int  # 0 where there is no test set
+    noise_rate: float | None  # share of wrong labels, in [0, 1]; None where clean labels are unknown
+    noise_rate_source: str  # "measured", or "" where it is unknown
+    symmetric: bool  # whether the noise is symmetric by construction, as the theory assumes
+    digest: str  # of the arrays it trains on
+
+    @property
+    def name(self) -> str:
+        return f"{self.dataset}/{self.noise}"
+
+
+class TrialKey(NamedTuple):
+    """Which trial of a study."""
+
+    level: str
+    method: str
+    phase: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One trial. Its identity is its study and `key`."""
+
+    study: str
+    level: str  # "cifar10n/worst"
+    method: str  # "gls"
+    phase: Phase
+    number: int
+    state: State
+    params: dict[str, Any]  # "rate", "warmup", and whatever else the space searches ("lr_factor", "training.batch_size")
+    train_seed: int
+    curve: tuple[Metrics, ...] = field(default=())  # one entry an epoch, in order; entry i is epoch i + 1
+    seconds: float = 0.0  # spent training
+    attempts: int = 1  # times it was started
+    reason: str = ""  # why it failed, or where it diverged and at what value
+
+    @property
+    def key(self) -> TrialKey:
+        """Which trial of its study."""
+        return TrialKey(self.level, self.method, self.phase, self.number)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return len(self.curve)
+
+    def last(self, metric: str) -> float | None:
+        """The metric at the last epoch, `None` where it has none."""
+        return self.curve[-1].get(metric) if self.curve else None
+
+
+def write_parquet(records: Sequence[Record], path: Path) -> None:
+    """One row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own."""
+    pq.write_table(table(records), path)
+
+
+def table(records: Sequence[Record]) -> pa.Table:
+    """The Arrow table that `write_parquet` writes."""
+    metrics = sorted({key for record in records for key in (record.curve[-1] if record.curve else ())})
+    plain = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
+    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in records] for name in plain}
+    columns["epochs"] = [record.epochs for record in records]
+    columns |= {f"last_{name}": [record.last(name) for record in records] for name in metrics}
+    columns["params"] = [json.dumps(record.params) for record in records]
+    columns["curve"] = [json.dumps(record.curve) for record in records]
+    return pa.table(columns)
+
+
+def read_parquet(path: Path) -> list[Record]:
+    """The records that `write_parquet` wrote."""
+    names = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
+    rows = pq.read_table(path, columns=[*names, "params", "curve"]).to_pylist()
+    return [
+        Record(**{n: row[n] for n in names}, params=json.loads(row["params"]), curve=tuple(json.loads(row["curve"])))
+        for row in rows
+    ]

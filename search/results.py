@@ -1,0 +1,52 @@
+"""A study's records, rows and files, read from its home: while it runs or after, without the data or a GPU."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from search import plots, tables
+from search.history import History
+from search.home import StudyFolder
+from search.records import Level, Record
+from search.selection import Row, best_row, chosen
+from search.store import Store, open_storage
+from search.study import Cell, StudySpec
+
+
+def read_records(folder: StudyFolder, spec: StudySpec, storage: str | None) -> list[Record]:
+    """Every trial of a study as its storage and history have it now. Writes nothing."""
+    return Store(spec, open_storage(storage, folder.journal)).records(History(folder.history).read())
+
+
+def of_cell(cell: Cell, records: Sequence[Record]) -> list[Record]:
+    """The records of one cell."""
+    return [record for record in records if (record.level, record.method) == cell]
+
+
+def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]) -> list[Row]:
+    """The best-rate table: one row a cell, in the order of the study."""
+    rows = []
+    for cell in spec.cells():
+        found = of_cell(cell, records)
+        baselines = spec.baselines(chosen(found, spec.selection))
+        level = levels[cell.level]
+        rows.append(best_row(level, cell.method, found, spec.selection, baselines, spec.rate_bounds))
+    return rows
+
+
+def draw(
+    folder: Path, spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record], rows: Sequence[Row]
+) -> list[Path]:
+    """Draw the study's plots into `folder`; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return plots.save_plots(folder, [(levels[cell.level], of_cell(cell, records)) for cell in spec.cells()], rows)
+
+
+def write_results(
+    folder: StudyFolder, spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]
+) -> tuple[list[Row], list[Path]]:
+    """Write table, trials and plots into the study's folder; returns the rows and the files."""
+    rows = study_rows(spec, levels, records)
+    files = [folder.path / "best_rates.csv", folder.path / "trials.parquet"]
+    tables.write(tables.render(rows, "csv"), files[0])
+    tables.write(tables.render_trials(records, "parquet"), files[1])
+    return rows, [*files, *draw(folder.plots, spec, levels, records, rows)]

@@ -1,0 +1,176 @@
+"""From a study to its table: data measured, Ray started, trials run or taken up again, results written."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+from ray import tune
+from rich.console import Console
+
+from search.history import History
+from search.home import Home, StudyFolder
+from search.levels import measure_levels
+from search.progress import Progress
+from search.pruning import OptunaPruning
+from search.records import Record
+from search.results import write_results
+from search.searcher import StudySearcher
+from search.selection import Row
+from search.store import Store, open_storage, repair_journal
+from search.study import StudySpec
+from search.tracking import Tracker
+from search.trial import TuneTrial
+from trainables.config import Folders, InputError
+
+log = logging.getLogger(__name__)
+
+# Read by Ray when it starts: no log files, no snapshots of Tune's own state (the record is Optuna's storage and the
+# history), no metadata sent anywhere.
+RAY_SETTINGS = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+MLFLOW_PATIENCE = 60.0  # seconds that a finished study waits for a slow MLflow server
+
+
+class Interrupted(Exception):
+    """The study was stopped before its end. What ended is kept, and the next run goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where a study runs and what it writes to; nothing that shapes a number."""
+
+    home: Home
+    data: Path | None = None  # None: data/ in the home
+    address: str | None = None  # of an existing Ray cluster; None: a local one
+    tracking_uri: str | None = None  # None: MLflow's database under the home
+    storage: str | None = None  # database URL for Optuna; None: a journal file under the home
+
+
+def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
+    """Run or resume a study to its end, write its results and return its table.
+
+    Raises `InputError` before anything is trained where study, data or home do not fit, `Interrupted` when stopped.
+    """
+    folder = options.home.study(spec.name)
+    folder.check(spec)
+    folders = options.home.folders(options.data)
+    levels = measure_levels(spec, folders)
+    with folder.locked():
+        folder.check_levels(levels)
+        folder.keep(spec, levels)
+        repair_journal(folder.journal)
+        store = Store(spec, open_storage(options.storage, folder.journal))
+        history = History(folder.history)
+        tracker = Tracker(options.home.root, options.tracking_uri, spec.name, spec.question, levels, _fixed(spec))
+        finished = False
+        try:
+            records = store.records(history.read())
+            tracker.catch_up(records)
+            with _ray(options.address), Progress(spec, records, console) as progress:
+                searcher = StudySearcher(spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress))
+                _execute(searcher, folder)
+            records = store.records(history.read())
+            rows, files = write_results(folder, spec, levels, records)
+            tracker.catch_up(records)
+            for cell in spec.cells():
+                tracker.artifacts(cell.level, cell.method, files)
+            finished = True
+        finally:
+            history.close()
+            left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
+        if left:
+            console.print(f"MLflow lacks {left} records; run the study again to bring it up to date")
+    return rows
+
+
+def _tell(record: Record, tracker: Tracker, progress: Progress) -> None:
+    tracker.update(record)
+    progress.update(record)
+
+
+def _fixed(spec: StudySpec) -> dict[str, object]:
+    """What all trials share, to be shown as their parameters."""
+    training, optimizer = spec.training, spec.training.optimizer
+    return {
+        "network": spec.network.name,
+        "training.epochs": training.epochs,
+        "training.batch_size": training.batch_size,
+        "training.recipe": training.recipe,
+        "training.optimizer": optimizer.name,
+        "training.optimizer.lr": optimizer.lr,
+        "training.schedule": training.schedule.name,
+        "seed": spec.seed,
+    }
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[None]:
+    """Ray, started here or joined at `address`, for as long as the context lasts."""
+    os.environ |= RAY_SETTINGS
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    try:
+        if address is None:
+            ray.init(include_dashboard=False, **quiet)
+        else:
+            ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
+    """Let Tune run what the searcher hands out. Raises `Interrupted` or, when the study cannot go on, `InputError`."""
+    resources = searcher.spec.resources
+    found = ray.cluster_resources()
+    gpus = resources.gpus if resources.gpus is not None else (0.25 if found.get("GPU") else 0.0)
+    searcher.slots = _slots(found, resources.cpus, gpus, resources.concurrent)
+    scratch = (folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
+    shutil.rmtree(scratch, ignore_errors=True)
+    tuner = tune.Tuner(
+        tune.with_resources(TuneTrial, {"cpu": resources.cpus, "gpu": gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=OptunaPruning(searcher),
+            num_samples=-1,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name=searcher.spec.name,
+            storage_path=str(scratch),
+            verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    if searcher.trouble is not None:
+        raise InputError(searcher.trouble)
+    if not searcher.finished:
+        raise Interrupted
+
+
+def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None) -> int:
+    """How many trials run at once on what Ray found."""
+    fit = int(found.get("CPU", 0) / cpus)
+    if gpus:
+        fit = min(fit, int(found.get("GPU", 0) / gpus))
+    if fit < 1:
+        have = ", ".join(f"{found.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU"))
+        raise InputError(f"resources: {cpus:g} CPUs and {gpus:g} GPUs a trial are refused: Ray found {have}")
+    return min(fit, concurrent or fit)

@@ -1,0 +1,198 @@
+"""Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.history import History
+from search.records import Level, Metrics, Phase, Record, State, TrialKey
+from search.selection import chosen, finalists, score
+from search.store import Job, Store
+from search.study import Cell, StudySpec, derive_seed
+from trainables.config import Folders
+
+
+FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
+
+
+class StudySearcher(Searcher):
+    """Hands Tune one trial after another until every cell has its budget and its confirmation.
+
+    All state is in Optuna's storage and the history; this object can be lost at any moment. `listen` is told of every
+    trial that starts, reports or ends, as a `Record`; `weights` says where a confirmed network is kept.
+    """
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        store: Store,
+        history: History,
+        levels: Mapping[str, Level],
+        folders: Folders,
+        weights: Callable[[TrialKey], Path],
+        listen: Callable[[Record], None],
+    ) -> None:
+        super().__init__()
+        self.spec, self.store, self.history, self.levels = spec, store, history, levels
+        self.folders, self.weights, self.listen = folders, weights, listen
+        self.slots = 1  # trials at once
+        self.finished = False
+        self.cells = {cell.key: cell for cell in spec.cells()}
+        self.running: dict[str, Job] = {}  # by Tune's trial id
+        self.again = list(store.lost())  # to be started (again) before anything new
+        curves = history.read()
+        self.records = {record.key: record for record in store.records(curves)}
+        self.trouble: str | None = None  # why the study cannot go on
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Tune's question: the settings of the next trial, None for not now, FINISHED for never again."""
+        if len(self.running) >= self.slots:
+            return None
+        job = self.again.pop(0) if self.again else self._next()
+        if job is None:
+            if self.running:
+                return None
+            self.finished = self.trouble is None
+            return Searcher.FINISHED
+        self.running[trial_id] = job
+        self._update(job, curve=())
+        return self._settings(job)
+
+    def receive(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """One epoch's report; returns whether the trial is to be stopped as pruned."""
+        job = self.running.get(trial_id)
+        if job is None:
+            return False
+        epoch, metrics = result["epoch"], dict(result["metrics"])
+        self.history.append(job.key, epoch, metrics)
+        curve = (*self.records[job.key].curve[: epoch - 1], metrics)
+        self._update(job, curve)
+        self.store.report(job, epoch, metrics["val_accuracy"])
+        return result["state"] == "running" and self.store.should_prune(job)
+
+    def prune(self, trial_id: str) -> None:
+        """End a trial that `receive` said is to be stopped."""
+        self._end(self.running.pop(trial_id), "pruned")
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tune's word that a trial is over: at its end, by a crash, or because the study was interrupted."""
+        job = self.running.get(trial_id)
+        if job is None:  # pruned: `prune` ended it
+            return
+        state = "failed" if error else (result or {}).get("state", "running")
+        if state == "running":  # interrupted: the storage keeps it running, and the next driver takes it up
+            self.running.pop(trial_id)
+        elif state == "failed":
+            self._retry(self.running.pop(trial_id), (result or {}).get("reason") or "its worker process died")
+        else:
+            assert result is not None
+            self.receive(trial_id, result)
+            self._end(self.running.pop(trial_id), state, result.get("reason", ""))
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: the scheduler has handed the result to `receive` already, to decide on it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its searcher; nothing of it is ever read again
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what a study is lies in Optuna's storage, whose address must not get into Tune's files."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see `save`."""
+
+    def _next(self) -> Job | None:
+        """A new trial: of the search with the fewest, else a confirmation run, else none for now."""
+        searches = {cell: self._of(cell, "search") for cell in self.cells.values()}
+        ended = {cell: sum(record.state != "failed" for record in found) for cell, found in searches.items()}
+        for cell, found in searches.items():
+            if len(found) - ended[cell] > max(FAILURES, ended[cell]):
+                self.trouble = (
+                    f"{cell.key}: {len(found) - ended[cell]} trials failed, the last with: {found[-1].reason}"
+                )
+                return None
+        unfinished = [cell for cell in searches if ended[cell] < self.spec.budget]
+        if unfinished:
+            return self.store.propose(min(unfinished, key=ended.__getitem__))
+        for cell, found in searches.items():
+            if not any(record.state == "running" for record in found):
+                job = self._confirmation(cell)
+                if job is not None:
+                    return job
+        return None
+
+    def _confirmation(self, cell: Cell) -> Job | None:
+        """A missing run of the cell's finalists and baselines on the confirmation seeds."""
+        records = [*self._of(cell, "search"), *self._of(cell, "confirmation")]
+        rule = self.spec.selection
+        arms = finalists(records, rule)
+        done = {(_frozen(record.params), record.train_seed): record.state for record in self._of(cell, "confirmation")}
+        seeds = self.spec.confirmation_seeds()
+        wanted = [(params, seed) for params in arms for seed in seeds]
+        states = [done.get((_frozen(params), seed)) for params, seed in wanted]
+        if len(arms) < 2 or all(state not in (None, "running") for state in states):
+            # The baselines take the recipe of the chosen one, which is known now.
+            baselines = self.spec.baselines(chosen(records, rule))
+            wanted += [(params, seed) for params in (baselines.ce, baselines.ls) for seed in seeds]
+        for params, seed in wanted:
+            if (_frozen(params), seed) not in done:
+                return self.store.add(cell, "confirmation", params, seed)
+        return None
+
+    def _retry(self, job: Job, reason: str) -> None:
+        """Queue a trial that crashed once more, with the same parameters, or fail it."""
+        self.store.count_failure(job)
+        if job.failures < self.spec.trial_attempts:
+            self.again.append(job)
+        else:
+            self._end(job, "failed", reason)
+
+    def _end(self, job: Job, state: State, reason: str = "") -> None:
+        record = replace(self.records[job.key], state=state, reason=reason, attempts=job.failures + (state != "failed"))
+        self.history.flush()  # before Optuna says that it ended: what has ended is never without its epochs
+        value = score(record, self.spec.selection)
+        if state == "diverged":
+            value = 100 / self.levels[job.key.level].classes
+        self.store.end(job, state, value, reason)
+        self.records[job.key] = record
+        self.listen(record)
+
+    def _settings(self, job: Job) -> dict[str, Any]:
+        """What the trial's actor is given, plain values alone."""
+        config = self.spec.trial_config(job.cell, job.params, job.train_seed)
+        first = job.key.phase == "confirmation" and job.train_seed == self.spec.confirmation_seeds()[0]
+        return {
+            "trial": config.to_dict(),
+            "folders": [str(self.folders.data), str(self.folders.cache)],
+            "weights": str(self.weights(job.key).absolute()) if first else None,
+            "threads": max(1, int(self.spec.resources.cpus)),
+        }
+
+    def _update(self, job: Job, curve: tuple[Metrics, ...]) -> None:
+        key = job.key
+        record = Record(
+            study=self.spec.name,
+            level=key.level,
+            method=key.method,
+            phase=key.phase,
+            number=key.number,
+            state="running",
+            params=job.params,
+            train_seed=job.train_seed,
+            curve=curve,
+            seconds=sum(metrics.get("seconds") or 0.0 for metrics in curve),
+            attempts=job.failures + 1,
+        )
+        self.records[key] = record
+        self.listen(record)
+
+    def _of(self, cell: Cell, phase: Phase) -> list[Record]:
+        keys = (record for key, record in self.records.items() if key[:3] == (cell.level, cell.method, phase))
+        return list(keys)
+
+
+def _frozen(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(params.items()))

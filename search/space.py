@@ -1,0 +1,98 @@
+"""The space of a study as Optuna samples it, and the way between what is sampled and a trial's parameters."""
+
+import itertools
+import math
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from search.parameters import BASELINES, Parameter, Params, Range
+from search.study import StudySpec, derive_seed
+
+# The symlog scale is linear within about +-0.1, logarithmic beyond. 0.1 is the usual rate of label smoothing: with it
+# as the unit a third of the axis from -8 to 0.8 lies within +-0.2, and as much from -8 to -0.8.
+SYMLOG_UNIT = 0.1
+DIGITS = 6  # significant ones of a sampled float, so that a table can print it and a person repeat it exactly
+
+
+def symlog(rate: float) -> float:
+    """sign(r) * log(1 + |r| / 0.1)."""
+    return math.copysign(math.log1p(abs(rate) / SYMLOG_UNIT), rate)
+
+
+def symexp(position: float) -> float:
+    """The inverse of `symlog`."""
+    return math.copysign(SYMLOG_UNIT * math.expm1(abs(position)), position)
+
+
+def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
+    """What Optuna samples, by the name under which it does: a symlog parameter lies on its transformed axis."""
+    return {_sampled_name(name, parameter): _distribution(parameter) for name, parameter in spec.space.items()}
+
+
+def to_params(spec: StudySpec, sampled: Mapping[str, Any]) -> Params:
+    """The parameters of a trial from the values that Optuna sampled for `distributions`."""
+    return {name: _from_sampled(p, sampled[_sampled_name(name, p)]) for name, p in spec.space.items()}
+
+
+def to_sampled(spec: StudySpec, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The inverse of `to_params`, for parameters that no sampler proposed.
+
+    Parameters that lie outside the space (a baseline's rate can) are left out: Optuna refuses them.
+    """
+    return {
+        _sampled_name(name, parameter): symlog(params[name]) if _is_symlog(parameter) else params[name]
+        for name, parameter in spec.space.items()
+        if name in params and params[name] in parameter
+    }
+
+
+def inside(spec: StudySpec, params: Mapping[str, Any]) -> bool:
+    """Whether a sampler could have proposed these parameters."""
+    return params.keys() == spec.space.keys() and all(params[name] in p for name, p in spec.space.items())
+
+
+def opening(spec: StudySpec) -> list[Params]:
+    """The parameters tried before a sampler is asked: the baselines, or the whole grid."""
+    return grid(spec) if spec.search.sampler == "grid" else [spec.baseline(rate) for rate in BASELINES]
+
+
+def grid(spec: StudySpec) -> list[Params]:
+    """Every point of the space once, the baselines first, the rest in an order shuffled by the study's seed.
+
+    So a grid that is stopped early has covered the space evenly. As many as `spec.budget` under the sampler `grid`.
+    """
+    baselines = [spec.baseline(rate) for rate in BASELINES]
+    points = itertools.product(*(parameter.points() for parameter in spec.space.values()))
+    others = [params for point in points if (params := dict(zip(spec.space, point, strict=True))) not in baselines]
+    random.Random(derive_seed(spec.seed, "grid")).shuffle(others)
+    return baselines + others
+
+
+def _is_symlog(parameter: Parameter) -> bool:
+    return isinstance(parameter, Range) and parameter.scale == "symlog"
+
+
+def _sampled_name(name: str, parameter: Parameter) -> str:
+    return f"symlog({name})" if _is_symlog(parameter) else name
+
+
+def _distribution(parameter: Parameter) -> BaseDistribution:
+    if not isinstance(parameter, Range):
+        return CategoricalDistribution(parameter.values)
+    low, high, step, log = parameter.low, parameter.high, parameter.step, parameter.scale == "log"
+    if parameter.integer:
+        return IntDistribution(int(low), int(high), log=log, step=int(step or 1))
+    if parameter.scale == "symlog":
+        return FloatDistribution(symlog(low), symlog(high))
+    return FloatDistribution(low, high, log=log, step=step)
+
+
+def _from_sampled(parameter: Parameter, value: Any) -> Any:
+    if not isinstance(parameter, Range) or parameter.integer:
+        return value
+    rate = symexp(value) if _is_symlog(parameter) else float(value)
+    # `nearest` last: rounding must not lead over a bound, and a stepped value is exact already.
+    return parameter.nearest(rate if parameter.step else float(f"{rate:.{DIGITS}g}") + 0.0)

@@ -1,0 +1,262 @@
+"""Optuna's storage of a study: what was tried, with which seed, how far and how it ended.
+
+One Optuna study per cell and phase. Only the driver writes. A trial that a crash left running stays running here and is
+trained again under its number, so that neither sampler nor pruner ever sees a lost attempt.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+
+from search.records import Metrics, Phase, Record, State, TrialKey
+from search.space import distributions, opening, to_params, to_sampled
+from search.study import Cell, StudySpec, derive_seed
+from trainables.config import InputError
+
+PHASES: tuple[Phase, ...] = ("search", "confirmation")
+# Attributes of an Optuna trial. The first two are what makes it a proposal: without them it was never started.
+PARAMS, SEED, FAILURES, REASON, DIVERGED = "params", "train_seed", "failures", "reason", "diverged"
+
+
+@dataclass(slots=True)
+class Job:
+    """A trial that is running, or about to."""
+
+    key: TrialKey
+    cell: Cell
+    params: dict[str, Any]
+    train_seed: int
+    failures: int  # times it crashed
+    trial: Trial
+
+
+def open_storage(url: str | None, journal: Path) -> BaseStorage:
+    """The database at `url`, or the journal file. The caller holds the study's lock if it is going to write."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Journal storage and a sampler's options are marked experimental; users cannot act on that.
+    warnings.filterwarnings("ignore", category=ExperimentalWarning)
+    if url is None:
+        return JournalStorage(JournalFileBackend(str(journal), lock_obj=_StudyLock(str(journal))))
+    try:
+        return RDBStorage(url)
+    except Exception as error:  # SQLAlchemy and drivers raise dozens of types; none may print the password
+        raise InputError(
+            f"storage: the database cannot be opened ({type(error).__name__}); check the address"
+        ) from None
+
+
+def repair_journal(journal: Path) -> None:
+    """Cut a last line that a kill left torn: the next write would glue onto it. For the holder of the study's lock."""
+    if journal.exists():
+        content = journal.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with journal.open("r+b") as file:
+                file.truncate(whole)
+
+
+class _StudyLock(JournalFileOpenLock):
+    """No lock: the driver holds the study's own, which a dead process cannot leave behind as Optuna's would be."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+class Store:
+    """The Optuna studies of one study. Reading makes nothing; the first proposal of a cell makes its Optuna study."""
+
+    def __init__(self, spec: StudySpec, storage: BaseStorage) -> None:
+        self.spec = spec
+        self.storage = storage
+        self.distributions = distributions(spec)
+        self.opening = opening(spec)  # parameters tried before the sampler is asked
+        self.pruner = _pruner(spec)
+        known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        self._studies = {
+            (cell.key, phase): self._open(cell, phase)
+            for cell in spec.cells()
+            for phase in PHASES
+            if self._name(cell, phase) in known
+        }
+
+    def trials(self, cell: Cell, phase: Phase) -> list[FrozenTrial]:
+        """All trials of a cell in order of number."""
+        study = self._studies.get((cell.key, phase))
+        return study.get_trials(deepcopy=False) if study is not None else []
+
+    def lost(self) -> Iterator[Job]:
+        """The trials that an earlier driver left running, to be trained again with the same parameters and seed."""
+        for cell in self.spec.cells():
+            for phase in PHASES:
+                for trial in self.trials(cell, phase):
+                    if trial.state == TrialState.RUNNING:
+                        yield self._job(cell, phase, trial)
+
+    def propose(self, cell: Cell) -> Job:
+        """The next trial of a cell's search: an opening move, else what the sampler says.
+
+        The sampler is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that
+        ended, never on when they were asked for or on how often the driver was restarted.
+        """
+        study = self._study(cell, "search")
+        number = len(study.get_trials(deepcopy=False))
+        if number < len(self.opening):
+            return self.add(cell, "search", self.opening[number], self._train_seed(cell, number))
+        study.ask()
+        return self._job(cell, "search", study.get_trials(deepcopy=False)[number])
+
+    def add(self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int) -> Job:
+        """A trial with given parameters, written in one piece."""
+        study = self._study(cell, phase)
+        attributes = {PARAMS: dict(params), SEED: train_seed}
+        sampled = to_sampled(self.spec, params) if phase == "search" else {}
+        kinds = {name: self.distributions[name] for name in sampled}
+        state = TrialState.RUNNING
+        study.add_trial(create_trial(state=state, params=sampled, distributions=kinds, user_attrs=attributes))
+        return self._job(cell, phase, study.get_trials(deepcopy=False)[-1])
+
+    def count_failure(self, job: Job) -> None:
+        """Remember that the trial crashed, so that it is not tried for ever."""
+        job.failures += 1
+        job.trial.set_user_attr(FAILURES, job.failures)
+
+    def report(self, job: Job, epoch: int, value: float | None) -> None:
+        """The trial's value at `epoch`. One that a lost attempt reported already stands."""
+        if value is not None and epoch not in self._frozen(job).intermediate_values:
+            job.trial.report(value, epoch)
+
+    def should_prune(self, job: Job) -> bool:
+        """Whether the study's pruner would stop the trial here. The opening moves, its baselines, are never pruned."""
+        if job.key.phase != "search":
+            return False
+        pruned = self.pruner.prune(self._study_of(job), self._frozen(job))  # asked for all: they compete in its rungs
+        return pruned and job.key.number >= len(self.opening)
+
+    def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
+        """Record how a trial ended. `value` is its score, for a diverged one chance level: samplers learn from it."""
+        if reason:
+            job.trial.set_user_attr(REASON, reason)
+        if state == "diverged":
+            job.trial.set_user_attr(DIVERGED, True)
+        told = {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED}.get(state, TrialState.COMPLETE)
+        value = value if told == TrialState.COMPLETE else None  # Optuna takes a pruned trial's last report
+        self._study_of(job).tell(job.key.number, value, told)
+
+    def records(self, curves: Mapping[TrialKey, tuple[Metrics, ...]]) -> list[Record]:
+        """Every trial of the study as a record; `curves` is what the history says."""
+        return [
+            self._record(cell, phase, trial, curves)
+            for cell in self.spec.cells()
+            for phase in PHASES
+            for trial in self.trials(cell, phase)
+            if SEED in trial.user_attrs
+        ]
+
+    def delete(self) -> None:
+        """Remove the Optuna studies from the storage."""
+        for study in self._studies.values():
+            optuna.delete_study(study_name=study.study_name, storage=self.storage)
+        self._studies.clear()
+
+    def _record(
+        self, cell: Cell, phase: Phase, trial: FrozenTrial, curves: Mapping[TrialKey, tuple[Metrics, ...]]
+    ) -> Record:
+        key = TrialKey(cell.level, cell.method, phase, trial.number)
+        curve = curves.get(key, ())
+        return Record(
+            study=self.spec.name,
+            level=cell.level,
+            method=cell.method,
+            phase=phase,
+            number=trial.number,
+            state=_state(trial),
+            params=trial.user_attrs[PARAMS],
+            train_seed=trial.user_attrs[SEED],
+            curve=curve,
+            seconds=sum(metrics.get("seconds") or 0.0 for metrics in curve),
+            attempts=trial.user_attrs.get(FAILURES, 0) + (trial.state != TrialState.FAIL),
+            reason=trial.user_attrs.get(REASON, ""),
+        )
+
+    def _job(self, cell: Cell, phase: Phase, frozen: FrozenTrial) -> Job:
+        """The running trial `frozen`; a proposal that a kill interrupted is completed, by the same random numbers."""
+        study = self._study(cell, phase)
+        if SEED not in frozen.user_attrs:
+            study.sampler = _sampler(self.spec, derive_seed(self.spec.seed, cell.key, frozen.number, "sampler"))
+        trial = Trial(study, frozen._trial_id)
+        if SEED not in frozen.user_attrs:
+            sampled = {name: trial._suggest(name, kind) for name, kind in self.distributions.items()}
+            trial.set_user_attr(PARAMS, to_params(self.spec, sampled))
+            trial.set_user_attr(SEED, self._train_seed(cell, frozen.number))
+        attributes = trial.user_attrs
+        key = TrialKey(cell.level, cell.method, phase, frozen.number)
+        return Job(key, cell, attributes[PARAMS], attributes[SEED], attributes.get(FAILURES, 0), trial)
+
+    def _train_seed(self, cell: Cell, number: int) -> int:
+        return derive_seed(self.spec.seed, cell.key, "search", number, "train")
+
+    def _frozen(self, job: Job) -> FrozenTrial:
+        return self._study_of(job).get_trials(deepcopy=False)[job.key.number]
+
+    def _study_of(self, job: Job) -> optuna.Study:
+        return self._studies[job.cell.key, job.key.phase]
+
+    def _study(self, cell: Cell, phase: Phase) -> optuna.Study:
+        key = (cell.key, phase)
+        if key not in self._studies:
+            self._studies[key] = self._open(cell, phase)
+        return self._studies[key]
+
+    def _open(self, cell: Cell, phase: Phase) -> optuna.Study:
+        name = self._name(cell, phase)
+        return optuna.create_study(
+            storage=self.storage, study_name=name, direction="maximize", sampler=RandomSampler(), load_if_exists=True
+        )
+
+    def _name(self, cell: Cell, phase: Phase) -> str:
+        return f"{self.spec.name}/{cell.key}/{phase}"
+
+
+def _state(trial: FrozenTrial) -> State:
+    if trial.user_attrs.get(DIVERGED) and trial.state == TrialState.COMPLETE:
+        return "diverged"
+    states: dict[TrialState, State] = {
+        TrialState.COMPLETE: "complete",
+        TrialState.PRUNED: "pruned",
+        TrialState.FAIL: "failed",
+    }
+    return states.get(trial.state, "running")
+
+
+def _sampler(spec: StudySpec, seed: int) -> BaseSampler:
+    makers: dict[str, Callable[[], BaseSampler]] = {
+        "tpe": lambda: TPESampler(seed=seed),
+        "gp": lambda: GPSampler(seed=seed),
+        "random": lambda: RandomSampler(seed=seed),
+        "grid": lambda: RandomSampler(seed=seed),  # a grid is opening moves alone
+    }
+    return makers[spec.search.sampler]()
+
+
+def _pruner(spec: StudySpec) -> BasePruner:
+    """The study's pruner; steps are epochs, and none is pruned before `pruner_min_epochs`."""
+    grace = spec.search.pruner_min_epochs
+    if spec.search.pruner == "successive-halving":
+        # min_resource is given: "auto" would be estimated anew after each restart.
+        return SuccessiveHalvingPruner(min_resource=grace or 1, reduction_factor=spec.search.reduction_factor)
+    if spec.search.pruner == "median":
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=(grace or 1) - 1)
+    return NopPruner()

@@ -1,0 +1,321 @@
+"""The runs of one study in MLflow: found, made, brought up to date, ended.
+
+Every call here waits for MLflow; `tracker` makes them from a thread of its own.
+"""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, Experiment, LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from search.records import Level, Metrics, Record, State
+from search.tracking.store import ARTIFACTS, HOME_TAG, connect, find_experiment, home_id, is_database
+
+STATUS: dict[State, str] = {
+    "running": "RUNNING",
+    "complete": "FINISHED",
+    "pruned": "FINISHED",
+    "diverged": "FINISHED",
+    "failed": "FAILED",
+}
+
+
+class RefusedError(Exception):
+    """MLflow is there, and refuses this one record."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known of a run in MLflow."""
+
+    run_id: str
+    artifact_uri: str
+    status: str
+    tags: dict[str, str]
+    params: set[str]
+    has_inputs: bool
+    metric: str | None  # name of any metric it has
+    times: tuple[int, ...] | None  # of the epochs logged, in ms; None: by an earlier session, not known
+
+
+class Runs:
+    """The experiment of one study, a parent run for each cell and a child run for each trial."""
+
+    def __init__(
+        self,
+        home: Path,
+        uri: str | None,
+        study: str,
+        description: str,
+        levels: Mapping[str, Level],
+        fixed: Mapping[str, Any],
+    ) -> None:
+        self._home, self._uri, self._study, self._description = home, uri, study, description
+        self._levels, self._fixed = levels, fixed
+        self._commit = git_commit()
+        self._opened = False
+        self._found: dict[str, _Run] = {}  # by identity
+        self._client: MlflowClient
+        self._experiment: Experiment
+
+    def open(self) -> None:
+        """Connect, and look once which runs there are. Does nothing where that is done."""
+        if not self._opened:
+            self._client = connect(self._home, self._uri)
+            self._experiment = self._own_experiment()
+            self._found = self._find()
+            self._opened = True
+
+    def forget(self) -> None:
+        """Look anew at the next `open`: a call that failed may still have had its effect."""
+        self._opened = False
+
+    def write(self, record: Record) -> None:
+        """Bring the run of a trial up to date; there is one afterwards. Does nothing where it is.
+
+        Raises `RefusedError`, or whatever MLflow raises where it cannot be reached.
+        """
+        with _refusals():
+            self._write(record)
+
+    def _write(self, record: Record) -> None:
+        name = identity(record)
+        times = tuple(_milliseconds(metrics) for metrics in record.curve)
+        run = self._found.get(name)
+        if run is not None:
+            if _shows(run, record, times):
+                return
+            if not self._continues(run, times):  # a lost attempt's epochs, and MLflow cannot take points back
+                self._client.delete_run(run.run_id)
+                run = None
+        if run is None:
+            run = self._found[name] = self._create(record, times)
+        elif record.state == "running" and run.status != "RUNNING":
+            self._set_status(run, "RUNNING")
+        if not run.has_inputs:
+            self._log_inputs(run, record.level)
+        self._log(run, record, times)
+        if run.status != STATUS[record.state]:
+            self._set_status(run, STATUS[record.state], times[-1] if times else None)
+
+    def artifact(self, level: str, method: str, file: Path) -> None:
+        """Put a file to the parent run of a cell, over one of the same name. Raises like `write`."""
+        with _refusals():
+            run = self._parent(level, method)
+            place = urlsplit(run.artifact_uri)
+            if place.scheme != ARTIFACTS or not is_database(self._uri):
+                self._client.log_artifact(run.run_id, str(file))
+                return
+            # Without a server no one takes it: put it where one will look (see `ui_command`).
+            folder = self._home / "artifacts" / place.path.lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            part = shutil.copyfile(file, folder / f".{file.name}.part")
+            part.replace(folder / file.name)
+
+    def end(self, finished: bool) -> None:
+        """Leave no run RUNNING: parents are FINISHED when the study is done; what was interrupted is KILLED."""
+        for run in self._found.values():
+            if finished and run.tags.get("kind") == "cell":
+                status = "FINISHED"
+            else:
+                status = "KILLED" if run.status == "RUNNING" else run.status
+            if run.status != status:
+                self._set_status(run, status)
+
+    def _own_experiment(self) -> Experiment:
+        """The study's experiment, made where there is none, and brought back where someone deleted it by hand."""
+        found, name = find_experiment(self._client, self._home, self._uri, self._study)
+        if found is None:
+            tags = {"mlflow.note.content": self._description}
+            if self._uri is not None:
+                tags[HOME_TAG] = home_id(self._home)
+            # Relative to a server's artifact folder, so that the home can be moved; a server knows its own place.
+            location = f"{ARTIFACTS}:/{name}" if is_database(self._uri) else None
+            return self._client.get_experiment(self._client.create_experiment(name, location, tags))
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            self._client.restore_experiment(found.experiment_id)
+        return found
+
+    def _find(self) -> dict[str, _Run]:
+        """The runs there are, by identity; those without one are not ours."""
+        found: dict[str, _Run] = {}
+        twice: list[str] = []  # made twice: a request timed out, and reached the server all the same
+        token = None
+        while token != "":
+            page = self._client.search_runs(
+                [self._experiment.experiment_id], max_results=1000, order_by=["start_time"], page_token=token
+            )
+            for run in page:
+                name = run.data.tags.get("identity")
+                if name in found:
+                    twice.append(run.info.run_id)
+                elif name is not None:
+                    found[name] = _known(run)
+            token = page.token or ""
+        for run_id in twice:  # now, since the pages would shift
+            self._client.delete_run(run_id)
+        return found
+
+    def _parent(self, level: str, method: str) -> _Run:
+        name = f"{self._study}/{level}/{method}"
+        run = self._found.get(name)
+        if run is None:
+            tags = {"identity": name, "kind": "cell", "study": self._study, "level": level, "method": method}
+            created = self._client.create_run(
+                self._experiment.experiment_id, tags=tags | self._commit, run_name=f"{level} {method}"
+            )
+            run = self._found[name] = _known(created, times=())
+        elif run.status != "RUNNING":
+            self._set_status(run, "RUNNING")
+        if not run.has_inputs:
+            self._log_inputs(run, level)
+        return run
+
+    def _create(self, record: Record, times: tuple[int, ...]) -> _Run:
+        parent = self._parent(record.level, record.method).run_id
+        tags = {
+            "mlflow.parentRunId": parent,
+            "identity": identity(record),
+            "kind": "trial",
+            "study": record.study,
+            "level": record.level,
+            "method": record.method,
+            "phase": record.phase,
+            "seed": str(record.train_seed),
+        }
+        start = times[0] - round(1000 * (record.curve[0].get("seconds") or 0)) if times else None
+        run = self._client.create_run(
+            self._experiment.experiment_id,
+            start_time=start,
+            tags=tags | _state_tags(record) | self._commit,
+            run_name=f"{record.level} {record.method} {record.phase} {record.number}",
+        )
+        return _known(run, times=())
+
+    def _continues(self, run: _Run, times: tuple[int, ...]) -> bool:
+        """Whether all points of the run belong to this curve."""
+        if run.times is not None:
+            return run.times == times[: len(run.times)]
+        points = self._client.get_metric_history(run.run_id, run.metric) if run.metric is not None else []
+        return all(point.step <= len(times) and times[point.step - 1] == point.timestamp for point in points)
+
+    def _log(self, run: _Run, record: Record, times: tuple[int, ...]) -> None:
+        """Log what the run lacks. A point logged twice is the same row, since it keeps its time."""
+        known = len(run.times or ())
+        metrics = [
+            Metric(name, value, times[epoch], epoch + 1)
+            for epoch in range(known, len(times))
+            for name, value in record.curve[epoch].items()
+            if value is not None and name != "time"
+        ]
+        values = {**self._fixed, **record.params}
+        params = [Param(name, str(value)) for name, value in values.items() if name not in run.params]
+        tags = [RunTag(name, text) for name, text in _state_tags(record).items() if run.tags.get(name) != text]
+        # A call takes 1000 of all, 100 of them parameters. Tags go last.
+        calls = max(ceil(len(metrics) / 800), ceil(len(params) / 100), bool(tags))
+        for i in range(calls):
+            some, others = metrics[800 * i : 800 * (i + 1)], params[100 * i : 100 * (i + 1)]
+            self._client.log_batch(run.run_id, some, others, tags if i == calls - 1 else (), synchronous=True)
+        run.times = times
+        run.params |= values.keys()
+        run.tags |= _state_tags(record)
+
+    def _log_inputs(self, run: _Run, level: str) -> None:
+        about = self._levels[level]
+        profile = {
+            "train": about.train_size,
+            "validation": about.validation_size,
+            "test": about.test_size,
+            "classes": about.classes,
+            "noise_rate": about.noise_rate,
+        }
+        dataset = Dataset(
+            name=about.name,
+            digest=about.digest[:36],  # as much as MLflow takes
+            source_type="tosmooth",
+            source=json.dumps({"dataset": about.dataset, "noise": about.noise}),
+            profile=json.dumps(profile),
+        )
+        self._client.log_inputs(run.run_id, [DatasetInput(dataset)])
+        run.has_inputs = True
+
+    def _set_status(self, run: _Run, status: str, end_time: int | None = None) -> None:
+        if status == "RUNNING":
+            self._client.update_run(run.run_id, status)
+        else:
+            self._client.set_terminated(run.run_id, status, end_time)
+        run.status = status
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell what concerns one record alone from a server that is away."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise RefusedError(str(error)) from error
+    except MlflowException as error:
+        if error.get_http_status_code() >= 500:
+            raise
+        raise RefusedError(str(error)) from error
+
+
+def identity(record: Record) -> str:
+    """The tag by which the run of a trial is found."""
+    return f"{record.study}/{record.level}/{record.method}/{record.phase}/{record.number}"
+
+
+def git_commit() -> dict[str, str]:
+    """The tag with the commit of this code; empty where it is not run from a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():  # installed: a repository further up is someone else's
+        return {}
+    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
+    try:
+        return {"mlflow.source.git.commit": subprocess.check_output(command, text=True).strip()}
+    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
+        return {}
+
+
+def _known(run: Run, times: tuple[int, ...] | None = None) -> _Run:
+    metric = next(iter(run.data.metrics), None)
+    return _Run(
+        run_id=run.info.run_id,
+        artifact_uri=run.info.artifact_uri,
+        status=run.info.status,
+        tags=dict(run.data.tags),
+        params=set(run.data.params),
+        has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
+        metric=metric,
+        times=() if metric is None else times,
+    )
+
+
+def _shows(run: _Run, record: Record, times: tuple[int, ...]) -> bool:
+    """Whether the run says all that the record does."""
+    same = run.status == STATUS[record.state] and _state_tags(record).items() <= run.tags.items()
+    # The status of an ended trial is set last, so it vouches for the epochs of one that an earlier session wrote.
+    return same and (run.times == times if run.times is not None else record.state != "running")
+
+
+def _state_tags(record: Record) -> dict[str, str]:
+    tags = {"state": str(record.state)}
+    if record.state != "running":
+        tags |= {"epochs": str(record.epochs), "attempts": str(record.attempts)}
+    if record.reason:
+        tags["reason"] = record.reason[:5000]
+    return tags
+
+
+def _milliseconds(metrics: Metrics) -> int:
+    return round(1000 * (metrics.get("time") or 0))

@@ -1,0 +1,112 @@
+"""Where MLflow keeps what it is given: the home's own database, or another tracking URI."""
+
+import logging
+import shutil
+import sqlite3
+import sys
+import time
+import uuid
+from contextlib import closing, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, LifecycleStage, ViewType
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+from search.tables import write
+from trainables.config import require
+
+# Every failure reaches us as an exception and is told in one line; MLflow would print a traceback besides.
+logging.getLogger("mlflow").setLevel(logging.CRITICAL)
+
+HOME_TAG = "tosmooth.home"  # of an experiment on a shared server: the id of the home it belongs to
+ARTIFACTS = "mlflow-artifacts"  # the scheme that a server resolves below its --artifacts-destination
+DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def database(home: Path) -> str:
+    """The URI of the home's own database."""
+    return f"sqlite:///{(home.resolve() / 'mlflow.db').as_posix()}"
+
+
+def is_database(uri: str | None) -> bool:
+    """Whether a tracking URI (`None`: the home's own) is a database, with no server before it to take artifacts."""
+    return uri is None or uri.split(":")[0].split("+")[0] in DATABASES
+
+
+def connect(home: Path, uri: str | None) -> MlflowClient:
+    """A client for `uri`, or for the home's own database. A new one is set up first, in 1 to 2 s."""
+    if uri is None:
+        uri = database(home)
+        # Sets up MLflow's "Default" experiment; a bare client would note the working directory as its place.
+        SqlAlchemyStore(uri, f"{ARTIFACTS}:/")
+    return MlflowClient(uri)
+
+
+def find_experiment(client: MlflowClient, home: Path, uri: str | None, study: str) -> tuple[Experiment | None, str]:
+    """This home's experiment for a study, if there is one, and its name.
+
+    A shared server may hold another home's study of the same name: then ours has the home's id after its name.
+    """
+    found = client.get_experiment_by_name(study)
+    if uri is None or found is None or found.tags.get(HOME_TAG) == home_id(home):
+        return found, study
+    name = f"{study}-{home_id(home)[:8]}"
+    return client.get_experiment_by_name(name), name
+
+
+def home_id(home: Path) -> str:
+    """A name for this home that stays when it is moved."""
+    file = home / "id"
+    if not file.exists():
+        write(uuid.uuid4().hex, file)
+    return file.read_text()
+
+
+def delete_experiment(home: Path, uri: str | None, study: str) -> None:
+    """Delete a study's experiment, so that the study can be run again under its name. Nothing, where there is none.
+
+    In a database its runs are gone for good, and so are its artifacts under the home. A server only lets us rename it
+    and put it into the trash, which its owner empties (`mlflow gc`).
+    """
+    if uri is None and not (home / "mlflow.db").exists():
+        return
+    client = connect(home, uri)
+    found, name = find_experiment(client, home, uri, study)
+    if found is None:
+        return
+    if found.lifecycle_stage != LifecycleStage.DELETED:
+        client.rename_experiment(found.experiment_id, f"{name} deleted {time.time():.0f}")
+        client.delete_experiment(found.experiment_id)
+    if not is_database(uri):
+        return
+    # What `mlflow gc` calls; that itself stops at artifacts of this scheme, and empties other experiments' trash too.
+    store = SqlAlchemyStore(uri or database(home), f"{ARTIFACTS}:/")
+    while runs := store.search_runs([found.experiment_id], "", ViewType.ALL, max_results=1000):
+        for run in runs:
+            store._hard_delete_run(run.info.run_id)
+    store._hard_delete_experiment(found.experiment_id)
+    if urlsplit(found.artifact_location).scheme == ARTIFACTS:
+        shutil.rmtree(home / "artifacts" / urlsplit(found.artifact_location).path.lstrip("/"), ignore_errors=True)
+    if uri is None:  # SQLite gives room back only when asked, and when no one else is reading
+        with closing(sqlite3.connect(home / "mlflow.db")) as connection, suppress(sqlite3.OperationalError):
+            connection.execute("VACUUM")
+
+
+def ui_command(
+    home: Path, uri: str | None = None, host: str = "127.0.0.1", port: int = 5000
+) -> tuple[list[str], dict[str, str]]:
+    """The command that shows MLflow's UI, and what its environment needs besides ours.
+
+    The database is named in the environment: its URI may hold a password, and a command line is public.
+    """
+    require(is_database(uri), "tracking_uri", uri, "a server has its own UI: open this address in a browser")
+    destination = (home.resolve() / "artifacts").as_uri()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    environment = {
+        "MLFLOW_BACKEND_STORE_URI": uri or database(home),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # for judging language models; starts processes of its own
+    }
+    return [*command, "--serve-artifacts", "--artifacts-destination", destination], environment

@@ -1,0 +1,144 @@
+"""Feeds MLflow from a thread of the driver, so that no trial ever waits for it.
+
+What the server misses while it is down, or the driver while it is dead, is written later: the record is Optuna's
+storage and the history, and a run in MLflow is found by the trial's identity before it is made.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.records import Level, Record
+from search.tracking.runs import RefusedError, Runs, identity
+
+log = logging.getLogger(__name__)
+LONGEST_WAIT = 30.0  # seconds between two tries while MLflow is away
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Artifact:
+    level: str
+    method: str
+    file: Path
+
+
+class Tracker:
+    """Shows one study in MLflow. No method but `close` waits for it, and none raises where it is away.
+
+    `uri`: any tracking URI; `None` is a database under the home, which can be moved with it. `fixed`: parameters that
+    all trials of the study share. `interval`: seconds between two looks at what is new.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        uri: str | None,
+        study: str,
+        description: str,
+        levels: Mapping[str, Level],
+        fixed: Mapping[str, Any] | None = None,
+        interval: float = 2.0,
+    ) -> None:
+        self._runs = Runs(home.resolve(), uri, study, description, levels, fixed or {})
+        self._interval = interval
+        self._pending: dict[str, Record | _Artifact] = {}  # what MLflow may lack; the newest of each
+        self._lock = threading.Lock()  # of `_pending`
+        self._closing = threading.Event()
+        self._finished = False
+        self._deadline = float("inf")
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def update(self, record: Record) -> None:
+        """Show a trial as it now is. Of several updates between two looks the last is written."""
+        self._put(identity(record), record)
+
+    def catch_up(self, records: Iterable[Record]) -> None:
+        """Bring every trial that MLflow lacks, or has otherwise, up to date: at the start and at the end of a run."""
+        for record in records:
+            self.update(record)
+
+    def artifacts(self, level: str, method: str, files: Iterable[Path]) -> None:
+        """Show files (tables, plots) with a cell. They are read later, and must stay until `close`."""
+        for file in files:
+            self._put(f"{level}/{method}: {file.name}", _Artifact(level, method, file))
+
+    def close(self, timeout: float, finished: bool = True) -> int:
+        """Write what is left and end all runs, within `timeout` seconds. Returns how much could not be written.
+
+        `finished`: the study is done, and its cells are shown as FINISHED. Otherwise they and the trials that were
+        running are KILLED, MLflow's word for "stopped from outside", until the study goes on: FAILED would say that
+        something is wrong with them, and RUNNING that one should wait.
+        """
+        self._finished, self._deadline = finished, time.monotonic() + timeout
+        self._closing.set()
+        self._thread.join(timeout)
+        with self._lock:
+            return len(self._pending)
+
+    def _put(self, name: str, item: Record | _Artifact) -> None:
+        with self._lock:
+            self._pending[name] = item
+
+    def _work(self) -> None:
+        wait, away = 0.0, False
+        while True:
+            if self._closing.is_set():
+                time.sleep(min(wait, max(0.0, self._deadline - time.monotonic())))
+            else:
+                self._closing.wait(wait)
+            closing = self._closing.is_set()  # before looking, so that nothing is put after the last look
+            if time.monotonic() >= self._deadline:
+                return
+            try:
+                self._write(closing)
+            except Exception as error:
+                self._runs.forget()
+                if not away:
+                    log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", reason(error))
+                if closing and isinstance(error, RefusedError):  # to ask again will not help
+                    return
+                wait = min(2 * wait, LONGEST_WAIT) if away and not closing else 1.0
+                away = True
+                continue
+            if away:
+                log.warning("MLflow is back and has everything")
+            if closing:
+                return
+            wait, away = self._interval, False
+
+    def _write(self, closing: bool) -> None:
+        """Write what is pending, once. What MLflow refuses does not keep it from the rest."""
+        self._runs.open()
+        refused: RefusedError | None = None
+        with self._lock:
+            pending = list(self._pending.items())
+        for name, item in pending:
+            if time.monotonic() >= self._deadline:
+                return
+            try:
+                if isinstance(item, Record):
+                    self._runs.write(item)
+                else:
+                    self._runs.artifact(item.level, item.method, item.file)
+            except RefusedError as error:
+                refused = error
+                continue
+            with self._lock:
+                if self._pending[name] is item:  # else it was updated meanwhile
+                    del self._pending[name]
+        if closing:
+            self._runs.end(self._finished)
+        if refused is not None:
+            raise refused
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, on one line, without credentials (a URI may come with a password, or a token after "?")."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return re.sub(r"//[^@\s]*@", "//", re.sub(r"\?\S+", "", line))[:300]

@@ -1,0 +1,1 @@
+"""The studies that come with tosmooth: a YAML file each, choices and no computation."""

@@ -1,0 +1,249 @@
+"""What the pictures show is read back from the figures, not from their pixels."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from search.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
+from search.records import Level, Metrics, Phase, Record, State
+from search.selection import Baselines, Row, Selection, best_row
+
+LEVEL = Level(
+    dataset="twonorm",
+    noise="symmetric-0.4",
+    classes=2,
+    train_size=5000,
+    validation_size=20000,
+    test_size=10000,
+    noise_rate=0.4,
+    noise_rate_source="measured",
+    symmetric=True,
+    digest="",
+)
+CE, LS, NLS = {"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}, {"rate": -2.0, "warmup": 1}
+
+
+def trial(
+    number: int,
+    params: dict[str, Any],
+    val: list[float],
+    state: State = "complete",
+    phase: Phase = "search",
+    seed: int = 0,
+) -> Record:
+    """Test accuracy is always 30 above the noisy validation, training accuracy 1 above it."""
+    curve: tuple[Metrics, ...] = tuple(
+        {"train_accuracy": v + 1, "val_accuracy": v, "test_accuracy": v + 30} for v in val
+    )
+    names = {"study": "s", "level": LEVEL.name, "method": "gls", "phase": phase, "number": number, "state": state}
+    return Record(**names, params=params, train_seed=seed, curve=curve)  # type: ignore[arg-type]
+
+
+RECORDS = [
+    trial(0, CE, [52.0, 54.0]),
+    trial(1, LS, [51.0, 53.0]),
+    trial(2, NLS, [52.0, 58.0]),
+    trial(3, {"rate": -4.0, "warmup": 0}, [51.5], "pruned"),
+    trial(4, {"rate": -7.0, "warmup": 0}, [50.0], "diverged"),
+    trial(5, {"rate": -6.0, "warmup": 0}, [99.0], "failed"),
+    trial(6, {"rate": -5.0, "warmup": 0}, [98.0], "running"),
+    *(trial(n, NLS, [52.0, v], phase="confirmation", seed=n) for n, v in ((7, 57.0), (8, 59.0))),
+    *(trial(n, CE, [50.0 + n, v], phase="confirmation", seed=n) for n, v in ((7, 53.0), (8, 55.0))),
+    *(trial(n, LS, [51.0, 52.0], phase="confirmation", seed=n) for n in (7, 8)),
+]
+
+
+def row_of(records: list[Record] = RECORDS, level: Level = LEVEL) -> Row:
+    return best_row(level, "gls", records, Selection(seeds=2), Baselines(ce=CE, ls=LS), (-8.0, 0.8))
+
+
+def points(ax: Axes, label: str) -> list[list[float]]:
+    (found,) = [collection for collection in ax.collections if collection.get_label() == label]
+    return np.asarray(found.get_offsets()).tolist()  # type: ignore[no-any-return]
+
+
+def line(ax: Axes, start: str) -> Line2D:
+    (found,) = [line for line in ax.lines if str(line.get_label()).startswith(start)]
+    return found
+
+
+def bars(ax: Axes, start: str) -> tuple[list[float], list[float]]:
+    """Rate and mean, and the ends of the error bar, of what was confirmed."""
+    (found,) = [bar for bar in ax.containers if str(bar.get_label()).startswith(start)]
+    mean, _, (bar,) = found.get_children()[0], None, [c for c in found.get_children() if hasattr(c, "get_segments")]
+    return [float(mean.get_xdata()[0]), float(mean.get_ydata()[0])], bar.get_segments()[0][:, 1].tolist()
+
+
+def labels(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_the_trials_stand_at_their_rate_by_how_they_ended() -> None:
+    val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
+    assert points(val, "search trial") == [[0.0, 54.0], [0.1, 53.0], [-2.0, 58.0]]
+    assert points(test, "search trial") == [[0.0, 84.0], [0.1, 83.0], [-2.0, 88.0]]
+    assert points(val, "pruned, at its last epoch") == [[-4.0, 51.5]]
+    assert points(val, "diverged") == [[-7.0, 0.04]]  # 4 % above the bottom of the panel, whatever it reported
+    assert val.get_xlim()[0] < -7.0  # and inside it
+
+
+def test_pruned_trials_are_hollow_and_clean_test_accuracy_is_called_oracle_knowledge() -> None:
+    val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
+    filled, hollow = val.collections[:2]
+    assert len(np.asarray(filled.get_facecolor())) == 1
+    assert len(np.asarray(hollow.get_facecolor())) == 0
+    assert (val.get_ylabel(), test.get_ylabel()) == (
+        "noisy validation\naccuracy (%)",
+        "clean test (oracle knowledge)\naccuracy (%)",
+    )
+    assert test.get_xscale() == "symlog"
+
+
+def test_chosen_rate_theory_and_cross_entropy_are_lines() -> None:
+    val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
+    for ax in (val, test):
+        assert list(line(ax, "chosen rate").get_xdata()) == [-2.0, -2.0]
+        assert list(line(ax, "theory's rate").get_xdata()) == pytest.approx([-4.0, -4.0])
+    assert list(line(val, "cross-entropy, fresh seeds").get_ydata()) == [54.0, 54.0]  # of 53 and 55
+    assert list(line(test, "cross-entropy, fresh seeds").get_ydata()) == [84.0, 84.0]
+
+
+def test_what_was_confirmed_stands_with_mean_and_standard_deviation() -> None:
+    val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
+    mean, ends = bars(val, "chosen r = \N{MINUS SIGN}2, warm-up 1: 2 fresh seeds")
+    assert mean == [-2.0, 58.0]  # of 57 and 59, whose sample standard deviation is sqrt(2)
+    assert ends == pytest.approx([58 - 2**0.5, 58 + 2**0.5])
+    assert bars(test, "r = 0.1: 2 fresh seeds") == ([0.1, 82.0], [82.0, 82.0])
+
+
+def test_a_diverged_confirmation_pulls_the_mean_to_chance_as_in_the_table() -> None:
+    records = [replace(r, state="diverged") if r.params == NLS and r.train_seed == 7 else r for r in RECORDS]
+    _, test = accuracy_over_rate(LEVEL, records, row_of(records)).axes
+    mean, _ = bars(test, "chosen")
+    assert mean == [-2.0, row_of(records).test_accuracy]
+    assert mean[1] == (50 + 89) / 2
+
+
+def test_without_a_test_set_there_is_no_panel_for_it() -> None:
+    blind = replace(LEVEL, test_size=0, noise_rate=None)
+    row = row_of(level=blind)
+    figure = accuracy_over_rate(blind, RECORDS, row)
+    assert len(figure.axes) == 1
+    assert not any("theory" in label for label in labels(figure))
+    assert [ax.get_title() for ax in learning_curves(blind, RECORDS, row).axes] == [
+        "train (noisy labels)",
+        "noisy validation",
+    ]
+
+
+def test_a_cell_in_which_nothing_has_ended_is_drawn_all_the_same(tmp_path: Path) -> None:
+    accuracy_over_rate(LEVEL, [], row_of([])).savefig(tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").stat().st_size > 1000
+
+
+def test_learning_curves_show_mean_and_band_of_every_confirmed_arm() -> None:
+    train, val, test = learning_curves(LEVEL, RECORDS, row_of()).axes
+    assert list(line(val, "cross-entropy").get_xdata()) == [1, 2]
+    assert list(line(val, "cross-entropy").get_ydata()) == [57.5, 54.0]  # of 57 and 58, of 53 and 55
+    assert list(line(train, "cross-entropy").get_ydata()) == [58.5, 55.0]
+    assert list(line(test, "chosen").get_ydata()) == [82.0, 88.0]
+    _, ce, _ = val.collections  # bands: the chosen arm first, then by rate
+    band = ce.get_paths()[0].vertices
+    assert sorted({(float(x), float(y)) for x, y in band}) == [(1, 57), (1, 58), (2, 53), (2, 55)]
+    assert (val.get_xlabel(), train.get_ylabel()) == ("epoch", "accuracy (%)")
+
+
+def test_the_end_of_the_warm_up_is_marked() -> None:
+    figure = learning_curves(LEVEL, RECORDS, row_of())
+    assert all(list(line(ax, "end of warm-up").get_xdata()) == [1, 1] for ax in figure.axes)
+    assert "end of warm-up: epoch 1" in labels(figure)
+
+
+def test_a_run_that_diverged_ends_its_part_of_the_curve() -> None:
+    ended = [
+        replace(r, state="diverged", curve=r.curve[:1]) if r.params == CE and r.train_seed == 8 else r for r in RECORDS
+    ]
+    _, val, _ = learning_curves(LEVEL, ended, row_of(ended)).axes
+    assert list(line(val, "cross-entropy").get_ydata()) == [57.5, 53.0]
+
+
+def rows() -> list[Row]:
+    row = row_of()
+    return [
+        replace(row, noise="symmetric-0.4", noise_rate=0.4, best_rate=-2.0, rate_low=-3.0, rate_high=-1.5),
+        replace(row, noise="symmetric-0.1", noise_rate=0.1, best_rate=0.2, rate_low=0.0, rate_high=0.4),
+        replace(row, noise="worst", noise_rate=0.3, best_rate=-1.0),
+        replace(row, noise="given", noise_rate=None),
+        replace(row, noise="symmetric-0.2", noise_rate=0.2, best_rate=None),
+    ]
+
+
+def test_best_rates_stand_over_their_noise_rate_one_line_for_each_kind_of_noise() -> None:
+    (ax,) = rate_over_noise(rows(), classes=2).axes
+    symmetric, worst = (bar.get_children()[0] for bar in ax.containers)
+    assert [list(symmetric.get_xdata()), list(symmetric.get_ydata())] == [[0.1, 0.4], [0.2, -2.0]]  # type: ignore[attr-defined]
+    assert [list(worst.get_xdata()), list(worst.get_ydata())] == [[0.3], [-1.0]]  # type: ignore[attr-defined]
+    assert [bar.get_label() for bar in ax.containers] == ["best rate, symmetric", "best rate, worst"]
+    (interval,) = [c for c in ax.collections if len(c.get_paths()) == 2]
+    ends = [path.vertices[:, 1].tolist() for path in interval.get_paths()]  # type: ignore[union-attr, call-overload]
+    assert ends == [pytest.approx([0.0, 0.4]), pytest.approx([-3.0, -1.5])]
+
+
+def test_the_theory_is_drawn_for_the_classes_of_the_data() -> None:
+    (ax,) = rate_over_noise(rows(), classes=10).axes
+    theory = line(ax, "theory")
+    assert theory.get_label() == "theory: symmetric noise, 10 classes"
+    x, y = np.asarray(theory.get_xdata(), dtype=float), np.asarray(theory.get_ydata(), dtype=float)
+    assert np.interp(0.4, x, y) == pytest.approx(-0.8, abs=1e-3)
+    assert (x[0], y[0]) == (0.0, 0.0)
+    assert all(before > after for before, after in pairwise(y))
+
+
+def test_published_ranges_are_drawn_where_they_are_given() -> None:
+    (ax,) = rate_over_noise(rows(), 2, {0.0: (0.0, 0.8), 0.4: (-8.0, -8.0)}).axes
+    found = [line for line in ax.lines if line.get_label() == "published best rates"]
+    assert [[list(line.get_xdata()), list(line.get_ydata())] for line in found] == [
+        [[0.0, 0.0], [0.0, 0.8]],
+        [[0.4, 0.4], [-8.0, -8.0]],
+    ]
+    assert ax.get_ylim()[0] < -8.0
+
+
+def test_a_rate_of_the_theory_that_nears_infinity_does_not_squeeze_the_rest() -> None:
+    (ax,) = rate_over_noise([replace(rows()[0], noise_rate=0.499, theory_rate=-499.0)], classes=2).axes
+    assert ax.get_ylim()[0] == -30.0  # half as much again as -20
+
+
+def test_plots_are_saved_under_names_safe_as_files(tmp_path: Path) -> None:
+    level = replace(LEVEL, noise="../odd name")
+    records = [replace(record, level=level.name) for record in RECORDS]
+    cells = [(LEVEL, RECORDS), (level, records)]
+    paths = save_plots(tmp_path / "plots", cells, [row_of(), row_of(records, level)])
+    assert [path.name for path in paths] == [
+        "twonorm-symmetric-0.4-gls-accuracy-over-rate.png",
+        "twonorm-symmetric-0.4-gls-learning-curves.png",
+        "twonorm-..-odd-name-gls-accuracy-over-rate.png",
+        "twonorm-..-odd-name-gls-learning-curves.png",
+        "twonorm-rate-over-noise.png",
+    ]
+    assert sorted(paths) == sorted((tmp_path / "plots").iterdir())
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_pictures_of_what_is_not_known_yet_are_left_out(tmp_path: Path) -> None:
+    (path,) = save_plots(tmp_path, [(LEVEL, [])], [row_of([])])
+    assert path.name == "twonorm-symmetric-0.4-gls-accuracy-over-rate.png"
+
+
+def test_plotting_leaves_pyplot_alone() -> None:
+    code = "import sys, search.plots; raise SystemExit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

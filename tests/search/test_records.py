@@ -1,0 +1,67 @@
+"""Records go to Parquet and come back as they were."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from search.records import ENDED, Level, Record, read_parquet, table, write_parquet
+
+FULL = Record(
+    study="twonorm",
+    level="twonorm/symmetric-0.4",
+    method="gls",
+    phase="search",
+    number=3,
+    state="complete",
+    params={"rate": -0.8, "warmup": 2, "lr_factor": 1e-6},
+    train_seed=17,
+    curve=({"val_accuracy": 50.25, "test_accuracy": None}, {"val_accuracy": 57.125, "test_accuracy": 91.5}),
+    seconds=1.5,
+    attempts=2,
+)
+EMPTY = Record(
+    study="twonorm",
+    level="twonorm/symmetric-0.4",
+    method="gls",
+    phase="confirmation",
+    number=0,
+    state="failed",
+    params={"rate": 0.0},
+    train_seed=2**40,
+    reason='out of memory: "killed", 9',
+)
+
+
+def test_records_come_back_from_parquet_as_they_were(tmp_path: Path) -> None:
+    write_parquet([FULL, EMPTY], tmp_path / "records.parquet")
+    assert read_parquet(tmp_path / "records.parquet") == [FULL, EMPTY]
+
+
+def test_no_records_are_written_and_read_too(tmp_path: Path) -> None:
+    write_parquet([], tmp_path / "records.parquet")
+    assert read_parquet(tmp_path / "records.parquet") == []
+
+
+def test_the_last_epoch_has_columns_of_its_own(tmp_path: Path) -> None:
+    write_parquet([FULL, EMPTY], tmp_path / "records.parquet")
+    columns = pq.read_table(tmp_path / "records.parquet").to_pydict()
+    assert columns["epochs"] == [2, 0]
+    assert columns["last_val_accuracy"] == [57.125, None]
+    assert columns["last_test_accuracy"] == [91.5, None]
+    assert table([FULL, EMPTY]).column_names == list(columns)
+
+
+def test_the_last_value_of_a_metric_is_none_where_there_is_no_epoch_or_no_such_metric() -> None:
+    assert FULL.last("val_accuracy") == 57.125
+    assert FULL.last("test_ece") is None
+    assert EMPTY.last("val_accuracy") is None
+
+
+def test_lost_attempts_and_running_trials_do_not_count_towards_the_budget() -> None:
+    assert set(ENDED) == {"complete", "pruned", "diverged"}
+
+
+def test_a_level_is_named_by_dataset_and_noise() -> None:
+    sizes = {"classes": 10, "train_size": 45000, "validation_size": 5000, "test_size": 10000}
+    noise = {"noise_rate": 0.40208, "noise_rate_source": "measured", "symmetric": False}
+    assert Level(dataset="cifar10n", noise="worst", digest="", **sizes, **noise).name == "cifar10n/worst"  # type: ignore[arg-type]

@@ -1,0 +1,65 @@
+"""The studies that come with the package: each loads, and opens with what a reader asks first."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from search.study import load_study, read_study, shipped_studies, to_yaml
+
+PARTS = ("Question", "Command", "Cost", "Expect")
+
+
+def header(name: str) -> dict[str, str]:
+    """The parts of the comment that opens a study: `# Cost: ...`, over as many lines as it takes."""
+    parts: dict[str, str] = {}
+    part = ""
+    for line in files("studies").joinpath(f"{name}.yaml").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        found = re.match(r"# (\w+): +(.*)", line)
+        part = found[1] if found else part
+        parts[part] = found[2] if found else f"{parts[part]} {line.lstrip('# ')}"
+    return parts
+
+
+def test_the_studies_are_those_of_the_readme() -> None:
+    expected = ["cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "digits", "twonorm"]
+    assert shipped_studies() == expected
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_study_goes_by_the_name_of_its_file_and_survives_a_round_trip(name: str) -> None:
+    spec = load_study(name)
+    assert spec.name == name
+    assert read_study(to_yaml(spec)) == spec
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_study_opens_with_question_command_cost_and_result(name: str) -> None:
+    spec, parts = load_study(name), header(name)
+    assert tuple(parts) == PARTS
+    assert parts["Question"] == spec.question  # `tosmooth studies` shows the same
+    assert parts["Cost"] == spec.cost
+    assert parts["Command"].startswith(f"tosmooth run {name}")
+    assert parts["Expect"]
+
+
+def test_twonorm_is_split_as_the_paper_needs_it() -> None:
+    data = load_study("twonorm").dataset
+    assert data.levels == ("clean", "symmetric-0.1", "symmetric-0.2", "symmetric-0.3", "symmetric-0.4")
+    assert data.size is not None
+    assert data.size * (1 - data.validation_fraction) == pytest.approx(5000)
+    assert data.test_size == 10_000
+
+
+def test_human_noise_has_all_its_levels() -> None:
+    assert load_study("cifar10n").dataset.levels == ("clean", "aggre", "random1", "random2", "random3", "worst")
+    assert load_study("cifar100n").dataset.levels == ("clean", "noisy")
+
+
+@pytest.mark.parametrize("name", ["cifar10n", "cifar100n", "cifar10-symmetric", "cifar10n-cpu"])
+def test_image_study_searches_the_papers_rates_and_the_learning_rate_after_the_warmup(name: str) -> None:
+    spec = load_study(name)
+    assert spec.rate_bounds == (-8.0, 0.8)
+    assert set(spec.space) == {"rate", "warmup", "lr_factor"}

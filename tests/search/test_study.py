@@ -1,0 +1,240 @@
+"""What a study file may say, and what is said about one that says something else."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from search.parameters import Choice, Range
+from search.study import Cell, StudySpec, derive_seed, difference, read_study
+from trainables.config import InputError
+
+SMALL = """
+name: small
+dataset: {name: twonorm, levels: [clean, symmetric-0.4]}
+training: {epochs: 8}
+"""
+TWO_PHASE = "training.recipe=two-phase"
+TUNED = [
+    "space.lr_factor={low: 0.01, high: 0.5, scale: log}",
+    "space.training.batch_size={low: 16, high: 64, scale: log}",
+    "space.training.optimizer.nesterov={values: [true, false]}",
+]
+CELL = Cell("twonorm/symmetric-0.4", "gls")
+
+
+def small(*overrides: str) -> StudySpec:
+    return read_study(SMALL, overrides=overrides)
+
+
+def test_study_settles_every_choice_that_the_file_leaves_open() -> None:
+    spec = small()
+    assert spec.space == {
+        "rate": Range(low=-8.0, high=0.8, scale="symlog"),
+        "warmup": Range(low=0, high=4),  # half of the 8 epochs
+    }
+    assert (spec.budget, spec.search.sampler, spec.search.pruner) == (30, "tpe", "none")
+    assert (spec.search.pruner_min_epochs, spec.search.reduction_factor) == (None, None)
+    halving = small("search.pruner=successive-halving").search
+    assert (halving.pruner_min_epochs, halving.reduction_factor) == (2, 4)  # a quarter of 8 epochs; Optuna's factor
+
+
+def test_run_of_one_epoch_has_nothing_to_choose_for_the_warmup() -> None:
+    assert small("training.epochs=1").space["warmup"] == Choice((0,))
+
+
+@pytest.mark.parametrize(
+    ("override", "messages"),
+    [
+        ("trainng.epochs=3", ["trainng: unknown key", "'training'"]),
+        ("training.epoch=3", ["training.epoch: unknown key", "'epochs'"]),
+        ("dataset.level=[a]", ["dataset.level: unknown key", "'levels'"]),
+        ("space.rate.lwo=-4", ["space.rate.lwo: unknown key", "'low'"]),
+        ("space.training.optimiser.lr.low=0.1", ["space.training.optimiser.lr.low", "'training.optimizer.lr'"]),
+        ("space.training.epochs={low: 1, high: 5}", ["space.training.epochs", "the same for all trials"]),
+        ("space.rate={low: 0.8, high: -8}", ["space.rate", "[0.8, -8.0]", "low must be below high"]),
+        ("space.rate.high=1.5", ["space.rate", "1.5", "at most 1"]),
+        ("space.rate.values=[0, 1.01]", ["space.rate", "1.01", "at most 1"]),
+        ("space.warmup.high=9", ["space.warmup", "9", "0 to 8"]),
+        ("space.warmup.low=-1", ["space.warmup", "-1", "0 to 8"]),
+        ("space.warmup.high=2.5", ["space.warmup.high", "2.5", "whole"]),
+        ("space.warmup.scale=symlog", ["space.warmup.scale", "symlog", "not for integers"]),
+        ("space.lr_factor={low: 0, high: 1}", ["space.lr_factor", "0.0", "above 0"]),
+        ("space.lr_factor={low: 0, high: 1, scale: log}", ["space.lr_factor.low", "log scale starts above 0"]),
+        ("space.lr_factor={high: 1}", ["space.lr_factor", "low is missing"]),
+        ("space.lr_factor=0.5", ["space.lr_factor", "0.5", "{values: [...]}"]),
+        ("space.lr_factor.values=[]", ["space.lr_factor.values", "at least one"]),
+        ("space.lr_factor.values=[1, 1.0]", ["space.lr_factor.values", "each value once"]),
+        ("space.lr_factor={values: [1], scale: log}", ["space.lr_factor", "take away scale"]),
+        ("space.training.batch_size={low: 0, high: 64}", ["space.training.batch_size", "0", "at least 1"]),
+        ("space.training.augment={low: 0, high: 1}", ["space.training.augment", "only numbers have a range"]),
+        ("space.training.augment.values=[none, flip]", ["space.training.augment", "'flip'", "crop-flip"]),
+        ("space.training.second_optimizer.lr.values=[0.1]", ["space.training.second_optimizer.lr", "second_optimizer"]),
+        ("space.rate={scale: linear, step: 0.3}", ["space.rate.step", "0.3", "whole steps"]),
+        ("space.rate.step=0.1", ["space.rate.step", "linear scale alone"]),
+        ("space=[rate]", ["space: ['rate'] is refused"]),
+        ("name=../x", ["name: '../x' is refused", "lower-case"]),
+        ("name=Small", ["name: 'Small' is refused"]),
+        ("name=" + "x" * 65, ["name", "at most 64"]),
+        ("name=5", ["name: 5 is refused", "string"]),
+        ("question='a\n\n  b'", ["question", "one line"]),
+        ("seed=-1", ["seed: -1 is refused", "0"]),
+        ("seed=true", ["seed: True is refused"]),
+        ("seed=.nan", ["seed", "nan", "finite"]),
+        ("training.optimizer.lr=.inf", ["training.optimizer.lr", "inf", "finite"]),
+        ("seed=99999999999999999999", ["seed", "64 bits"]),
+        ("dataset.levels=[]", ["dataset.levels", "at least one"]),
+        ("dataset.levels=[clean, clean]", ["dataset.levels", "each once"]),
+        ("dataset.levels=[../x]", ["dataset.levels[0]", "'../x'"]),
+        ("dataset.validation_fraction=1.5", ["dataset.validation_fraction", "1.5", "(0, 1)"]),
+        ("dataset.table={train: a.parquet}", ["dataset.table", "one of the two"]),
+        ("method=glc", ["method", "'glc'", "gls"]),
+        ("method=[gls, gls]", ["method", "each once"]),
+        ("search.sampler=cmaes", ["search.sampler", "'cmaes'", "tpe"]),
+        ("search.trials=1", ["search.trials", "1", "at least 2"]),
+        ("search.sampler=grid", ["space.rate", "grid"]),
+        ("search.pruner_min_epochs=3", ["search.pruner_min_epochs", "3", "no pruner"]),
+        ("search.reduction_factor=3", ["search.reduction_factor", "successive-halving"]),
+        ("search={pruner: median, pruner_min_epochs: 8}", ["search.pruner_min_epochs", "below 8"]),
+        ("selection.seeds=0", ["selection.seeds", "0", "at least 1"]),
+        ("resources.gpus=1.5", ["resources.gpus", "1.5", "whole"]),
+        ("resources.cpus=0", ["resources.cpus", "0", "above 0"]),
+        ("trial_attempts=0", ["trial_attempts: 0 is refused", "1"]),
+    ],
+)
+def test_refusal_names_key_value_and_rule(override: str, messages: list[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        small(override)
+    for message in messages:
+        assert message in str(caught.value)
+    assert "alue error" not in str(caught.value)
+    assert "http" not in str(caught.value)
+
+
+def test_each_thing_wrong_has_its_line() -> None:
+    with pytest.raises(InputError) as caught:
+        read_study("questoin: why\nseed: -1\nnetwork: {name: vgg}\ndataset: {name: twonorm, levels: [clean]}")
+    assert str(caught.value).splitlines() == [
+        "name: missing; a study needs it",
+        "seed: -1 is refused: greater than or equal to 0",
+        "network.name: 'vgg' is refused: one of mlp, cnn, resnet18, resnet34",
+        "questoin: unknown key; did you mean 'question'?",
+    ]
+
+
+def test_grid_is_counted_with_the_baselines_that_are_not_on_it() -> None:
+    grid = "search.sampler=grid"
+    warmup = "space.warmup={low: 0, high: 4}"  # 5 values
+    assert small(grid, warmup, "space.rate.values=[-1, 0, 0.5]").budget == 16  # 15, and label smoothing at 0.1
+    assert small(grid, warmup, "space.rate={low: -0.8, high: 0.8, scale: linear, step: 0.1}").budget == 85  # 17 rates
+    with pytest.raises(InputError, match=r"search\.trials: 15 .* 16 trials"):
+        small(grid, warmup, "space.rate.values=[-1, 0, 0.5]", "search.trials=15")
+
+
+def test_gp_is_refused_a_space_without_the_baselines() -> None:
+    with pytest.raises(InputError, match=r"search\.sampler: 'gp'"):
+        small("search.sampler=gp", "space.rate.high=-1")
+    assert small("search.sampler=gp").search.sampler == "gp"
+
+
+def test_values_that_are_wrong_together_are_refused() -> None:
+    names, nesterov = "space.training.optimizer.name.values=[sgd, adamw]", "space.training.optimizer.nesterov.values="
+    small(names, nesterov + "[false]")
+    with pytest.raises(InputError, match=r"'adamw'.* together are refused: .*Nesterov"):
+        small(names, nesterov + "[false, true]")
+
+
+def test_cells_are_levels_by_methods_in_the_order_of_the_file() -> None:
+    assert small().cells() == [("twonorm/clean", "gls"), ("twonorm/symmetric-0.4", "gls")]
+    assert (CELL.noise, CELL.key) == ("symmetric-0.4", "twonorm/symmetric-0.4/gls")
+
+
+def test_data_is_drawn_from_the_studys_seed_unless_it_has_seeds_of_its_own() -> None:
+    data = small("seed=7", "dataset.split_seed=3").data_config("worst")
+    assert (data.dataset, data.noise, data.noise_seed, data.split_seed) == ("twonorm", "worst", 7, 3)
+
+
+def test_parameters_change_the_recipe_of_a_trial() -> None:
+    spec = small(*TUNED, "training.optimizer.momentum=0.5")
+    params: dict[str, Any] = {"rate": -0.5, "warmup": 2, "lr_factor": 0.1, "training.batch_size": 32}
+    config = spec.trial_config(CELL, params, train_seed=11)
+    assert (config.rate, config.warmup, config.lr_factor, config.train_seed) == (-0.5, 2, 0.1, 11)
+    assert (config.training.batch_size, config.training.optimizer.momentum) == (32, 0.5)
+    assert config.data == spec.data_config("symmetric-0.4")
+
+
+def test_baseline_is_the_recipe_of_the_file_inside_the_space() -> None:
+    expected = {
+        "rate": 0.1,
+        "warmup": 0,  # single: smoothed from the start
+        "lr_factor": 0.5,  # 1, which is no change, clipped
+        "training.batch_size": 64,  # 128 clipped
+        "training.optimizer.nesterov": False,  # as in the file, though listed second
+    }
+    assert small(*TUNED).baseline(0.1) == expected
+    assert small(*TUNED, TWO_PHASE).baseline(0.0) == {**expected, "rate": 0.0, "warmup": 4}
+
+
+def test_baseline_to_compare_with_is_tuned_like_the_chosen_one() -> None:
+    chosen = {
+        "rate": -2.0,
+        "warmup": 3,
+        "lr_factor": 0.02,
+        "training.batch_size": 16,
+        "training.optimizer.nesterov": True,
+    }
+    assert small(*TUNED).baseline_of(0.0, chosen) == {**chosen, "rate": 0.0, "warmup": 0, "lr_factor": 0.5}
+    assert small(*TUNED, TWO_PHASE).baseline_of(0.0, chosen) == {**chosen, "rate": 0.0}
+    assert small(*TUNED).baselines(chosen).ls["rate"] == 0.1
+    assert small(*TUNED).baselines().ce == small(*TUNED).baseline(0.0)
+
+
+def test_study_that_grows_means_the_same() -> None:
+    grown = small(
+        "name=other",
+        "question=why?",
+        "dataset.levels=[clean, symmetric-0.4, symmetric-0.2]",
+        "space.rate.low=-20",
+        "search={trials: 9, sampler: random, pruner: median}",
+        "selection.seeds=9",
+        "resources.cpus=2",
+        "trial_attempts=1",
+    )
+    assert difference(small(), grown) == []
+    assert grown.meaning() == small().meaning()
+
+
+def test_difference_says_what_was_changed() -> None:
+    changes = ["training.epochs=20", "seed=1", "space.warmup={low: 0, high: 4}", "space.rate.scale=linear"]
+    assert difference(small(), small(*changes, "space.lr_factor.values=[1]", "dataset.levels=[clean]")) == [
+        "seed: 0 -> 1",
+        "dataset.noise_seed: 0 -> 1",
+        "dataset.split_seed: 0 -> 1",
+        "training.epochs: 8 -> 20",
+        "space.rate: symlog numbers -> linear numbers",
+        "space.lr_factor: none -> [1.0]",
+        "dataset.levels: symmetric-0.4 is removed",
+    ]
+
+
+def test_bounds_are_settled_where_gp_learns_from_the_trials() -> None:
+    gp = "search.sampler=gp"
+    assert difference(small(), small(gp, "space.rate.low=-4")) == ["bounds.rate: [-8.0, 0.8] -> [-4.0, 0.8]"]
+    assert difference(small(gp), small(gp, "search.trials=50")) == []
+
+
+def test_seeds_are_derived_from_their_parts_alone() -> None:
+    # Literal, so that a change of the derivation, which would break every study on disk, is seen.
+    assert derive_seed(0, "twonorm/clean/gls", "search", 3, "train") == 1695711804
+    assert derive_seed("a", "b") != derive_seed("ab")
+    assert all(0 <= derive_seed(i) < 2**31 for i in range(100))
+    seeds = small().confirmation_seeds()
+    assert len(set(seeds)) == 5
+    assert seeds[:2] == small("selection.seeds=2").confirmation_seeds()  # more seeds go on where fewer stopped
+
+
+def test_study_loads_without_torch_and_the_heavy_libraries() -> None:
+    code = "import sys, search.study; print({'ray', 'optuna', 'mlflow', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

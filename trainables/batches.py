@@ -1,0 +1,66 @@
+"""Batches of a split as network inputs: taken from uint8 memory, cropped, flipped and normalised as whole tensors."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.datasets import LevelData, Split
+
+PADDING = 4  # pixels; the usual crop of CIFAR training (He et al. 2016)
+
+
+class Batches:
+    """Inputs and labels of a split on a device.
+
+    On the CPU the inputs stay where they are (mapped, shared by all trials of a machine); on a GPU the split is copied
+    there once, as uint8.
+    """
+
+    def __init__(self, split: Split, data: LevelData, device: torch.device, dtype: torch.dtype) -> None:
+        self.images = split.inputs.ndim == 4
+        self.labels = split.labels.to(device)
+        self.dtype = dtype
+        on_cpu = device.type == "cpu"
+        self.rows = split.rows if on_cpu else torch.arange(len(split), device=device)
+        self.inputs = split.inputs if on_cpu else split.inputs[split.rows].to(device)
+        # (x / 255 - mean) / std as one multiplication and one addition, per channel: [C, 1, 1]
+        scale = 1 / (torch.tensor(data.std) * (255 if self.images else 1))
+        shift = -torch.tensor(data.mean) / torch.tensor(data.std)
+        shape = (-1, 1, 1) if self.images else (-1,)
+        self.scale, self.shift = (value.to(device).view(shape) for value in (scale, shift))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Tensor, augment: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Network inputs [B, C, H, W] (or [B, D]) and labels [B] of the examples `index` [B].
+
+        With a generator, images are cropped and flipped at random, each on its own, as torchvision's
+        RandomCrop(H, padding=4) and RandomHorizontalFlip do.
+        """
+        x = self.inputs[self.rows[index]]
+        if not self.images:
+            return x.to(self.dtype), self.labels[index]
+        if augment is not None:
+            x = _flip(_crop(x, augment), augment)
+        x = x.permute(0, 3, 1, 2)  # [B, H, W, C] in memory is channels_last
+        # Normalised in float32: bfloat16 has 8 bits, as many as a pixel.
+        return (x.float() * self.scale + self.shift).to(self.dtype), self.labels[index]
+
+
+def _crop(x: Tensor, generator: torch.Generator) -> Tensor:
+    """`x` [B, H, W, C] padded with black, a window of the same size cut out of each image at random."""
+    b, h, w, c = x.shape
+    padded = functional.pad(x, (0, 0, PADDING, PADDING, PADDING, PADDING))
+    offset = torch.randint(0, 2 * PADDING + 1, (2, b), generator=generator, device=x.device)
+    rows = offset[0][:, None] + torch.arange(h, device=x.device)  # [B, H]
+    columns = offset[1][:, None] + torch.arange(w, device=x.device)  # [B, W]
+    pixels = (rows * padded.shape[2])[:, :, None] + columns[:, None, :]  # [B, H, W], into a padded image
+    pixels += (torch.arange(b, device=x.device) * (padded.shape[1] * padded.shape[2]))[:, None, None]
+    return padded.view(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
+
+
+def _flip(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Each image of `x` [B, H, W, C] mirrored with probability one half."""
+    mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
+    return torch.where(mirrored[:, None, None, None], x.flip(2), x)

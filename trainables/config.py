@@ -1,0 +1,226 @@
+"""What one training run is: frozen, validated once, every field with its unit.
+
+A `TrialConfig` holds all that shapes the numbers of a trial. Where files lie is kept apart in `Folders`, so that
+the same trial gives the same numbers on another machine.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong; the message names key or file, value and rule. Exit code 2."""
+
+
+def require(ok: bool, key: str, value: object, rule: str) -> None:
+    """Raise `InputError` naming `key`, `value` and `rule` unless `ok`."""
+    if not ok:
+        raise InputError(f"{key}: {value!r} is refused: {rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where files lie on this machine: `data` as the user brought it, `cache` for decoded images."""
+
+    data: Path
+    cache: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """A user's own data as Parquet files: one row an example, either an image column or numeric feature columns."""
+
+    train: str  # path, absolute or relative to the data folder
+    test: str | None = None  # the same for the test set; its labels are taken as clean
+    image: str | None = None  # column with encoded images (struct of `bytes`, `path`, or plain bytes)
+    features: tuple[str, ...] | None = None  # or: numeric columns
+    label: str = "label"  # integer labels 0..K-1, as noisy as they are
+    clean_label: str | None = None  # clean labels of the training set, where they are known
+
+    def __post_init__(self) -> None:
+        both = (self.image is None) == (self.features is None)
+        require(not both, "dataset.table", {"image": self.image, "features": self.features}, "give one of the two")
+        require(self.features is None or bool(self.features), "dataset.table.features", self.features, "not empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """One noise level of a dataset, split for one study."""
+
+    dataset: str  # "twonorm", "digits", "cifar10n", ...: the table's name for it
+    noise: str = "clean"  # "clean", "given", "worst", "symmetric-0.4", ...
+    noise_seed: int = 0  # draws the synthetic noise (and Twonorm's points)
+    split_seed: int = 0  # draws the subset and the split into train and noisy validation
+    validation_fraction: float = 0.1  # share of the training set held out, in (0, 1)
+    size: int | None = None  # training examples before the split; None: all there are
+    test_size: int | None = None  # test examples; None: all there are
+    table: TableSource | None = None  # the user's own data
+
+    def __post_init__(self) -> None:
+        require(0 < self.validation_fraction < 1, "dataset.validation_fraction", self.validation_fraction, "in (0, 1)")
+        require(self.size is None or self.size >= 10, "dataset.size", self.size, "at least 10 examples")
+        require(self.test_size is None or self.test_size >= 1, "dataset.test_size", self.test_size, "at least 1")
+        for key in ("noise_seed", "split_seed"):
+            require(getattr(self, key) >= 0, f"dataset.{key}", getattr(self, key), "a seed is 0 or more")
+
+
+T = TypeVar("T")
+NETWORKS = ("mlp", "cnn", "resnet18", "resnet34")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """The network: `mlp` for features, the others for 32x32 images (any size works)."""
+
+    name: Literal["mlp", "cnn", "resnet18", "resnet34"] = "mlp"
+    width: int | None = None  # mlp: hidden units (64); cnn: channels of the first stage (32); a resnet's is fixed
+    depth: int | None = None  # mlp alone: hidden layers (1)
+
+    def __post_init__(self) -> None:
+        require(self.name in NETWORKS, "network.name", self.name, f"one of {', '.join(NETWORKS)}")
+        require(self.width is None or self.name in ("mlp", "cnn"), "network.width", self.width, "for mlp and cnn alone")
+        require(self.width is None or self.width >= 1, "network.width", self.width, "at least 1")
+        require(self.depth is None or self.name == "mlp", "network.depth", self.depth, "for mlp alone")
+        require(self.depth is None or self.depth >= 1, "network.depth", self.depth, "at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """An optimizer of torch."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1  # peak learning rate
+    momentum: float = 0.9  # sgd alone
+    nesterov: bool = False  # sgd alone
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.name in ("sgd", "adamw"), "optimizer.name", self.name, "sgd or adamw")
+        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "in [0, 1)")
+        require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
+        rule = "Nesterov's method needs sgd with momentum"
+        require(not self.nesterov or (self.name == "sgd" and self.momentum > 0), "optimizer.nesterov", True, rule)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """The learning rate over the epochs of a run, as a factor of the optimizer's `lr`."""
+
+    name: Literal["constant", "cosine", "step"] = "constant"
+    lr_rampup: float = 0.0  # epochs in which the learning rate rises linearly from 0
+    milestones: tuple[int, ...] = ()  # step alone: epochs after which it is multiplied by `gamma`
+    gamma: float = 0.1  # step alone
+
+    def __post_init__(self) -> None:
+        require(self.name in ("constant", "cosine", "step"), "schedule.name", self.name, "constant, cosine or step")
+        require(self.lr_rampup >= 0, "schedule.lr_rampup", self.lr_rampup, "0 epochs or more")
+        require(bool(self.milestones) == (self.name == "step"), "schedule.milestones", self.milestones, "for step alone")
+        rising = list(self.milestones) == sorted(set(self.milestones)) and all(m > 0 for m in self.milestones)
+        require(rising, "schedule.milestones", self.milestones, "positive epochs in rising order")
+        require(0 < self.gamma < 1, "schedule.gamma", self.gamma, "in (0, 1)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """The training recipe.
+
+    `single`: one optimizer and schedule, the loss switches after the warm-up. `two-phase` (Wei et al. 2022): after the
+    warm-up a fresh optimizer (`second_optimizer`, by default like the first) at a constant learning rate.
+    """
+
+    epochs: int = 10  # of the whole run, warm-up included
+    batch_size: int = 128
+    recipe: Literal["single", "two-phase"] = "single"
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    second_optimizer: OptimizerConfig | None = None  # two-phase alone
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: Literal["none", "crop-flip"] = "none"  # images: random crop with a padding of 4, random horizontal flip
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the forward pass; the loss is float32 always
+
+    def __post_init__(self) -> None:
+        require(self.epochs >= 1, "training.epochs", self.epochs, "at least 1")
+        require(self.batch_size >= 1, "training.batch_size", self.batch_size, "at least 1")
+        require(self.recipe in ("single", "two-phase"), "training.recipe", self.recipe, "single or two-phase")
+        second = self.second_optimizer is None or self.recipe == "two-phase"
+        require(second, "training.second_optimizer", self.second_optimizer, "for the recipe two-phase alone")
+        require(self.augment in ("none", "crop-flip"), "training.augment", self.augment, "none or crop-flip")
+        choices = ("auto", "float32", "bfloat16")
+        require(self.precision in choices, "training.precision", self.precision, f"one of {', '.join(choices)}")
+        rampup = self.schedule.lr_rampup <= self.epochs
+        require(rampup, "training.schedule.lr_rampup", self.schedule.lr_rampup, f"at most {self.epochs} epochs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialConfig:
+    """One training run."""
+
+    data: DataConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    method: Literal["gls"] = "gls"  # generalised label smoothing
+    rate: float = 0.0  # smoothing rate r in (-inf, 1]
+    warmup: int = 0  # epochs with r = 0 before smoothing starts
+    lr_factor: float = 1.0  # factor on the learning rate after the warm-up
+    train_seed: int = 0  # initial weights, order of the examples, augmentation
+
+    def __post_init__(self) -> None:
+        require(self.method == "gls", "method", self.method, "gls is the one there is")
+        require(math.isfinite(self.rate) and self.rate <= 1, "rate", self.rate, "a finite smoothing rate of at most 1")
+        bound = f"0 to {self.training.epochs}, the epochs of the run"
+        require(0 <= self.warmup <= self.training.epochs, "warmup", self.warmup, bound)
+        require(0 < self.lr_factor < math.inf, "lr_factor", self.lr_factor, "above 0")
+        require(self.train_seed >= 0, "train_seed", self.train_seed, "a seed is 0 or more")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from nested plain values, as JSON gives them. Unknown keys and wrong types raise `InputError`."""
+        return build(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, for JSON; `from_dict` takes them back."""
+        return dataclasses.asdict(self)
+
+
+def build(cls: type[T], values: object, path: str) -> T:
+    """Build the dataclass `cls` from a mapping; `path` is where it stands, for messages."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"{path or cls.__name__}: {values!r} is refused: a mapping of keys to values")
+    hints = typing.get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = get_close_matches(str(key), hints, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(hints)}"
+            raise InputError(f"{path}{key}: unknown key{hint}")
+    try:
+        return cls(**{key: _convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
+    except TypeError as error:  # a required key is missing
+        raise InputError(f"{path or cls.__name__}: {error}") from error
+
+
+def _convert(kind: Any, value: Any, path: str) -> Any:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (kind,) = [argument for argument in arguments if argument is not type(None)]
+        return _convert(kind, value, path)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return build(kind, value, f"{path}.")
+    if origin is Literal:
+        require(value in arguments, path, value, f"one of {', '.join(map(str, arguments))}")
+        return value
+    if origin is tuple:
+        require(isinstance(value, list | tuple), path, value, "a list")
+        return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    require(type(value) is kind, path, value, f"of type {kind.__name__}")
+    return value

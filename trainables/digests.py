@@ -1,0 +1,43 @@
+"""SHA-256 of files, remembered so that a large file is read once and not at every start."""
+
+import hashlib
+import json
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remembered_sha256(path: Path, cache: Path) -> str:
+    """The same from `cache`/digests.json, as long as size and time of change are what they were when it was read."""
+    path = path.resolve()
+    stat = path.stat()
+    book = cache / "digests.json"
+    known = _read(book)
+    match known.get(str(path)):
+        case [stat.st_size, stat.st_mtime_ns, str(digest)]:
+            return digest
+    digest = sha256(path)
+    # Read again: hashing took a while. What two processes write at the same moment is at worst hashed once more.
+    _write(book, {**_read(book), str(path): [stat.st_size, stat.st_mtime_ns, digest]})
+    return digest
+
+
+def _read(book: Path) -> dict[str, object]:
+    with suppress(FileNotFoundError, ValueError):  # none yet, or damaged: made anew
+        known = json.loads(book.read_text(encoding="utf-8"))
+        if isinstance(known, dict):
+            return known
+    return {}
+
+
+def _write(book: Path, known: dict[str, object]) -> None:
+    book.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile("w", dir=book.parent, prefix="digests-", delete=False, encoding="utf-8") as part:
+        json.dump(known, part)
+    Path(part.name).replace(book)

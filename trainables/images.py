@@ -1,0 +1,182 @@
+"""Pictures, decoded once into a memory-mapped Arrow file that all trials of a machine share."""
+
+import hashlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from trainables.config import InputError
+from trainables.examples import Examples
+from trainables.noise import Labels
+from trainables.parquet import labels_of, readable
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # never one that starts a program, as EPS does
+MODES = ("RGB", "L", "P", "1")  # colour, grey, palette, black and white
+SIDE = 1024  # pixels a picture may be high or wide
+SMALLEST = 16  # bytes: no encoded picture is smaller
+ROWS = 64  # pictures decoded at once: at most 192 MiB
+LAYOUT = 1  # of the decoded file; another number has everything decoded anew
+
+Pixels = NDArray[np.uint8]
+Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
+
+
+def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Chunk]]) -> Examples:
+    """The pictures that `chunks` yields, from the file in `cache` that was decoded from the same `source` before.
+
+    `source` says what the pictures come from, digests of files included. The first process decodes, under a lock and
+    in bounded memory; others wait for it. The file appears in one step, so that it is whole wherever it is.
+    """
+    key = hashlib.sha256(json.dumps([LAYOUT, *source]).encode()).hexdigest()[:16]
+    path = cache / f"{name}-{key}.arrow"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                _write(path, chunks())
+    return _open(path)
+
+
+def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
+    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
+    with readable(path, [image, *labels.values()]) as file:
+        if file.metadata.num_rows * SMALLEST > path.stat().st_size:
+            rule = f"a picture takes at least {SMALLEST} bytes"
+            raise InputError(f"{path}: {file.metadata.num_rows} rows in {path.stat().st_size} bytes: {rule}")
+        row, shape = 0, None
+        for batch in file.iter_batches(ROWS, columns=[image, *labels.values()]):
+            chunk = _decode(_encoded(batch.column(image), f"{path}, column {image!r}"), path, row, shape)
+            shape = chunk.shape[1:]
+            columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
+            yield chunk, columns
+            row += len(chunk)
+
+
+def _encoded(column: pa.Array, where: str) -> list[bytes | None]:
+    kind = column.type
+    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        column = pc.struct_field(column, "bytes")
+    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+        raise InputError(f"{where}: of type {kind}: encoded pictures are binary, or a struct with binary `bytes`")
+    encoded: list[bytes | None] = column.to_pylist()
+    return encoded
+
+
+def _decode(encoded: list[bytes | None], path: Path, first_row: int, shape: tuple[int, ...] | None) -> Pixels:
+    decoded: list[Pixels] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for row, blob in enumerate(encoded, first_row):
+            try:
+                pixels = _pixels(blob)
+            except InputError as error:
+                raise InputError(f"{path}, row {row}: {error}") from error
+            except Exception as error:  # Pillow's decoders raise anything on damaged bytes
+                raise InputError(f"{path}, row {row}: the picture does not decode: {error}") from error
+            shape = shape or pixels.shape
+            if pixels.shape != shape:
+                sizes = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, those before {shape[1]}x{shape[0]}"
+                raise InputError(f"{path}, row {row}: {sizes}: all pictures have one size")
+            decoded.append(pixels)
+    return np.stack(decoded)
+
+
+def _pixels(blob: bytes | None) -> Pixels:
+    """One picture as uint8 [H, W, 3]."""
+    if not blob:
+        raise InputError("there is no picture: its bytes are in the file itself")
+    with Image.open(io.BytesIO(blob), formats=FORMATS) as picture:
+        if max(picture.size) > SIDE:
+            raise InputError(f"{picture.width}x{picture.height} pixels: at most {SIDE}x{SIDE}")
+        if picture.mode not in MODES:
+            raise InputError(f"colours of mode {picture.mode}: one of {', '.join(MODES)}; convert it to RGB")
+        return np.asarray(picture.convert("RGB"))
+
+
+def _write(path: Path, chunks: Iterator[Chunk]) -> None:
+    """Spool the pixels to a file, then wrap them as one Arrow batch: one batch is what can be mapped as one tensor."""
+    spool, part = path.with_suffix(".pixels"), path.with_suffix(".part")  # ours alone: the lock is held
+    try:
+        shape, labels = _spool(spool, chunks)
+        _to_arrow(np.memmap(spool, np.uint8, "r", shape=shape), labels, part)
+        part.replace(path)
+    finally:
+        spool.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
+
+
+def _spool(spool: Path, chunks: Iterator[Chunk]) -> tuple[tuple[int, ...], dict[str, Labels]]:
+    parts: list[Mapping[str, Labels]] = []
+    rows, picture = 0, ()
+    with spool.open("wb") as file:
+        for pixels, labels in chunks:
+            file.write(np.ascontiguousarray(pixels).data)
+            parts.append(labels)
+            rows, picture = rows + len(pixels), pixels.shape[1:]
+    return (rows, *picture), {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _to_arrow(pixels: Pixels, labels: Mapping[str, Labels], part: Path) -> None:
+    rows, *picture = pixels.shape
+    kind = pa.binary(int(np.prod(picture)))
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
+    facts = {"picture": picture, **_facts(pixels)}
+    names = ["pixels", *labels]
+    batch = pa.record_batch([column, *map(pa.array, labels.values())], names, metadata={"images": json.dumps(facts)})
+    with part.open("wb") as file:
+        with pa.ipc.new_file(file, batch.schema) as writer:
+            writer.write_batch(batch)
+        file.flush()
+        os.fsync(file.fileno())  # so that a power cut cannot leave a whole name on half a file
+
+
+def _facts(pixels: Pixels) -> dict[str, Any]:
+    """Digest, and mean and standard deviation per channel from exact counts of the 256 values."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    counts = np.zeros((3, 256), np.int64)
+    step = max(1, 2**22 // pixels[0].size)
+    for start in range(0, len(pixels), step):
+        block = np.ascontiguousarray(pixels[start : start + step])
+        digest.update(block.data)
+        counts += [np.bincount(block[..., c].ravel(), minlength=256) for c in range(3)]
+    share = counts / counts.sum(axis=1, keepdims=True)
+    values = np.arange(256) / 255
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+    std[std < 1e-6] = 1  # a channel of one value: nothing to scale
+    return {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest()}
+
+
+def _open(path: Path) -> Examples:
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+            batch = reader.get_batch(0)
+        batch.validate()
+        facts = json.loads(batch.schema.metadata[b"images"])
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path}: damaged: delete it, and it is made anew ({error})") from error
+    flat = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
+    pixels = _read_only(flat.reshape(batch.num_rows, *facts["picture"]))
+    labels = {name: np.array(batch.column(name), np.int64) for name in batch.schema.names if name != "pixels"}
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    return Examples(inputs=pixels, labels=labels, digest=facts["digest"], mean=mean, std=std)
+
+
+def _read_only(array: Pixels) -> Tensor:
+    with warnings.catch_warnings():
+        # It is read-only by intent: the pages are shared with all trials of the machine, and nothing writes to them.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)

@@ -1,0 +1,177 @@
+"""The only training loop. `train` runs a trial to its end; `Trainer` runs it epoch by epoch."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from trainables.batches import Batches
+from trainables.config import OptimizerConfig, TrialConfig
+from trainables.datasets import LevelData, Split
+from trainables.losses import gls_loss
+from trainables.metrics import Sums
+from trainables.networks import build_network
+from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
+
+CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
+EVALUATION_BATCH = 1000  # examples; more gains nothing on a CPU, whose caches it would leave
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One epoch of a trial: `epoch` from 1, its metrics, and why it diverged if it did."""
+
+    epoch: int
+    metrics: dict[str, float | None]
+    diverged: str | None = None
+
+
+class Trainer:
+    """A training run. Call `run_epoch` until `done`; all random numbers come from the trial's seed."""
+
+    def __init__(self, config: TrialConfig, data: LevelData, device: torch.device | None = None) -> None:
+        self.config = config
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(config.train_seed)  # the initial weights
+        self.generator = torch.Generator(self.device).manual_seed(config.train_seed)  # order and augmentation
+        self.dtype = compute_dtype(config, self.device)
+        self.network = self._network(data)
+        self.optimizer = _optimizer(config.training.optimizer, self.network)
+        self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
+        self.test_set = self._batches(data.test, data) if data.test is not None else None
+        self.chance = 1 / data.classes
+        self.epoch = 0
+        self.diverged: str | None = None
+        self._at_chance = 0
+
+    @property
+    def done(self) -> bool:
+        return self.epoch >= self.config.training.epochs or self.diverged is not None
+
+    def run_epoch(self) -> Report:
+        """Train one epoch, evaluate, and report it."""
+        start = time.perf_counter()
+        if self.epoch == self.config.warmup and in_second_phase(self.config, self.epoch):
+            self.optimizer = _optimizer(optimizer_of(self.config, self.epoch), self.network)
+        lr, loss, accuracy = self._train_epoch()
+        validation, test = self._evaluate(self.validation_set), self._evaluate(self.test_set)
+        self.epoch += 1
+        self.diverged = self._divergence(loss, accuracy)
+        metrics = {
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "val_loss": validation["loss"],
+            "val_accuracy": validation["accuracy"],
+            **{f"test_{name}": value for name, value in test.items()},
+            "lr": lr,
+            "seconds": time.perf_counter() - start,
+        }
+        finite = {key: value if value is None or math.isfinite(value) else None for key, value in metrics.items()}
+        return Report(self.epoch, finite, self.diverged)
+
+    def save_weights(self, path: Path) -> None:
+        """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+        save_file(state, partial, metadata={"trial": json.dumps(self.config.to_dict())})
+        partial.replace(path)
+
+    def _network(self, data: LevelData) -> nn.Module:
+        *size, channels = data.train.inputs.shape[1:]  # images [N, H, W, C], features [N, D]
+        network = build_network(self.config.network, (channels, *size), data.classes).to(self.device)
+        return network.to(memory_format=torch.channels_last) if size else network
+
+    def _batches(self, split: Split, data: LevelData) -> Batches:
+        return Batches(split, data, self.device, self.dtype)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def _train_epoch(self) -> tuple[float, float, float]:
+        """Returns the first step's learning rate, the mean training loss and the training accuracy in percent."""
+        n, size = len(self.train_set), self.config.training.batch_size
+        steps = math.ceil(n / size)
+        rate = smoothing_rate(self.config, self.epoch)
+        augment = self.generator if self.config.training.augment == "crop-flip" else None
+        order = torch.randperm(n, generator=self.generator, device=self.device)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # [loss, correct]
+        self.network.train()
+        for step, index in enumerate(order.split(size)):
+            lr = learning_rate(self.config, self.epoch * steps + step, steps)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr
+            inputs, labels = self.train_set.take(index, augment)
+            sums += self._step(inputs, labels, rate)
+        loss, correct = sums.tolist()
+        return learning_rate(self.config, self.epoch * steps, steps), loss / n, 100 * correct / n
+
+    def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
+        """One optimizer step; returns the summed loss and the number of right predictions [2]."""
+        with self._autocast():
+            logits = self.network(inputs)
+        loss = gls_loss(logits, labels, rate)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        with torch.no_grad():
+            return torch.stack([loss * len(labels), (logits.argmax(dim=1) == labels).sum()])
+
+    def _evaluate(self, batches: Batches | None) -> dict[str, float | None]:
+        sums = Sums(self.device)
+        if batches is None:
+            return dict.fromkeys(sums.NAMES)
+        self.network.eval()
+        with torch.inference_mode(), self._autocast():
+            for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH):
+                inputs, labels = batches.take(index)
+                sums.add(self.network(inputs), labels)
+        return sums.result()
+
+    def _divergence(self, loss: float, accuracy: float) -> str | None:
+        if not math.isfinite(loss):
+            return f"train_loss is {loss} at epoch {self.epoch}"
+        # A fifth above chance, but at most 2 points: with two classes and 40 % noise a good network gets 60 % right.
+        limit = 100 * (self.chance + min(0.2 * self.chance, 0.02))
+        self._at_chance = self._at_chance + 1 if accuracy <= limit else 0
+        if self._at_chance < CHANCE_EPOCHS:
+            return None
+        return f"train_accuracy is {accuracy:.2f} % at epoch {self.epoch}, at most {limit:.2f} % for {CHANCE_EPOCHS} epochs"
+
+
+def train(config: TrialConfig, data: LevelData, report: Callable[[Report], bool | None]) -> Trainer:
+    """Run a trial, calling `report` after each epoch; it ends early when `report` returns True or the trial diverges."""
+    trainer = Trainer(config, data)
+    while not trainer.done:
+        if report(trainer.run_epoch()):
+            break
+    return trainer
+
+
+def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
+    """The type of the forward pass. `auto`: bfloat16 for image networks where the hardware multiplies in it."""
+    precision = config.training.precision
+    if precision == "auto":
+        precision = "bfloat16" if config.network.name != "mlp" and _has_bfloat16(device) else "float32"
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
+    settings = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
+    if config.name == "adamw":
+        return torch.optim.AdamW(network.parameters(), **settings)
+    return torch.optim.SGD(network.parameters(), momentum=config.momentum, nesterov=config.nesterov, **settings)
