@@ -15,7 +15,6 @@ from trainables.config import InputError
 if TYPE_CHECKING:
     from search.home import Home, StudyFolder
     from search.records import Record
-    from search.runner import Options
     from search.selection import Row
     from search.study import StudySpec
 
@@ -34,7 +33,8 @@ err = Console(stderr=True)  # progress, questions and errors
 Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
 HomeOption = Annotated[Path, typer.Option("--home", envvar="TOSMOOTH_HOME", help="Folder that keeps all results.")]
 DataOption = Annotated[
-    Path | None, typer.Option("--data-dir", envvar="TOSMOOTH_DATA_DIR", help="Folder with your datasets [data/ in the home].")
+    Path | None,
+    typer.Option("--data-dir", envvar="TOSMOOTH_DATA_DIR", help="Folder with your datasets [data/ in the home]."),
 ]
 StorageOption = Annotated[
     str | None,
@@ -185,7 +185,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
 ) -> None:
     """Open the MLflow UI of this home, on 127.0.0.1."""
-    from search.tracking_store import ui_command
+    from search.tracking import ui_command
 
     if tracking_uri is None and not (home / "mlflow.db").exists():
         raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
@@ -274,11 +274,10 @@ def _collect(
     """Rows and records of one study, or of all on a dataset, whose rows then name their study."""
     from search.results import dataset_results, study_rows
 
-    if (study is None) == (dataset is None):
-        raise InputError("export: name either a study or --dataset")
-    if dataset is not None:
+    if dataset is not None and study is None:
         return dataset_results(home, dataset, storage)
-    assert study is not None
+    if study is None or dataset is not None:
+        raise InputError("export: name either a study or --dataset")
     folder, spec, records = _records(study, home, storage)
     return study_rows(spec, folder.levels(), records), records
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
-from search.tracking_store import delete_experiment
+from search.tracking import delete_experiment
 
 
 def size(folder: Path) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from search.parameters import Parameter, Range
 from search.records import Level
-from search.study import StudySpec, to_yaml
+from search.study import StudySpec
 
 
 def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
@@ -40,7 +40,11 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
         "trials_per_cell": spec.budget,
         "confirmation_runs_per_cell": runs - spec.budget,  # at most: fewer where cross-entropy is the best
         "epochs_at_most": runs * len(spec.cells()) * training.epochs,
-        "resources": {"cpus": spec.resources.cpus, "gpus": spec.resources.gpus, "concurrent": spec.resources.concurrent},
+        "resources": {
+            "cpus": spec.resources.cpus,
+            "gpus": spec.resources.gpus,
+            "concurrent": spec.resources.concurrent,
+        },
     }
 
 

@@ -76,7 +76,7 @@ class StudyFolder:
         return load_study(str(self.spec_file))
 
     def check(self, spec: StudySpec) -> None:
-        """Raise `InputError` with the differences where `spec` means something else than what was run under its name."""
+        """Raise `InputError` with the differences where `spec` means something else than was run under its name."""
         if self.spec_file.exists() and (changes := difference(self.spec(), spec)):
             lines = "\n  ".join(changes)
             raise InputError(

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.records import ENDED, Record
+from search.records import ENDED, Phase, Record, State
 from search.selection import Selection, score
 from search.study import Cell, StudySpec
 
-PHASES = ("search", "confirmation")
+PHASES: tuple[Phase, ...] = ("search", "confirmation")
 LINE_EVERY = 10.0  # seconds between two plain lines
 
 
@@ -65,7 +65,7 @@ class Progress:
             table.add_row(cell.key, trials, confirmed, str(running or ""), self.best(cell))
         return table
 
-    def count(self, cell: Cell, phase: str) -> int:
+    def count(self, cell: Cell, phase: Phase) -> int:
         """Trials of a cell's phase that ended."""
         found = (r for r in self.records.values() if (r.level, r.method, r.phase) == (*cell, phase))
         return sum(record.state in ENDED for record in found)
@@ -100,7 +100,7 @@ class Progress:
 def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None) -> Table:
     """Per cell how its trials stand, with the best so far; `driver` is the process that runs the study, if one does."""
     progress = Progress(spec, list(records), Console())
-    states = ("complete", "running", "pruned", "diverged", "failed")
+    states: tuple[State, ...] = ("complete", "running", "pruned", "diverged", "failed")
     table = Table("cell", *states, "confirmation", "best so far", box=None, pad_edge=False)
     table.caption = f"running: {driver}" if driver else "not running"
     for cell in progress.cells:

@@ -16,7 +16,7 @@ class OptunaPruning(FIFOScheduler):
     """
 
     def __init__(self, searcher: StudySearcher) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.searcher = searcher
 
     def on_trial_result(self, tune_controller: TuneController, trial: Trial, result: dict[str, Any]) -> str:

@@ -46,7 +46,7 @@ class TrialKey(NamedTuple):
 
     level: str
     method: str
-    phase: str
+    phase: Phase
     number: int
 
 
@@ -60,7 +60,7 @@ class Record:
     phase: Phase
     number: int
     state: State
-    params: dict[str, Any]  # "rate", "warmup", and whatever else the space searches ("lr_factor", "training.batch_size")
+    params: dict[str, Any]  # "rate", "warmup", and what else the space searches ("lr_factor", "training.batch_size")
     train_seed: int
     curve: tuple[Metrics, ...] = field(default=())  # one entry an epoch, in order; entry i is epoch i + 1
     seconds: float = 0.0  # spent training

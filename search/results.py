@@ -1,15 +1,17 @@
 """A study's records, rows and files, read from its home: while it runs or after, without the data or a GPU."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from search import plots, tables
 from search.history import History
-from search.home import StudyFolder
+from search.home import Home, StudyFolder
 from search.records import Level, Record
 from search.selection import Row, best_row, chosen
 from search.store import Store, open_storage
 from search.study import Cell, StudySpec
+from trainables.config import InputError
 
 
 def read_records(folder: StudyFolder, spec: StudySpec, storage: str | None) -> list[Record]:
@@ -31,6 +33,25 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
         level = levels[cell.level]
         rows.append(best_row(level, cell.method, found, spec.selection, baselines, spec.rate_bounds))
     return rows
+
+
+def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list[Row], list[Record]]:
+    """Rows and records of all studies of a home on one dataset; each row's note begins with its study."""
+    rows: list[Row] = []
+    records: list[Record] = []
+    known = set()
+    for folder in home.studies():
+        spec = folder.spec()
+        known.add(spec.dataset.name)
+        if spec.dataset.name == dataset:
+            found = read_records(folder, spec, storage)
+            own = study_rows(spec, folder.levels(), found)
+            rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
+            records += found
+    if not rows:
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"--dataset: no study of the home {home.root} is on {dataset!r} (datasets there: {there})")
+    return rows, records
 
 
 def draw(

@@ -25,7 +25,7 @@ from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec
 from search.tracking import Tracker
 from search.trial import TuneTrial
-from trainables.config import Folders, InputError
+from trainables.config import InputError
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ RAY_SETTINGS = {
 MLFLOW_PATIENCE = 60.0  # seconds that a finished study waits for a slow MLflow server
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818 - not an error
     """The study was stopped before its end. What ended is kept, and the next run goes on."""
 
 
@@ -77,7 +77,9 @@ def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
             records = store.records(history.read())
             tracker.catch_up(records)
             with _ray(options.address), Progress(spec, records, console) as progress:
-                searcher = StudySearcher(spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress))
+                searcher = StudySearcher(
+                    spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress)
+                )
                 _execute(searcher, folder)
             records = store.records(history.read())
             rows, files = write_results(folder, spec, levels, records)
@@ -117,12 +119,9 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
 def _ray(address: str | None) -> Iterator[None]:
     """Ray, started here or joined at `address`, for as long as the context lasts."""
     os.environ |= RAY_SETTINGS
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
     try:
-        if address is None:
-            ray.init(include_dashboard=False, **quiet)
-        else:
-            ray.init(address=address, **quiet)
+        ray.init(address=address or "local", include_dashboard=local, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
     try:

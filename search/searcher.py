@@ -1,5 +1,6 @@
 """Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,8 @@ from search.history import History
 from search.records import Level, Metrics, Phase, Record, State, TrialKey
 from search.selection import chosen, finalists, score
 from search.store import Job, Store
-from search.study import Cell, StudySpec, derive_seed
+from search.study import Cell, StudySpec
 from trainables.config import Folders
-
 
 FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
 
@@ -40,14 +40,15 @@ class StudySearcher(Searcher):
         self.folders, self.weights, self.listen = folders, weights, listen
         self.slots = 1  # trials at once
         self.finished = False
-        self.cells = {cell.key: cell for cell in spec.cells()}
+        self.cells = spec.cells()
         self.running: dict[str, Job] = {}  # by Tune's trial id
         self.again = list(store.lost())  # to be started (again) before anything new
-        curves = history.read()
-        self.records = {record.key: record for record in store.records(curves)}
+        self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
+        for record in store.records(history.read()):
+            self._keep(record)
         self.trouble: str | None = None  # why the study cannot go on
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's hint lacks FINISHED
         """Tune's question: the settings of the next trial, None for not now, FINISHED for never again."""
         if len(self.running) >= self.slots:
             return None
@@ -68,7 +69,7 @@ class StudySearcher(Searcher):
             return False
         epoch, metrics = result["epoch"], dict(result["metrics"])
         self.history.append(job.key, epoch, metrics)
-        curve = (*self.records[job.key].curve[: epoch - 1], metrics)
+        curve = (*self._of(job.cell, job.key.phase)[job.key.number].curve[: epoch - 1], metrics)
         self._update(job, curve)
         self.store.report(job, epoch, metrics["val_accuracy"])
         return result["state"] == "running" and self.store.should_prune(job)
@@ -82,15 +83,16 @@ class StudySearcher(Searcher):
         job = self.running.get(trial_id)
         if job is None:  # pruned: `prune` ended it
             return
-        state = "failed" if error else (result or {}).get("state", "running")
-        if state == "running":  # interrupted: the storage keeps it running, and the next driver takes it up
-            self.running.pop(trial_id)
-        elif state == "failed":
-            self._retry(self.running.pop(trial_id), (result or {}).get("reason") or "its worker process died")
-        else:
-            assert result is not None
+        result = {"state": "failed", "reason": "its worker process died"} if error else result or {}
+        state: State = result.get("state", "running")
+        if state in ("complete", "diverged"):
             self.receive(trial_id, result)
-            self._end(self.running.pop(trial_id), state, result.get("reason", ""))
+            self._end(self.running.pop(trial_id), state, result["reason"])
+            return
+        self.running.pop(trial_id)
+        if state == "failed":
+            self._retry(job, result["reason"])
+        # else it was interrupted: the storage keeps it running, and the next driver takes it up
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: the scheduler has handed the result to `receive` already, to decide on it."""
@@ -106,7 +108,7 @@ class StudySearcher(Searcher):
 
     def _next(self) -> Job | None:
         """A new trial: of the search with the fewest, else a confirmation run, else none for now."""
-        searches = {cell: self._of(cell, "search") for cell in self.cells.values()}
+        searches = {cell: list(self._of(cell, "search").values()) for cell in self.cells}
         ended = {cell: sum(record.state != "failed" for record in found) for cell, found in searches.items()}
         for cell, found in searches.items():
             if len(found) - ended[cell] > max(FAILURES, ended[cell]):
@@ -126,10 +128,11 @@ class StudySearcher(Searcher):
 
     def _confirmation(self, cell: Cell) -> Job | None:
         """A missing run of the cell's finalists and baselines on the confirmation seeds."""
-        records = [*self._of(cell, "search"), *self._of(cell, "confirmation")]
+        confirmations = self._of(cell, "confirmation").values()
+        records = [*self._of(cell, "search").values(), *confirmations]
         rule = self.spec.selection
         arms = finalists(records, rule)
-        done = {(_frozen(record.params), record.train_seed): record.state for record in self._of(cell, "confirmation")}
+        done = {(_frozen(record.params), record.train_seed): record.state for record in confirmations}
         seeds = self.spec.confirmation_seeds()
         wanted = [(params, seed) for params in arms for seed in seeds]
         states = [done.get((_frozen(params), seed)) for params, seed in wanted]
@@ -151,13 +154,14 @@ class StudySearcher(Searcher):
             self._end(job, "failed", reason)
 
     def _end(self, job: Job, state: State, reason: str = "") -> None:
-        record = replace(self.records[job.key], state=state, reason=reason, attempts=job.failures + (state != "failed"))
+        before = self._of(job.cell, job.key.phase)[job.key.number]
+        record = replace(before, state=state, reason=reason, attempts=job.failures + (state != "failed"))
         self.history.flush()  # before Optuna says that it ended: what has ended is never without its epochs
         value = score(record, self.spec.selection)
         if state == "diverged":
             value = 100 / self.levels[job.key.level].classes
         self.store.end(job, state, value, reason)
-        self.records[job.key] = record
+        self._keep(record)
         self.listen(record)
 
     def _settings(self, job: Job) -> dict[str, Any]:
@@ -186,12 +190,15 @@ class StudySearcher(Searcher):
             seconds=sum(metrics.get("seconds") or 0.0 for metrics in curve),
             attempts=job.failures + 1,
         )
-        self.records[key] = record
+        self._keep(record)
         self.listen(record)
 
-    def _of(self, cell: Cell, phase: Phase) -> list[Record]:
-        keys = (record for key, record in self.records.items() if key[:3] == (cell.level, cell.method, phase))
-        return list(keys)
+    def _of(self, cell: Cell, phase: Phase) -> dict[int, Record]:
+        """The trials of a cell's phase by number."""
+        return self.records[cell.level, cell.method, phase]
+
+    def _keep(self, record: Record) -> None:
+        self.records[record.level, record.method, record.phase][record.number] = record
 
 
 def _frozen(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -256,7 +256,7 @@ def _pruner(spec: StudySpec) -> BasePruner:
     grace = spec.search.pruner_min_epochs
     if spec.search.pruner == "successive-halving":
         # min_resource is given: "auto" would be estimated anew after each restart.
-        return SuccessiveHalvingPruner(min_resource=grace or 1, reduction_factor=spec.search.reduction_factor)
+        return SuccessiveHalvingPruner(min_resource=grace or 1, reduction_factor=spec.search.reduction_factor or 4)
     if spec.search.pruner == "median":
         return MedianPruner(n_startup_trials=4, n_warmup_steps=(grace or 1) - 1)
     return NopPruner()

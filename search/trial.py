@@ -1,4 +1,4 @@
-"""The Tune Trainable: a trial's configuration in, one report an epoch out. It runs in a warm actor, many trials long."""
+"""The Tune Trainable: a trial's configuration in, one report an epoch out. An actor runs many trials."""
 
 import functools
 import traceback
@@ -18,7 +18,7 @@ REASON_LENGTH = 500  # characters of an error kept as the reason of a failed tri
 class TuneTrial(tune.Trainable):
     """One trial after another in one process; data and imports survive between them, random states do not.
 
-    Each `step` is one epoch. A result holds `epoch`, `metrics` (as pairs: Tune flattens mappings), `state` and `reason`.
+    Each `step` is one epoch. A result holds `epoch`, `metrics` (as pairs: Tune flattens mappings), `state`, `reason`.
     """
 
     def setup(self, config: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -102,12 +102,13 @@ class OptimizerConfig:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self.name in ("sgd", "adamw"), "optimizer.name", self.name, "sgd or adamw")
-        require(self.lr > 0, "optimizer.lr", self.lr, "above 0")
-        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "in [0, 1)")
-        require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "0 or more")
+        require(self.name in ("sgd", "adamw"), "training.optimizer.name", self.name, "sgd or adamw")
+        require(self.lr > 0, "training.optimizer.lr", self.lr, "above 0")
+        require(0 <= self.momentum < 1, "training.optimizer.momentum", self.momentum, "in [0, 1)")
+        require(self.weight_decay >= 0, "training.optimizer.weight_decay", self.weight_decay, "0 or more")
         rule = "Nesterov's method needs sgd with momentum"
-        require(not self.nesterov or (self.name == "sgd" and self.momentum > 0), "optimizer.nesterov", True, rule)
+        suits = not self.nesterov or (self.name == "sgd" and self.momentum > 0)
+        require(suits, "training.optimizer.nesterov", self.nesterov, rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +121,14 @@ class ScheduleConfig:
     gamma: float = 0.1  # step alone
 
     def __post_init__(self) -> None:
-        require(self.name in ("constant", "cosine", "step"), "schedule.name", self.name, "constant, cosine or step")
-        require(self.lr_rampup >= 0, "schedule.lr_rampup", self.lr_rampup, "0 epochs or more")
-        require(bool(self.milestones) == (self.name == "step"), "schedule.milestones", self.milestones, "for step alone")
+        known = ("constant", "cosine", "step")
+        require(self.name in known, "training.schedule.name", self.name, f"one of {', '.join(known)}")
+        require(self.lr_rampup >= 0, "training.schedule.lr_rampup", self.lr_rampup, "0 epochs or more")
+        given = bool(self.milestones) == (self.name == "step")
+        require(given, "training.schedule.milestones", self.milestones, "for the schedule step, and for it alone")
         rising = list(self.milestones) == sorted(set(self.milestones)) and all(m > 0 for m in self.milestones)
-        require(rising, "schedule.milestones", self.milestones, "positive epochs in rising order")
-        require(0 < self.gamma < 1, "schedule.gamma", self.gamma, "in (0, 1)")
+        require(rising, "training.schedule.milestones", self.milestones, "positive epochs in rising order")
+        require(0 < self.gamma < 1, "training.schedule.gamma", self.gamma, "in (0, 1)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,17 +195,17 @@ class TrialConfig:
 def build(cls: type[T], values: object, path: str) -> T:
     """Build the dataclass `cls` from a mapping; `path` is where it stands, for messages."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{path or cls.__name__}: {values!r} is refused: a mapping of keys to values")
+        raise InputError(f"{path.rstrip('.') or cls.__name__}: {values!r} is refused: a mapping of keys to values")
     hints = typing.get_type_hints(cls)
     for key in values:
         if key not in hints:
             near = get_close_matches(str(key), hints, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(hints)}"
             raise InputError(f"{path}{key}: unknown key{hint}")
-    try:
-        return cls(**{key: _convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
-    except TypeError as error:  # a required key is missing
-        raise InputError(f"{path or cls.__name__}: {error}") from error
+    for each in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if each.name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise InputError(f"{path}{each.name}: missing; it has no default")
+    return cls(**{key: _convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
 
 
 def _convert(kind: Any, value: Any, path: str) -> Any:
@@ -220,7 +223,7 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if origin is tuple:
         require(isinstance(value, list | tuple), path, value, "a list")
         return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     require(type(value) is kind, path, value, f"of type {kind.__name__}")
     return value

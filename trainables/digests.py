@@ -29,7 +29,7 @@ def remembered_sha256(path: Path, cache: Path) -> str:
 
 
 def _read(book: Path) -> dict[str, object]:
-    with suppress(FileNotFoundError, ValueError):  # none yet, or damaged: made anew
+    with suppress(OSError, ValueError):  # none yet, or damaged: made anew
         known = json.loads(book.read_text(encoding="utf-8"))
         if isinstance(known, dict):
             return known

@@ -1,6 +1,7 @@
 """The networks: a perceptron for features, a small CNN and ResNets for small images."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ def build_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> 
 def _mlp(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
     sizes = [inputs, *[width] * depth]
     layers: list[nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(width, classes))
 
@@ -37,7 +38,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         sizes = [channels, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             layers += [nn.MaxPool2d(2)]
         self.features = nn.Sequential(*layers[:-1])  # the last pooling is the mean below
@@ -51,7 +52,7 @@ class SmallCNN(nn.Module):
 
 def _resnet(name: str, channels: int, classes: int) -> nn.Module:
     """torchvision's ResNet with the stem for 32x32 images: a 3x3 convolution and no pooling (He et al. 2016, 4.2)."""
-    from torchvision import models  # a second and more to import: only where a ResNet is trained
+    from torchvision import models  # noqa: PLC0415 - seconds to import, for trials that train a ResNet alone
 
     network: nn.Module = models.get_model(name, num_classes=classes)
     network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)

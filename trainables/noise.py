@@ -59,8 +59,8 @@ def transition_matrix(noise: Synthetic, classes: int, flips: Mapping[int, int] |
 
     symmetric: a share E of the labels becomes wrong, each of the other classes equally likely.
     pairflip: class k becomes k + 1 (the last: 0) with probability E (Han et al. 2018, "Co-teaching").
-    asymmetric: class k becomes `flips[k]` with probability E, classes not in `flips` stay (Patrini et al. 2017,
-    section 5.3). Without `flips` it is refused.
+    asymmetric: class k becomes `flips[k]` with probability E, classes not in `flips` stay (Patrini et al. 2017, "Making
+    deep neural networks robust to label noise"). So the noise rate may be below E. Without `flips` it is refused.
     """
     kind, rate = noise
     if kind == "symmetric":

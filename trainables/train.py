@@ -119,7 +119,7 @@ class Trainer:
             logits = self.network(inputs)
         loss = gls_loss(logits, labels, rate)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         self.optimizer.step()
         with torch.no_grad():
             return torch.stack([loss * len(labels), (logits.argmax(dim=1) == labels).sum()])
@@ -143,11 +143,12 @@ class Trainer:
         self._at_chance = self._at_chance + 1 if accuracy <= limit else 0
         if self._at_chance < CHANCE_EPOCHS:
             return None
-        return f"train_accuracy is {accuracy:.2f} % at epoch {self.epoch}, at most {limit:.2f} % for {CHANCE_EPOCHS} epochs"
+        where = f"at epoch {self.epoch}, at most {limit:.2f} % for {CHANCE_EPOCHS} epochs"
+        return f"train_accuracy is {accuracy:.2f} % {where}"
 
 
 def train(config: TrialConfig, data: LevelData, report: Callable[[Report], bool | None]) -> Trainer:
-    """Run a trial, calling `report` after each epoch; it ends early when `report` returns True or the trial diverges."""
+    """Run a trial, calling `report` after each epoch; ends early when `report` returns True or the trial diverges."""
     trainer = Trainer(config, data)
     while not trainer.done:
         if report(trainer.run_epoch()):
@@ -165,13 +166,19 @@ def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
 
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
-    settings = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if config.name == "adamw":
-        return torch.optim.AdamW(network.parameters(), **settings)
-    return torch.optim.SGD(network.parameters(), momentum=config.momentum, nesterov=config.nesterov, **settings)
+        return torch.optim.AdamW(network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    return torch.optim.SGD(
+        network.parameters(),
+        config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+        fused=True,
+    )

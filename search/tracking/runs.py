@@ -157,10 +157,15 @@ class Runs:
             )
             for run in page:
                 name = run.data.tags.get("identity")
-                if name in found:
+                if name is None:
+                    continue
+                other = found.get(name)
+                if other is not None and other.status != "RUNNING":  # the one that came to its end is kept
                     twice.append(run.info.run_id)
-                elif name is not None:
-                    found[name] = _known(run)
+                    continue
+                if other is not None:
+                    twice.append(other.run_id)
+                found[name] = _known(run)
             token = page.token or ""
         for run_id in twice:  # now, since the pages would shift
             self._client.delete_run(run_id)
@@ -277,7 +282,7 @@ def identity(record: Record) -> str:
 
 def git_commit() -> dict[str, str]:
     """The tag with the commit of this code; empty where it is not run from a checkout."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # installed: a repository further up is someone else's
         return {}
     command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]

@@ -49,6 +49,7 @@ class Tracker:
         self._pending: dict[str, Record | _Artifact] = {}  # what MLflow may lack; the newest of each
         self._lock = threading.Lock()  # of `_pending`
         self._closing = threading.Event()
+        self._troubled = False  # whether a call to MLflow ever failed
         self._finished = False
         self._deadline = float("inf")
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -86,9 +87,9 @@ class Tracker:
             self._pending[name] = item
 
     def _work(self) -> None:
-        wait, away = 0.0, False
+        wait, away, closing = 0.0, False, False
         while True:
-            if self._closing.is_set():
+            if closing:  # and the last try failed
                 time.sleep(min(wait, max(0.0, self._deadline - time.monotonic())))
             else:
                 self._closing.wait(wait)
@@ -99,6 +100,7 @@ class Tracker:
                 self._write(closing)
             except Exception as error:
                 self._runs.forget()
+                self._troubled = True
                 if not away:
                     log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", reason(error))
                 if closing and isinstance(error, RefusedError):  # to ask again will not help
@@ -106,7 +108,7 @@ class Tracker:
                 wait = min(2 * wait, LONGEST_WAIT) if away and not closing else 1.0
                 away = True
                 continue
-            if away:
+            if away and time.monotonic() < self._deadline:
                 log.warning("MLflow is back and has everything")
             if closing:
                 return
@@ -133,6 +135,9 @@ class Tracker:
                 if self._pending[name] is item:  # else it was updated meanwhile
                     del self._pending[name]
         if closing:
+            if self._troubled:  # a request given up may have been carried out late, and left a second run
+                self._runs.forget()
+                self._runs.open()
             self._runs.end(self._finished)
         if refused is not None:
             raise refused

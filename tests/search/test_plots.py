@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from search.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
 from search.records import Level, Metrics, Phase, Record, State
@@ -66,21 +65,30 @@ def row_of(records: list[Record] = RECORDS, level: Level = LEVEL) -> Row:
     return best_row(level, "gls", records, Selection(seeds=2), Baselines(ce=CE, ls=LS), (-8.0, 0.8))
 
 
+def numbers(values: Any) -> list[Any]:
+    return np.asarray(values, dtype=float).tolist()  # type: ignore[no-any-return]
+
+
 def points(ax: Axes, label: str) -> list[list[float]]:
     (found,) = [collection for collection in ax.collections if collection.get_label() == label]
-    return np.asarray(found.get_offsets()).tolist()  # type: ignore[no-any-return]
+    return numbers(found.get_offsets())
 
 
-def line(ax: Axes, start: str) -> Line2D:
+def line(ax: Axes, start: str) -> tuple[list[float], list[float]]:
+    """The x and the y of the one line so labelled."""
     (found,) = [line for line in ax.lines if str(line.get_label()).startswith(start)]
+    return numbers(found.get_xdata()), numbers(found.get_ydata())
+
+
+def bars(ax: Axes, start: str) -> list[tuple[list[float], list[float], list[list[float]]]]:
+    """Of all that has error bars and is so labelled: x, y, and the ends of each bar."""
+    found = []
+    for container in ax.containers:
+        parts: list[Any] = container.get_children()
+        if str(container.get_label()).startswith(start):
+            ends = [[numbers(s[:, 1]) for s in part.get_segments()] for part in parts if hasattr(part, "get_segments")]
+            found.append((numbers(parts[0].get_xdata()), numbers(parts[0].get_ydata()), ends[0] if ends else []))
     return found
-
-
-def bars(ax: Axes, start: str) -> tuple[list[float], list[float]]:
-    """Rate and mean, and the ends of the error bar, of what was confirmed."""
-    (found,) = [bar for bar in ax.containers if str(bar.get_label()).startswith(start)]
-    mean, _, (bar,) = found.get_children()[0], None, [c for c in found.get_children() if hasattr(c, "get_segments")]
-    return [float(mean.get_xdata()[0]), float(mean.get_ydata()[0])], bar.get_segments()[0][:, 1].tolist()
 
 
 def labels(figure: Figure) -> list[str]:
@@ -111,26 +119,26 @@ def test_pruned_trials_are_hollow_and_clean_test_accuracy_is_called_oracle_knowl
 def test_chosen_rate_theory_and_cross_entropy_are_lines() -> None:
     val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
     for ax in (val, test):
-        assert list(line(ax, "chosen rate").get_xdata()) == [-2.0, -2.0]
-        assert list(line(ax, "theory's rate").get_xdata()) == pytest.approx([-4.0, -4.0])
-    assert list(line(val, "cross-entropy, fresh seeds").get_ydata()) == [54.0, 54.0]  # of 53 and 55
-    assert list(line(test, "cross-entropy, fresh seeds").get_ydata()) == [84.0, 84.0]
+        assert line(ax, "chosen rate")[0] == [-2.0, -2.0]
+        assert line(ax, "theory's rate")[0] == pytest.approx([-4.0, -4.0])
+    assert line(val, "cross-entropy, fresh seeds")[1] == [54.0, 54.0]  # of 53 and 55
+    assert line(test, "cross-entropy, fresh seeds")[1] == [84.0, 84.0]
 
 
 def test_what_was_confirmed_stands_with_mean_and_standard_deviation() -> None:
     val, test = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes
-    mean, ends = bars(val, "chosen r = \N{MINUS SIGN}2, warm-up 1: 2 fresh seeds")
-    assert mean == [-2.0, 58.0]  # of 57 and 59, whose sample standard deviation is sqrt(2)
+    ((x, y, (ends,)),) = bars(val, "chosen r = \N{MINUS SIGN}2, warm-up 1: 2 fresh seeds")
+    assert (x, y) == ([-2.0], [58.0])  # of 57 and 59, whose sample standard deviation is sqrt(2)
     assert ends == pytest.approx([58 - 2**0.5, 58 + 2**0.5])
-    assert bars(test, "r = 0.1: 2 fresh seeds") == ([0.1, 82.0], [82.0, 82.0])
+    assert bars(test, "r = 0.1: 2 fresh seeds") == [([0.1], [82.0], [[82.0, 82.0]])]
 
 
 def test_a_diverged_confirmation_pulls_the_mean_to_chance_as_in_the_table() -> None:
     records = [replace(r, state="diverged") if r.params == NLS and r.train_seed == 7 else r for r in RECORDS]
     _, test = accuracy_over_rate(LEVEL, records, row_of(records)).axes
-    mean, _ = bars(test, "chosen")
-    assert mean == [-2.0, row_of(records).test_accuracy]
-    assert mean[1] == (50 + 89) / 2
+    ((x, y, _),) = bars(test, "chosen")
+    assert (x, y) == ([-2.0], [row_of(records).test_accuracy])
+    assert y == [(50 + 89) / 2]
 
 
 def test_without_a_test_set_there_is_no_panel_for_it() -> None:
@@ -152,19 +160,19 @@ def test_a_cell_in_which_nothing_has_ended_is_drawn_all_the_same(tmp_path: Path)
 
 def test_learning_curves_show_mean_and_band_of_every_confirmed_arm() -> None:
     train, val, test = learning_curves(LEVEL, RECORDS, row_of()).axes
-    assert list(line(val, "cross-entropy").get_xdata()) == [1, 2]
-    assert list(line(val, "cross-entropy").get_ydata()) == [57.5, 54.0]  # of 57 and 58, of 53 and 55
-    assert list(line(train, "cross-entropy").get_ydata()) == [58.5, 55.0]
-    assert list(line(test, "chosen").get_ydata()) == [82.0, 88.0]
+    assert line(val, "cross-entropy")[0] == [1, 2]
+    assert line(val, "cross-entropy")[1] == [57.5, 54.0]  # of 57 and 58, of 53 and 55
+    assert line(train, "cross-entropy")[1] == [58.5, 55.0]
+    assert line(test, "chosen")[1] == [82.0, 88.0]
     _, ce, _ = val.collections  # bands: the chosen arm first, then by rate
-    band = ce.get_paths()[0].vertices
-    assert sorted({(float(x), float(y)) for x, y in band}) == [(1, 57), (1, 58), (2, 53), (2, 55)]
+    band = {(x, y) for x, y in numbers(ce.get_paths()[0].vertices)}
+    assert band == {(1, 57), (1, 58), (2, 53), (2, 55)}
     assert (val.get_xlabel(), train.get_ylabel()) == ("epoch", "accuracy (%)")
 
 
 def test_the_end_of_the_warm_up_is_marked() -> None:
     figure = learning_curves(LEVEL, RECORDS, row_of())
-    assert all(list(line(ax, "end of warm-up").get_xdata()) == [1, 1] for ax in figure.axes)
+    assert all(line(ax, "end of warm-up")[0] == [1, 1] for ax in figure.axes)
     assert "end of warm-up: epoch 1" in labels(figure)
 
 
@@ -173,7 +181,7 @@ def test_a_run_that_diverged_ends_its_part_of_the_curve() -> None:
         replace(r, state="diverged", curve=r.curve[:1]) if r.params == CE and r.train_seed == 8 else r for r in RECORDS
     ]
     _, val, _ = learning_curves(LEVEL, ended, row_of(ended)).axes
-    assert list(line(val, "cross-entropy").get_ydata()) == [57.5, 53.0]
+    assert line(val, "cross-entropy")[1] == [57.5, 53.0]
 
 
 def rows() -> list[Row]:
@@ -189,20 +197,16 @@ def rows() -> list[Row]:
 
 def test_best_rates_stand_over_their_noise_rate_one_line_for_each_kind_of_noise() -> None:
     (ax,) = rate_over_noise(rows(), classes=2).axes
-    symmetric, worst = (bar.get_children()[0] for bar in ax.containers)
-    assert [list(symmetric.get_xdata()), list(symmetric.get_ydata())] == [[0.1, 0.4], [0.2, -2.0]]  # type: ignore[attr-defined]
-    assert [list(worst.get_xdata()), list(worst.get_ydata())] == [[0.3], [-1.0]]  # type: ignore[attr-defined]
-    assert [bar.get_label() for bar in ax.containers] == ["best rate, symmetric", "best rate, worst"]
-    (interval,) = [c for c in ax.collections if len(c.get_paths()) == 2]
-    ends = [path.vertices[:, 1].tolist() for path in interval.get_paths()]  # type: ignore[union-attr, call-overload]
+    ((x, y, ends),) = bars(ax, "best rate, symmetric")
+    assert (x, y) == ([0.1, 0.4], [0.2, -2.0])
     assert ends == [pytest.approx([0.0, 0.4]), pytest.approx([-3.0, -1.5])]
+    assert bars(ax, "best rate, worst") == [([0.3], [-1.0], [])]
+    assert len(ax.containers) == 2
 
 
 def test_the_theory_is_drawn_for_the_classes_of_the_data() -> None:
     (ax,) = rate_over_noise(rows(), classes=10).axes
-    theory = line(ax, "theory")
-    assert theory.get_label() == "theory: symmetric noise, 10 classes"
-    x, y = np.asarray(theory.get_xdata(), dtype=float), np.asarray(theory.get_ydata(), dtype=float)
+    x, y = line(ax, "theory: symmetric noise, 10 classes")
     assert np.interp(0.4, x, y) == pytest.approx(-0.8, abs=1e-3)
     assert (x[0], y[0]) == (0.0, 0.0)
     assert all(before > after for before, after in pairwise(y))
@@ -211,10 +215,8 @@ def test_the_theory_is_drawn_for_the_classes_of_the_data() -> None:
 def test_published_ranges_are_drawn_where_they_are_given() -> None:
     (ax,) = rate_over_noise(rows(), 2, {0.0: (0.0, 0.8), 0.4: (-8.0, -8.0)}).axes
     found = [line for line in ax.lines if line.get_label() == "published best rates"]
-    assert [[list(line.get_xdata()), list(line.get_ydata())] for line in found] == [
-        [[0.0, 0.0], [0.0, 0.8]],
-        [[0.4, 0.4], [-8.0, -8.0]],
-    ]
+    ranges = [(numbers(line.get_xdata()), numbers(line.get_ydata())) for line in found]
+    assert ranges == [([0.0, 0.0], [0.0, 0.8]), ([0.4, 0.4], [-8.0, -8.0])]
     assert ax.get_ylim()[0] < -8.0
 
 

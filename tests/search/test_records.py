@@ -62,6 +62,16 @@ def test_lost_attempts_and_running_trials_do_not_count_towards_the_budget() -> N
 
 
 def test_a_level_is_named_by_dataset_and_noise() -> None:
-    sizes = {"classes": 10, "train_size": 45000, "validation_size": 5000, "test_size": 10000}
-    noise = {"noise_rate": 0.40208, "noise_rate_source": "measured", "symmetric": False}
-    assert Level(dataset="cifar10n", noise="worst", digest="", **sizes, **noise).name == "cifar10n/worst"  # type: ignore[arg-type]
+    level = Level(
+        dataset="cifar10n",
+        noise="worst",
+        classes=10,
+        train_size=45000,
+        validation_size=5000,
+        test_size=10000,
+        noise_rate=0.40208,
+        noise_rate_source="measured",
+        symmetric=False,
+        digest="",
+    )
+    assert level.name == "cifar10n/worst"

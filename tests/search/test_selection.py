@@ -113,7 +113,7 @@ def test_the_rule_decides_which_epoch_makes_a_finalist() -> None:
 
 
 def test_ties_go_to_the_smaller_rate_then_the_shorter_warmup_then_the_earlier_trial() -> None:
-    later, shorter, larger = {"rate": 0.4, "warmup": 3}, {"rate": -0.4, "warmup": 2}, {"rate": 0.6, "warmup": 0}
+    later, shorter, larger = {"rate": 0.4, "warmup": 3}, {"rate": -0.4, "warmup": 2}, {"rate": -0.6, "warmup": 0}
     same = {"rate": -0.4, "warmup": 3}
     records = [trial(n, p, [50.0]) for n, p in enumerate([larger, same, later, shorter])]
     assert finalists(records, Selection(finalists=4)) == [shorter, same, later, larger]

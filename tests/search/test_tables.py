@@ -18,12 +18,13 @@ from search.tables import COLUMNS, FORMATS, render, render_trials, terminal_tabl
 from trainables.config import InputError
 
 # The columns in the order: other programs read these files by them.
-NAMES = (
-    "dataset, noise, method, noise_rate, noise_rate_source, best_rate, rate_low, rate_high, best_warmup, val_accuracy, "
-    "test_accuracy, test_accuracy_std, seeds, ce_test_accuracy, ls_test_accuracy, gain_over_ce, gain_low, gain_high, "
-    "p_beats_ce, best_epoch_test_accuracy, oracle_rate, oracle_test_accuracy, theory_rate, trials, pruned, diverged, "
-    "failed, epochs, hours, note"
-).split(", ")
+NAMES = [
+    *("dataset", "noise", "method", "noise_rate", "noise_rate_source", "best_rate", "rate_low", "rate_high"),
+    *("best_warmup", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds", "ce_test_accuracy"),
+    *("ls_test_accuracy", "gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "best_epoch_test_accuracy"),
+    *("oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned", "diverged", "failed", "epochs"),
+    *("hours", "note"),
+]
 
 WORST = Row(
     dataset="cifar10n",

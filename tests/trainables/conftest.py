@@ -19,6 +19,7 @@ from torchvision.datasets import CIFAR10
 
 from trainables import cifar
 from trainables.cifar import CIFAR_10, Cifar
+from trainables.config import Folders
 
 Save = Callable[..., Path]
 
@@ -28,6 +29,11 @@ def encoded(pixels: NDArray[np.uint8]) -> dict[str, bytes | None]:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return {"bytes": file.getvalue(), "path": None}
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(data=tmp_path / "data", cache=tmp_path / "cache")
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ class SmallCifar:
         data.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=io.BytesIO(self.archive)) as archive:
             archive.extractall(data, filter="data")
-        return data / self.about.reader.base_folder
+        return data / str(self.about.reader.base_folder)
 
     def write_parquet(self, data: Path, save: Save, train: str = "train.parquet", test: str = "test.parquet") -> None:
         """Write the Parquet layout under `data`."""

@@ -26,11 +26,6 @@ Save = Callable[..., Path]
 CONFIG = DataConfig(dataset="cifar10n")
 
 
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(data=tmp_path / "data", cache=tmp_path / "cache")
-
-
 def test_both_layouts_give_the_same_arrays_in_the_same_order(
     small_cifar: "SmallCifar", folders: Folders, save: Save
 ) -> None:
@@ -121,7 +116,7 @@ def real(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
 
 
 @pytest.mark.parametrize(
-    ("level", "percent"),  # Wei et al., ICLR 2022, table 1, and as counted in the published files
+    ("level", "percent"),  # as published with CIFAR-N (Wei et al., ICLR 2022), to the third decimal
     [
         ("cifar10n/clean", "0.000"),
         ("cifar10n/aggre", "9.010"),
@@ -161,7 +156,7 @@ def test_label_file_of_the_other_cifar_is_refused(real: Folders, tmp_path: Path)
     (tmp_path / "CIFAR-100_human.pt").symlink_to(real.data / "CIFAR-10_human.pt")
     swapped = Folders(data=tmp_path, cache=real.cache)
     for dataset, noise in (("cifar10n", "worst"), ("cifar100n", "noisy")):
-        with pytest.raises(InputError, match="is missing, its keys are.*the other CIFAR"):
+        with pytest.raises(InputError, match=r"is missing, its keys are.*the other CIFAR"):
             load_level(DataConfig(dataset=dataset, noise=noise), swapped)
 
 

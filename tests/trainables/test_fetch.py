@@ -23,7 +23,7 @@ HUMAN = b"human labels" * 50_000  # more than one block
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as the library has it
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
 
@@ -35,7 +35,7 @@ def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.Monkey
     (folder / "cifar.tar.gz").write_bytes(small_cifar.archive)
     (folder / "CIFAR-10_human.pt").write_bytes(HUMAN)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall stop
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(small_cifar.about.reader, "url", f"{address}/cifar.tar.gz", raising=False)
@@ -46,11 +46,6 @@ def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.Monkey
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(data=tmp_path / "data", cache=tmp_path / "cache")
 
 
 def names(folder: Path) -> list[str]:

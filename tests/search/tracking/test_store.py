@@ -1,0 +1,62 @@
+"""MLflow's database lies under the home, can be moved and freed, and is shown on this machine alone."""
+
+from pathlib import Path
+
+import pytest
+
+from search.tracking import Tracker, delete_experiment, ui_command
+from search.tracking.store import connect
+from tests.search.tracking.tools import LEVEL, LEVELS, SOON, THREE_POINTS, client, points, runs, track, tracker, trial
+from trainables.config import InputError
+
+
+def test_nothing_in_the_database_names_the_place_of_the_home(home: Path) -> None:
+    (home / "mlflow.db").unlink()  # a new one, not the copy that the other tests use
+    connect(home, None)
+    track(home, trial(1))
+    assert str(home.parent).encode() not in (home / "mlflow.db").read_bytes()
+
+
+def test_a_deleted_study_frees_its_room_and_its_name(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "plot.png").write_bytes(b"x" * 10_000)
+    session = tracker(home)
+    session.catch_up(trial(number, epochs=50) for number in range(30))
+    session.artifacts(LEVEL.name, "gls", [tmp_path / "plot.png"])
+    session.close(SOON)
+    size = (home / "mlflow.db").stat().st_size
+    delete_experiment(home, None, "tiny")
+    assert client(home).get_experiment_by_name("tiny") is None
+    assert (home / "mlflow.db").stat().st_size < size - 300_000  # 30 trials of 150 points of 80 bytes and more
+    assert list((home / "artifacts").iterdir()) == []
+    assert track(home, trial(1)) == 0
+    assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+
+
+def test_to_delete_one_study_leaves_the_others_alone(home: Path) -> None:
+    track(home, trial(1))
+    other = Tracker(home, None, "other", "", LEVELS)
+    other.update(trial(1, study="other"))
+    other.close(SOON)
+    delete_experiment(home, None, "other")
+    delete_experiment(home, None, "no such study")
+    assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+
+
+def test_to_delete_from_an_empty_home_makes_no_database(tmp_path: Path) -> None:
+    delete_experiment(tmp_path, None, "tiny")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ui_listens_on_this_machine_alone_and_its_command_line_holds_no_password(tmp_path: Path) -> None:
+    command, environment = ui_command(tmp_path, "postgresql://me:hunter2@db/mlflow", port=5001)
+    assert command[1:] == [
+        *("-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "5001", "--workers", "1"),
+        *("--serve-artifacts", "--artifacts-destination", (tmp_path / "artifacts").as_uri()),
+    ]
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:hunter2@db/mlflow"
+    assert environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_a_server_needs_no_ui_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"http://host:5000.*open this address"):
+        ui_command(tmp_path, "http://host:5000")
