@@ -3,49 +3,25 @@
 Every call here waits for MLflow; `tracker` makes them from a thread of its own.
 """
 
-import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, Experiment, LifecycleStage, Metric, Param, Run, RunTag
+from mlflow.entities import DatasetInput, Experiment, LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from search.records import Level, Metrics, Record, State
+from search.records import Level, Record
+from search.tracking.run import STATUS, KnownRun, dataset, git_commit, identity, known, milliseconds, state_tags
 from search.tracking.store import ARTIFACTS, HOME_TAG, connect, find_experiment, home_id, is_database
-
-STATUS: dict[State, str] = {
-    "running": "RUNNING",
-    "complete": "FINISHED",
-    "pruned": "FINISHED",
-    "diverged": "FINISHED",
-    "failed": "FAILED",
-}
 
 
 class RefusedError(Exception):
     """MLflow is there, and refuses this one record."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """What is known of a run in MLflow."""
-
-    run_id: str
-    artifact_uri: str
-    status: str
-    tags: dict[str, str]
-    params: set[str]
-    has_inputs: bool
-    metric: str | None  # name of any metric it has
-    times: tuple[int, ...] | None  # of the epochs logged, in ms; None: by an earlier session, not known
 
 
 class Runs:
@@ -64,7 +40,7 @@ class Runs:
         self._levels, self._fixed = levels, fixed
         self._commit = git_commit()
         self._opened = False
-        self._found: dict[str, _Run] = {}  # by identity
+        self._found: dict[str, KnownRun] = {}  # by identity
         self._client: MlflowClient
         self._experiment: Experiment
 
@@ -90,10 +66,10 @@ class Runs:
 
     def _write(self, record: Record) -> None:
         name = identity(record)
-        times = tuple(_milliseconds(metrics) for metrics in record.curve)
+        times = tuple(milliseconds(metrics) for metrics in record.curve)
         run = self._found.get(name)
         if run is not None:
-            if _shows(run, record, times):
+            if run.shows(record, times):
                 return
             if not self._continues(run, times):  # a lost attempt's epochs, and MLflow cannot take points back
                 self._client.delete_run(run.run_id)
@@ -146,9 +122,9 @@ class Runs:
             self._client.restore_experiment(found.experiment_id)
         return found
 
-    def _find(self) -> dict[str, _Run]:
+    def _find(self) -> dict[str, KnownRun]:
         """The runs there are, by identity; those without one are not ours."""
-        found: dict[str, _Run] = {}
+        found: dict[str, KnownRun] = {}
         twice: list[str] = []  # made twice: a request timed out, and reached the server all the same
         token = None
         while token != "":
@@ -165,13 +141,13 @@ class Runs:
                     continue
                 if other is not None:
                     twice.append(other.run_id)
-                found[name] = _known(run)
+                found[name] = known(run)
             token = page.token or ""
         for run_id in twice:  # now, since the pages would shift
             self._client.delete_run(run_id)
         return found
 
-    def _parent(self, level: str, method: str) -> _Run:
+    def _parent(self, level: str, method: str) -> KnownRun:
         name = f"{self._study}/{level}/{method}"
         run = self._found.get(name)
         if run is None:
@@ -179,14 +155,14 @@ class Runs:
             created = self._client.create_run(
                 self._experiment.experiment_id, tags=tags | self._commit, run_name=f"{level} {method}"
             )
-            run = self._found[name] = _known(created, times=())
+            run = self._found[name] = known(created, times=())
         elif run.status != "RUNNING":
             self._set_status(run, "RUNNING")
         if not run.has_inputs:
             self._log_inputs(run, level)
         return run
 
-    def _create(self, record: Record, times: tuple[int, ...]) -> _Run:
+    def _create(self, record: Record, times: tuple[int, ...]) -> KnownRun:
         parent = self._parent(record.level, record.method).run_id
         tags = {
             "mlflow.parentRunId": parent,
@@ -202,30 +178,30 @@ class Runs:
         run = self._client.create_run(
             self._experiment.experiment_id,
             start_time=start,
-            tags=tags | _state_tags(record) | self._commit,
+            tags=tags | state_tags(record) | self._commit,
             run_name=f"{record.level} {record.method} {record.phase} {record.number}",
         )
-        return _known(run, times=())
+        return known(run, times=())
 
-    def _continues(self, run: _Run, times: tuple[int, ...]) -> bool:
+    def _continues(self, run: KnownRun, times: tuple[int, ...]) -> bool:
         """Whether all points of the run belong to this curve."""
         if run.times is not None:
             return run.times == times[: len(run.times)]
         points = self._client.get_metric_history(run.run_id, run.metric) if run.metric is not None else []
         return all(point.step <= len(times) and times[point.step - 1] == point.timestamp for point in points)
 
-    def _log(self, run: _Run, record: Record, times: tuple[int, ...]) -> None:
+    def _log(self, run: KnownRun, record: Record, times: tuple[int, ...]) -> None:
         """Log what the run lacks. A point logged twice is the same row, since it keeps its time."""
-        known = len(run.times or ())
+        first = len(run.times or ())
         metrics = [
             Metric(name, value, times[epoch], epoch + 1)
-            for epoch in range(known, len(times))
+            for epoch in range(first, len(times))
             for name, value in record.curve[epoch].items()
             if value is not None and name != "time"
         ]
         values = {**self._fixed, **record.params}
         params = [Param(name, str(value)) for name, value in values.items() if name not in run.params]
-        tags = [RunTag(name, text) for name, text in _state_tags(record).items() if run.tags.get(name) != text]
+        tags = [RunTag(name, text) for name, text in state_tags(record).items() if run.tags.get(name) != text]
         # A call takes 1000 of all, 100 of them parameters. Tags go last.
         calls = max(ceil(len(metrics) / 800), ceil(len(params) / 100), bool(tags))
         for i in range(calls):
@@ -233,28 +209,13 @@ class Runs:
             self._client.log_batch(run.run_id, some, others, tags if i == calls - 1 else (), synchronous=True)
         run.times = times
         run.params |= values.keys()
-        run.tags |= _state_tags(record)
+        run.tags |= state_tags(record)
 
-    def _log_inputs(self, run: _Run, level: str) -> None:
-        about = self._levels[level]
-        profile = {
-            "train": about.train_size,
-            "validation": about.validation_size,
-            "test": about.test_size,
-            "classes": about.classes,
-            "noise_rate": about.noise_rate,
-        }
-        dataset = Dataset(
-            name=about.name,
-            digest=about.digest[:36],  # as much as MLflow takes
-            source_type="tosmooth",
-            source=json.dumps({"dataset": about.dataset, "noise": about.noise}),
-            profile=json.dumps(profile),
-        )
-        self._client.log_inputs(run.run_id, [DatasetInput(dataset)])
+    def _log_inputs(self, run: KnownRun, level: str) -> None:
+        self._client.log_inputs(run.run_id, [DatasetInput(dataset(self._levels[level]))])
         run.has_inputs = True
 
-    def _set_status(self, run: _Run, status: str, end_time: int | None = None) -> None:
+    def _set_status(self, run: KnownRun, status: str, end_time: int | None = None) -> None:
         if status == "RUNNING":
             self._client.update_run(run.run_id, status)
         else:
@@ -273,54 +234,3 @@ def _refusals() -> Iterator[None]:
         if error.get_http_status_code() >= 500:
             raise
         raise RefusedError(str(error)) from error
-
-
-def identity(record: Record) -> str:
-    """The tag by which the run of a trial is found."""
-    return f"{record.study}/{record.level}/{record.method}/{record.phase}/{record.number}"
-
-
-def git_commit() -> dict[str, str]:
-    """The tag with the commit of this code; empty where it is not run from a checkout."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():  # installed: a repository further up is someone else's
-        return {}
-    command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
-    try:
-        return {"mlflow.source.git.commit": subprocess.check_output(command, text=True).strip()}
-    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
-        return {}
-
-
-def _known(run: Run, times: tuple[int, ...] | None = None) -> _Run:
-    metric = next(iter(run.data.metrics), None)
-    return _Run(
-        run_id=run.info.run_id,
-        artifact_uri=run.info.artifact_uri,
-        status=run.info.status,
-        tags=dict(run.data.tags),
-        params=set(run.data.params),
-        has_inputs=bool(run.inputs and run.inputs.dataset_inputs),
-        metric=metric,
-        times=() if metric is None else times,
-    )
-
-
-def _shows(run: _Run, record: Record, times: tuple[int, ...]) -> bool:
-    """Whether the run says all that the record does."""
-    same = run.status == STATUS[record.state] and _state_tags(record).items() <= run.tags.items()
-    # The status of an ended trial is set last, so it vouches for the epochs of one that an earlier session wrote.
-    return same and (run.times == times if run.times is not None else record.state != "running")
-
-
-def _state_tags(record: Record) -> dict[str, str]:
-    tags = {"state": str(record.state)}
-    if record.state != "running":
-        tags |= {"epochs": str(record.epochs), "attempts": str(record.attempts)}
-    if record.reason:
-        tags["reason"] = record.reason[:5000]
-    return tags
-
-
-def _milliseconds(metrics: Metrics) -> int:
-    return round(1000 * (metrics.get("time") or 0))

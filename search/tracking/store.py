@@ -1,6 +1,7 @@
 """Where MLflow keeps what it is given: the home's own database, or another tracking URI."""
 
 import logging
+import re
 import shutil
 import sqlite3
 import sys
@@ -101,7 +102,8 @@ def ui_command(
 
     The database is named in the environment: its URI may hold a password, and a command line is public.
     """
-    require(is_database(uri), "tracking_uri", uri, "a server has its own UI: open this address in a browser")
+    shown = re.sub(r"//[^@]*@", "//", uri or "")  # without its password
+    require(is_database(uri), "tracking_uri", shown, "a server has its own UI: open this address in a browser")
     destination = (home.resolve() / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     environment = {

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from search.records import Level, Record
-from search.tracking.runs import RefusedError, Runs, identity
+from search.tracking.run import identity
+from search.tracking.runs import RefusedError, Runs
 
 log = logging.getLogger(__name__)
 LONGEST_WAIT = 30.0  # seconds between two tries while MLflow is away
