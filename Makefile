@@ -8,6 +8,9 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+# Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint bench clean
 
 run: $(INSTALLED)

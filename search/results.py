@@ -19,6 +19,12 @@ def read_records(folder: StudyFolder, spec: StudySpec, storage: str | None) -> l
     return Store(spec, open_storage(storage, folder.journal)).records(History(folder.history).read())
 
 
+def shown_with(cell: Cell, cells: Sequence[Cell], files: Sequence[Path]) -> list[Path]:
+    """The files that belong to a cell: its own pictures, and what is about the whole study."""
+    own, *others = (f"{c.level.replace('/', '-')}-{c.method}-" for c in (cell, *(c for c in cells if c != cell)))
+    return [file for file in files if file.name.startswith(own) or not file.name.startswith(tuple(others))]
+
+
 def of_cell(cell: Cell, records: Sequence[Record]) -> list[Record]:
     """The records of one cell."""
     return [record for record in records if (record.level, record.method) == cell]

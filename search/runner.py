@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from search.levels import measure_levels
 from search.progress import Progress
 from search.pruning import OptunaPruning
 from search.records import Record
-from search.results import write_results
+from search.results import shown_with, write_results
 from search.searcher import StudySearcher
 from search.selection import Row
 from search.store import Store, open_storage, repair_journal
@@ -85,7 +86,7 @@ def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
             rows, files = write_results(folder, spec, levels, records)
             tracker.catch_up(records)
             for cell in spec.cells():
-                tracker.artifacts(cell.level, cell.method, files)
+                tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
             finished = True
         finally:
             history.close()
@@ -119,6 +120,8 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
 def _ray(address: str | None) -> Iterator[None]:
     """Ray, started here or joined at `address`, for as long as the context lasts."""
     os.environ |= RAY_SETTINGS
+    if address is not None:
+        _check_reachable(address)
     local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
     try:
         ray.init(address=address or "local", include_dashboard=local, log_to_driver=False, logging_level=logging.ERROR)
@@ -128,6 +131,17 @@ def _ray(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise `InputError` where nothing listens: Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():  # "auto": Ray looks for a cluster on this machine, which is quick
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
 
 
 def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:

@@ -68,7 +68,7 @@ class StudySearcher(Searcher):
         if job is None:
             return False
         epoch, metrics = result["epoch"], dict(result["metrics"])
-        self.history.append(job.key, epoch, metrics)
+        metrics = self.history.append(job.key, epoch, metrics)
         curve = (*self._of(job.cell, job.key.phase)[job.key.number].curve[: epoch - 1], metrics)
         self._update(job, curve)
         self.store.report(job, epoch, metrics["val_accuracy"])

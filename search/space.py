@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from scipy.stats import qmc
 
 from search.parameters import BASELINES, Parameter, Params, Range
 from search.study import StudySpec, derive_seed
@@ -55,8 +56,24 @@ def inside(spec: StudySpec, params: Mapping[str, Any]) -> bool:
 
 
 def opening(spec: StudySpec) -> list[Params]:
-    """The parameters tried before a sampler is asked: the baselines, or the whole grid."""
-    return grid(spec) if spec.search.sampler == "grid" else [spec.baseline(rate) for rate in BASELINES]
+    """The parameters tried before a sampler is asked: the baselines, then the whole grid or an even spread."""
+    if spec.search.sampler == "grid":
+        return grid(spec)
+    baselines = [spec.baseline(rate) for rate in BASELINES]
+    return baselines + (spread(spec) if spec.search.sampler in ("tpe", "gp") else [])
+
+
+def spread(spec: StudySpec) -> list[Params]:
+    """Points that cover the space evenly, at most half of the budget: a scrambled Sobol sequence, drawn from the seed.
+
+    Samplers start from random points. Where good rates lie in a narrow range (Twonorm at a noise of 0.3), ten random
+    points miss it for one study in ten, and the sampler then never sees what it is to find.
+    """
+    exponent = (spec.budget // 2).bit_length() - 1  # a Sobol sequence is even for powers of 2
+    engine = qmc.Sobol(len(spec.space), rng=derive_seed(spec.seed, "spread"))
+    points = engine.random_base2(exponent).tolist()
+    names = spec.space.items()
+    return [{name: _at(p, u) for (name, p), u in zip(names, point, strict=True)} for point in points]
 
 
 def grid(spec: StudySpec) -> list[Params]:
@@ -69,6 +86,18 @@ def grid(spec: StudySpec) -> list[Params]:
     others = [params for point in points if (params := dict(zip(spec.space, point, strict=True))) not in baselines]
     random.Random(derive_seed(spec.seed, "grid")).shuffle(others)
     return baselines + others
+
+
+def _at(parameter: Parameter, share: float) -> Any:
+    """The value that lies at a share in [0, 1) of the way through a parameter, on its scale."""
+    if not isinstance(parameter, Range) or parameter.count is not None:
+        values = list(parameter.points())
+        return values[int(share * len(values))]
+    transform, back = {"linear": (float, float), "log": (math.log, math.exp), "symlog": (symlog, symexp)}[
+        parameter.scale
+    ]
+    low, high = transform(parameter.low), transform(parameter.high)
+    return parameter.nearest(float(f"{back(low + share * (high - low)):.{DIGITS}g}") + 0.0)
 
 
 def _is_symlog(parameter: Parameter) -> bool:

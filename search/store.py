@@ -18,6 +18,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from search.parameters import BASELINES
 from search.records import Metrics, Phase, Record, State, TrialKey
 from search.space import distributions, opening, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
@@ -139,11 +140,11 @@ class Store:
             job.trial.report(value, epoch)
 
     def should_prune(self, job: Job) -> bool:
-        """Whether the study's pruner would stop the trial here. The opening moves, its baselines, are never pruned."""
+        """Whether the study's pruner would stop the trial here. The baselines, its first trials, are never pruned."""
         if job.key.phase != "search":
             return False
         pruned = self.pruner.prune(self._study_of(job), self._frozen(job))  # asked for all: they compete in its rungs
-        return pruned and job.key.number >= len(self.opening)
+        return pruned and job.key.number >= len(BASELINES)
 
     def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
         """Record how a trial ended. `value` is its score, for a diverged one chance level: samplers learn from it."""

@@ -103,9 +103,12 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         require(self.name in ("sgd", "adamw"), "training.optimizer.name", self.name, "sgd or adamw")
-        require(self.lr > 0, "training.optimizer.lr", self.lr, "above 0")
+        require(0 < self.lr < math.inf, "training.optimizer.lr", self.lr, "above 0")
         require(0 <= self.momentum < 1, "training.optimizer.momentum", self.momentum, "in [0, 1)")
-        require(self.weight_decay >= 0, "training.optimizer.weight_decay", self.weight_decay, "0 or more")
+        in_use = self.name == "sgd" or self.momentum == 0.9  # its default
+        require(in_use, "training.optimizer.momentum", self.momentum, "for sgd alone")
+        decay = 0 <= self.weight_decay < math.inf
+        require(decay, "training.optimizer.weight_decay", self.weight_decay, "0 or more")
         rule = "Nesterov's method needs sgd with momentum"
         suits = not self.nesterov or (self.name == "sgd" and self.momentum > 0)
         require(suits, "training.optimizer.nesterov", self.nesterov, rule)
@@ -129,6 +132,8 @@ class ScheduleConfig:
         rising = list(self.milestones) == sorted(set(self.milestones)) and all(m > 0 for m in self.milestones)
         require(rising, "training.schedule.milestones", self.milestones, "positive epochs in rising order")
         require(0 < self.gamma < 1, "training.schedule.gamma", self.gamma, "in (0, 1)")
+        in_use = self.name == "step" or self.gamma == 0.1  # its default
+        require(in_use, "training.schedule.gamma", self.gamma, "for the schedule step alone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +185,9 @@ class TrialConfig:
         bound = f"0 to {self.training.epochs}, the epochs of the run"
         require(0 <= self.warmup <= self.training.epochs, "warmup", self.warmup, bound)
         require(0 < self.lr_factor < math.inf, "lr_factor", self.lr_factor, "above 0")
-        require(self.train_seed >= 0, "train_seed", self.train_seed, "a seed is 0 or more")
+        require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
+        augment = self.training.augment
+        require(augment == "none" or self.network.name != "mlp", "training.augment", augment, "for images alone")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -32,7 +32,8 @@ class Sums:
         rows = torch.stack([loss.double(), right, squared.double(), confidence * right, confidence * (1 - right)])
         self.sums += rows.sum(dim=1)
         index = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # bin m holds ((m - 1) / M, m / M]
-        self.bins.index_add_(0, index, right - confidence.double())
+        # A product and no `index_add_`, which on a GPU adds in any order: the same seed is to give the same numbers.
+        self.bins += (right - confidence.double()) @ functional.one_hot(index, BINS).double()
         self.count += len(labels)
 
     def result(self) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor, nn
+from torchvision import models
 
 from trainables.config import NetworkConfig, require
 
@@ -16,6 +17,10 @@ def build_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> 
     images = len(shape) == 3
     rule = "images take cnn, resnet18 or resnet34; features take mlp"
     require(images == (config.name != "mlp"), "network.name", config.name, rule)
+    # More than one pixel must reach the last batch normalisation: it refuses to train on a batch of one value.
+    smallest = {"mlp": 1, "cnn": 8}.get(config.name, 9)
+    rule = f"the images are {' x '.join(map(str, shape[1:]))} pixels, the least for it is {smallest} x {smallest}"
+    require(min(shape[1:], default=1) >= smallest, "network.name", config.name, rule)
     if config.name == "mlp":
         return _mlp(shape[0], config.width or 64, config.depth or 1, classes)
     if config.name == "cnn":
@@ -32,16 +37,18 @@ def _mlp(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
 
 
 class SmallCNN(nn.Module):
-    """Three 3x3 convolutions with batch normalisation and pooling; 94,000 parameters at width 32 and 10 classes."""
+    """Three 3x3 convolutions with pooling and batch normalisation; 94,762 parameters at width 32 and 10 classes."""
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
         sizes = [channels, width, 2 * width, 4 * width]
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
-            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
-            layers += [nn.MaxPool2d(2)]
-        self.features = nn.Sequential(*layers[:-1])  # the last pooling is the mean below
+            # Pooled before it is normalised: a quarter of the work for the layers behind it.
+            pool = nn.MaxPool2d(2) if after < sizes[-1] else nn.Identity()
+            convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+            layers += [convolution, pool, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        self.features = nn.Sequential(*layers)
         self.head = nn.Linear(sizes[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -52,8 +59,6 @@ class SmallCNN(nn.Module):
 
 def _resnet(name: str, channels: int, classes: int) -> nn.Module:
     """torchvision's ResNet with the stem for 32x32 images: a 3x3 convolution and no pooling (He et al. 2016, 4.2)."""
-    from torchvision import models  # noqa: PLC0415 - seconds to import, for trials that train a ResNet alone
-
     network: nn.Module = models.get_model(name, num_classes=classes)
     network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does

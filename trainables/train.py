@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trainables.batches import Batches
-from trainables.config import OptimizerConfig, TrialConfig
+from trainables.config import OptimizerConfig, TrialConfig, require
 from trainables.datasets import LevelData, Split
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
@@ -21,12 +20,17 @@ from trainables.networks import build_network
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
 
 CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
-EVALUATION_BATCH = 1000  # examples; more gains nothing on a CPU, whose caches it would leave
+EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One epoch of a trial: `epoch` from 1, its metrics, and why it diverged if it did."""
+    """One epoch of a trial: `epoch` from 1, its metrics, and why it diverged if it did.
+
+    Losses are in nats, accuracies in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the epoch's
+    first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed loss of
+    each batch before its step. What is not finite, or needs a test set where there is none, is None.
+    """
 
     epoch: int
     metrics: dict[str, float | None]
@@ -38,7 +42,8 @@ class Trainer:
 
     def __init__(self, config: TrialConfig, data: LevelData, device: torch.device | None = None) -> None:
         self.config = config
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
+        torch.backends.cudnn.deterministic = True  # the same seed gives the same numbers on a GPU too
         torch.manual_seed(config.train_seed)  # the initial weights
         self.generator = torch.Generator(self.device).manual_seed(config.train_seed)  # order and augmentation
         self.dtype = compute_dtype(config, self.device)
@@ -63,7 +68,7 @@ class Trainer:
         lr, loss, accuracy = self._train_epoch()
         validation, test = self._evaluate(self.validation_set), self._evaluate(self.test_set)
         self.epoch += 1
-        self.diverged = self._divergence(loss, accuracy)
+        self.diverged = self._divergence(loss, accuracy, validation["loss"])
         metrics = {
             "train_loss": loss,
             "train_accuracy": accuracy,
@@ -78,16 +83,21 @@ class Trainer:
 
     def save_weights(self, path: Path) -> None:
         """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
+        from safetensors.torch import save_file  # noqa: PLC0415 - a bare GPU machine that keeps no weights lacks it
+
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}.{os.getpid()}")
         state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        save_file(state, partial, metadata={"trial": json.dumps(self.config.to_dict())})
-        partial.replace(path)
+        try:
+            save_file(state, partial, metadata={"trial": json.dumps(self.config.to_dict())})
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _network(self, data: LevelData) -> nn.Module:
-        *size, channels = data.train.inputs.shape[1:]  # images [N, H, W, C], features [N, D]
-        network = build_network(self.config.network, (channels, *size), data.classes).to(self.device)
-        return network.to(memory_format=torch.channels_last) if size else network
+        network = fitting_network(self.config, data).to(self.device)
+        images = data.train.inputs.ndim == 4
+        return network.to(memory_format=torch.channels_last) if images else network
 
     def _batches(self, split: Split, data: LevelData) -> Batches:
         return Batches(split, data, self.device, self.dtype)
@@ -130,14 +140,16 @@ class Trainer:
             return dict.fromkeys(sums.NAMES)
         self.network.eval()
         with torch.inference_mode(), self._autocast():
-            for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH):
+            for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH[self.device.type]):
                 inputs, labels = batches.take(index)
                 sums.add(self.network(inputs), labels)
         return sums.result()
 
-    def _divergence(self, loss: float, accuracy: float) -> str | None:
-        if not math.isfinite(loss):
-            return f"train_loss is {loss} at epoch {self.epoch}"
+    def _divergence(self, loss: float, accuracy: float, val_loss: float | None) -> str | None:
+        # The last step of an epoch may ruin the weights: then only the evaluation shows it.
+        for name, value in (("train_loss", loss), ("val_loss", val_loss)):
+            if value is not None and not math.isfinite(value):
+                return f"{name} is {value} at epoch {self.epoch}"
         # A fifth above chance, but at most 2 points: with two classes and 40 % noise a good network gets 60 % right.
         limit = 100 * (self.chance + min(0.2 * self.chance, 0.02))
         self._at_chance = self._at_chance + 1 if accuracy <= limit else 0
@@ -147,13 +159,27 @@ class Trainer:
         return f"train_accuracy is {accuracy:.2f} % {where}"
 
 
-def train(config: TrialConfig, data: LevelData, report: Callable[[Report], bool | None]) -> Trainer:
-    """Run a trial, calling `report` after each epoch; ends early when `report` returns True or the trial diverges."""
-    trainer = Trainer(config, data)
+def train(
+    config: TrialConfig, data: LevelData, report: Callable[[Report], None], device: torch.device | None = None
+) -> Trainer:
+    """Run a trial to its last epoch, or until it diverges, calling `report` after each epoch."""
+    trainer = Trainer(config, data, device)
     while not trainer.done:
-        if report(trainer.run_epoch()):
-            break
+        report(trainer.run_epoch())
     return trainer
+
+
+def fitting_network(config: TrialConfig, data: LevelData) -> nn.Module:
+    """A new network for the data. Raises `InputError` where network or augmentation do not fit them."""
+    *size, channels = data.train.inputs.shape[1:]  # images [N, H, W, C], features [N, D]
+    augment = config.training.augment
+    require(bool(size) or augment == "none", "training.augment", augment, "features are not augmented; images are")
+    return build_network(config.network, (channels, *size), data.classes)
+
+
+def default_device() -> torch.device:
+    """The GPU where torch finds one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
@@ -167,7 +193,7 @@ def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
 def _has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    found = torch.cpu.get_capabilities()
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 

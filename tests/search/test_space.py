@@ -110,8 +110,26 @@ def test_stepped_range_has_clean_decimals() -> None:
     assert math.copysign(1, list(Range(low=-0.2, high=0.2, step=0.1).points())[2]) == 1
 
 
-def test_opening_of_a_sampler_is_the_baselines() -> None:
-    assert opening(study()) == [{"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}]
+def test_opening_of_tpe_is_the_baselines_then_an_even_spread() -> None:
+    spec = study("search.trials=32")
+    moves = opening(spec)
+    assert moves[:2] == [{"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}]
+    spread = moves[2:]
+    assert len(spread) == 16  # half of the budget, and a power of 2
+    low, high = symlog(-8), symlog(0.8)
+    quarters = [int(4 * (symlog(params["rate"]) - low) / (high - low)) for params in spread]
+    assert [quarters.count(i) for i in range(4)] == [4, 4, 4, 4]  # a Sobol sequence has as many in each
+    assert all(inside(spec, params) for params in spread)
+
+
+def test_opening_grows_with_the_budget_without_changing_its_first_moves() -> None:
+    short, long = (opening(study(f"search.trials={trials}")) for trials in (16, 64))
+    assert long[: len(short)] == short
+    assert len(long) == 34
+
+
+def test_random_search_opens_with_the_baselines_alone() -> None:
+    assert len(opening(study("search.sampler=random"))) == 2
 
 
 def test_grid_holds_every_point_once_with_the_baselines_first() -> None:

@@ -1,0 +1,192 @@
+"""One trial in this process, for debugging and for a bare GPU machine: `python -m trainables --help`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from trainables.config import Folders, InputError, TrialConfig, require
+from trainables.datasets import LevelData, load_level
+from trainables.train import Report, compute_dtype, default_device, train
+
+HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
+
+# Flags for the keys that a person changes most; --set reaches all others.
+SHORTHANDS = {
+    "dataset": "data.dataset",
+    "noise": "data.noise",
+    "network": "network.name",
+    "rate": "rate",
+    "warmup": "warmup",
+    "lr-factor": "lr_factor",
+    "epochs": "training.epochs",
+    "train-seed": "train_seed",
+}
+
+# What a line of progress shows of a report; --json shows all of it.
+COLUMNS = {
+    "lr": ".3g",
+    "train_loss": ".4f",
+    "train_accuracy": ".2f",
+    "val_accuracy": ".2f",
+    "test_accuracy": ".2f",
+    "test_ece": ".4f",
+    "seconds": ".2f",
+}
+WIDTH = 8  # of a column at least
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train one trial and print a line an epoch. A wrong input is one clear message and exit code 2."""
+    try:
+        run(_parser().parse_args(arguments))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train the trial that the `options` of the command line describe. A trial that diverges is a result."""
+    require(options.threads is None or options.threads >= 1, "--threads", options.threads, "at least 1")
+    require(options.device != "cuda" or torch.cuda.is_available(), "--device", "cuda", "torch finds no GPU here")
+    folder = options.weights is not None and options.weights.is_dir()
+    require(not folder, "--weights", str(options.weights), "a file to write, not a folder")
+    device = torch.device(options.device) if options.device else default_device()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    config = trial_config(options)
+    data = load_level(config.data, Folders(data=options.data_dir, cache=options.cache_dir))
+    print(_json_opening(config, data) if options.json else _opening(config, data, device), flush=True)
+
+    def report(epoch: Report) -> None:
+        print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), flush=True)
+
+    trainer = train(config, data, report, device)
+    if options.weights is not None:
+        trainer.save_weights(options.weights)
+
+
+def trial_config(options: argparse.Namespace) -> TrialConfig:
+    """The trial file, or the defaults without one, changed by the shorthands and then by --set, in their order."""
+    given = vars(options)
+    shorthands = {key: given[flag.replace("-", "_")] for flag, key in SHORTHANDS.items()}
+    changes = {key: text for key, text in shorthands.items() if text is not None} | dict(options.set)
+    if options.trial is not None:
+        values = _read(options.trial)
+    else:
+        values = {}
+        dataset = changes.get("data.dataset", "twonorm")
+        network = "cnn" if dataset.startswith("cifar") or "data.table.image" in changes else "mlp"
+        changes = {"data.dataset": dataset, "network.name": network} | changes
+    for key, text in changes.items():
+        _put(values, key.split("."), text)
+    return TrialConfig.from_dict(values)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m trainables",
+        description="Train one trial in this process and print a line an epoch. Without a trial file: twonorm, clean "
+        "labels, ten epochs of cross-entropy. Exit code 0, also of a trial that diverges; 2 where the input is wrong.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("trial", nargs="?", type=Path, help="a trial's configuration as JSON, or weights it saved")
+    for flag, key in SHORTHANDS.items():
+        parser.add_argument(f"--{flag}", metavar="VALUE", help=f"short for --set {key}=VALUE")
+    parser.add_argument(
+        "--set",
+        metavar="KEY.PATH=VALUE",
+        action="append",
+        default=[],
+        type=_change,
+        help="change a key of the trial, such as training.optimizer.lr=0.05; repeatable",
+    )
+    parser.add_argument("--data-dir", type=Path, default=HOME / "data", help="folder with your datasets [%(default)s]")
+    parser.add_argument("--cache-dir", type=Path, default=HOME / "cache", help="for decoded images [%(default)s]")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="where to train [a GPU where there is one]")
+    parser.add_argument("--threads", type=int, help="CPU threads; another number may change last digits [torch's]")
+    parser.add_argument("--weights", type=Path, metavar="FILE.safetensors", help="write the trained weights here")
+    parser.add_argument("--json", action="store_true", help="print JSON lines with all metrics: the trial, then epochs")
+    return parser
+
+
+def _change(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is no KEY.PATH=VALUE")
+    return key, value
+
+
+def _put(values: dict[str, Any], path: Sequence[str], text: str) -> None:
+    """Set the key at `path` to `text`, read as JSON where it is some."""
+    *sections, last = path
+    for key in sections:
+        if not isinstance(values.get(key), dict):
+            values[key] = {}
+        values = values[key]
+    try:
+        values[last] = json.loads(text)
+    except ValueError:
+        values[last] = text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A trial's configuration from JSON, or from the metadata of weights, as `Trainer.save_weights` writes them."""
+    rule = "a trial file is JSON as TrialConfig.to_dict gives it, or weights that a trial saved"
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                text = (file.metadata() or {}).get("trial", "")
+        else:
+            text = path.read_text(encoding="utf-8")
+        values = json.loads(text)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read: {error}: {rule}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds a {type(values).__name__}: {rule}")
+    return values
+
+
+def _sizes(data: LevelData) -> dict[str, int | float | None]:
+    test = None if data.test is None else len(data.test)
+    sizes = {"train": len(data.train), "validation": len(data.validation), "test": test}
+    return {**sizes, "classes": data.classes, "noise_rate": data.noise_rate}
+
+
+def _json_opening(config: TrialConfig, data: LevelData) -> str:
+    return json.dumps({"trial": config.to_dict(), "data": _sizes(data)})
+
+
+def _opening(config: TrialConfig, data: LevelData, device: torch.device) -> str:
+    noise = "not known" if data.noise_rate is None else f"{100 * data.noise_rate:.3f} %"
+    test = "no" if data.test is None else f"{len(data.test)}"
+    sizes = f"{len(data.train)} train, {len(data.validation)} validation, {test} test examples"
+    kind = str(compute_dtype(config, device)).removeprefix("torch.")
+    return "\n".join(
+        [
+            f"{config.data.dataset}/{config.data.noise}: {sizes}, {data.classes} classes, noise rate {noise}",
+            f"{config.network.name} on {device.type} in {kind}; r = {config.rate:g} after a warm-up of "
+            f"{config.warmup} of {config.training.epochs} epochs; seed {config.train_seed}",
+            "epoch" + "".join(f"  {key:>{WIDTH}}" for key in COLUMNS),
+        ]
+    )
+
+
+def _line(report: Report) -> str:
+    cells = [(key, report.metrics[key], form) for key, form in COLUMNS.items()]
+    texts = [(key, "-" if value is None else format(value, form)) for key, value, form in cells]
+    line = f"{report.epoch:>5}" + "".join(f"  {text:>{max(WIDTH, len(key))}}" for key, text in texts)
+    return line if report.diverged is None else f"{line}\ndiverged: {report.diverged}"
+
+
+if __name__ == "__main__":
+    main()
