@@ -1,10 +1,10 @@
 """The command `tosmooth`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,16 +97,16 @@ def run(
     storage: StorageOption = None,
 ) -> None:
     """Run or resume a study to its end and print its best-rate table."""
-    spec = _load(study, _home(home), changes, name, seed)
-    signal.signal(signal.SIGTERM, _interrupt)
-    from search import runner
-    from search.tables import terminal_table
-
-    options = runner.Options(_home(home), data_dir, address, tracking_uri, storage)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     try:
-        rows = runner.run(spec, options, err)
-    except (runner.Interrupted, KeyboardInterrupt):
-        err.print(f"Stopped. What ended is kept; go on with: tosmooth run {study}", highlight=False, soft_wrap=True)
+        spec = _load(study, _home(home), changes, name, seed)
+        from search import runner
+        from search.tables import terminal_table
+
+        rows = runner.run(spec, runner.Options(_home(home), data_dir, address, tracking_uri, storage), err)
+    except KeyboardInterrupt:
+        again = shlex.join(["tosmooth", *sys.argv[1:]])
+        err.print(f"Stopped. What ended is kept; go on with: {again}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(terminal_table(rows, out.width))
     err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui", soft_wrap=True)
@@ -251,11 +251,10 @@ def _home(root: Path) -> "Home":
 
 def _load(study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None) -> "StudySpec":
     """A shipped study, one kept in the home, or a file."""
-    from search.study import load_study, shipped_studies
+    from search.study import NAME, load_study, shipped_studies
 
-    kept = home.study(study).spec_file if study not in shipped_studies() and "/" not in study else None
-    source = kept if kept is not None and kept.exists() else study
-    return load_study(source, changes or (), name, seed)
+    kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
+    return load_study(home.study(study).spec_file if kept else study, changes or (), name, seed)
 
 
 def _records(study: str, home: "Home", storage: str | None) -> "tuple[StudyFolder, StudySpec, list[Record]]":
@@ -280,11 +279,6 @@ def _collect(
         raise InputError("export: name either a study or --dataset")
     folder, spec, records = _records(study, home, storage)
     return study_rows(spec, folder.levels(), records), records
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """End as after Ctrl-C."""
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from search.records import Level, TrialKey
-from search.study import StudySpec, difference, load_study, to_yaml
+from search.study import StudySpec, check_name, difference, load_study, to_yaml
 from search.tables import write
 from trainables.config import Folders, InputError
 
@@ -29,8 +29,8 @@ class Home:
         return Folders(data=(data or self.root / "data").absolute(), cache=(self.root / "cache").absolute())
 
     def study(self, name: str) -> "StudyFolder":
-        """The study's folder, whether it exists or not."""
-        return StudyFolder(self.root / "studies" / name)
+        """The study's folder, whether it exists or not. Raises `InputError` for what is no name."""
+        return StudyFolder(self.root / "studies" / check_name(name))
 
     def existing(self, name: str) -> "StudyFolder":
         """The study's folder; raises `InputError` where there is none."""

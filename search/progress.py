@@ -28,25 +28,34 @@ class Progress:
         self.console = console
         self.records = {record.key: record for record in records}
         self.at_start = self._ended()
-        self.started = time.monotonic()
-        self.last_line = self.started
+        self.started: float | None = None  # when the first epoch was reported: before that, workers import torch
+        self.last_line = time.monotonic()
         self.live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
             self.live.start()
+        else:
+            self._print_line()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
+        if not self.console.is_terminal:
+            self._print_line()
 
     def update(self, record: Record) -> None:
         self.records[record.key] = record
+        if self.started is None and record.curve:
+            self.started = time.monotonic()
         if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY:
-            self.last_line = time.monotonic()
-            self.console.print(self.line(), highlight=False, soft_wrap=True)
+            self._print_line()
+
+    def _print_line(self) -> None:
+        self.last_line = time.monotonic()
+        self.console.print(self.line(), highlight=False, soft_wrap=True)
 
     def line(self) -> str:
         """One line on the whole study."""
@@ -91,10 +100,13 @@ class Progress:
         ended = self._ended()
         done = ended - self.at_start
         missing = (self.budget + self.confirmations) * len(self.cells) - ended
-        if not done:
+        if self.started is None or done <= 0:
             return "time left: not known yet"
         seconds = (time.monotonic() - self.started) / done * missing
-        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+        for unit, length in (("h", 3600), ("min", 60)):
+            if seconds >= 1.5 * length:
+                return f"about {seconds / length:.0f} {unit} left"
+        return f"about {seconds:.0f} s left"
 
 
 def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None) -> Table:

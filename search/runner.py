@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,19 +32,16 @@ from trainables.config import InputError
 log = logging.getLogger(__name__)
 
 # Read by Ray when it starts: no log files, no snapshots of Tune's own state (the record is Optuna's storage and the
-# history), no metadata sent anywhere.
+# history), no metadata sent anywhere. Ctrl-C is a KeyboardInterrupt: Tune would first wait for every trial's epoch.
 RAY_SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
 }
 MLFLOW_PATIENCE = 60.0  # seconds that a finished study waits for a slow MLflow server
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error
-    """The study was stopped before its end. What ended is kept, and the next run goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +58,14 @@ class Options:
 def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
     """Run or resume a study to its end, write its results and return its table.
 
-    Raises `InputError` before anything is trained where study, data or home do not fit, `Interrupted` when stopped.
+    Raises `InputError` before anything is trained where study, data or home do not fit, and when trials keep failing.
+    After a `KeyboardInterrupt`, as after a kill, what ended is kept, and the next run goes on.
     """
     folder = options.home.study(spec.name)
     folder.check(spec)
     folders = options.home.folders(options.data)
-    levels = measure_levels(spec, folders)
+    with console.status("Reading and measuring the data"):
+        levels = measure_levels(spec, folders)
     with folder.locked():
         folder.check_levels(levels)
         folder.keep(spec, levels)
@@ -77,20 +77,22 @@ def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
         try:
             records = store.records(history.read())
             tracker.catch_up(records)
-            with _ray(options.address), Progress(spec, records, console) as progress:
+            with _ray(options.address, console), Progress(spec, records, console) as progress:
                 searcher = StudySearcher(
                     spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress)
                 )
                 _execute(searcher, folder)
-            records = store.records(history.read())
-            rows, files = write_results(folder, spec, levels, records)
+            with console.status("Writing the table and the plots"):
+                records = store.records(history.read())
+                rows, files = write_results(folder, spec, levels, records)
             tracker.catch_up(records)
             for cell in spec.cells():
                 tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
             finished = True
         finally:
             history.close()
-            left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
+            with console.status("Bringing MLflow up to date"):
+                left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
         if left:
             console.print(f"MLflow lacks {left} records; run the study again to bring it up to date")
     return rows
@@ -117,16 +119,22 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
 
 
 @contextmanager
-def _ray(address: str | None) -> Iterator[None]:
+def _ray(address: str | None, console: Console) -> Iterator[None]:
     """Ray, started here or joined at `address`, for as long as the context lasts."""
     os.environ |= RAY_SETTINGS
     if address is not None:
         _check_reachable(address)
     local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
+    terminate = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address or "local", include_dashboard=local, log_to_driver=False, logging_level=logging.ERROR)
+        # What goes wrong with a trial comes back as its result: Ray's own words about it would break the display.
+        with console.status("Starting Ray"):
+            ray.init(
+                address=address or "local", include_dashboard=local, log_to_driver=False, logging_level=logging.CRITICAL
+            )
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
+    signal.signal(signal.SIGTERM, terminate)  # Ray has put its own in its place
     try:
         yield
     finally:
@@ -145,11 +153,12 @@ def _check_reachable(address: str) -> None:
 
 
 def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
-    """Let Tune run what the searcher hands out. Raises `Interrupted` or, when the study cannot go on, `InputError`."""
+    """Let Tune run what the searcher hands out. Raises `InputError` when the study cannot go on."""
     resources = searcher.spec.resources
     found = ray.cluster_resources()
     gpus = resources.gpus if resources.gpus is not None else (0.25 if found.get("GPU") else 0.0)
     searcher.slots = _slots(found, resources.cpus, gpus, resources.concurrent)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.slots)  # start all actors at once, not one after another
     scratch = (folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
     shutil.rmtree(scratch, ignore_errors=True)
     tuner = tune.Tuner(
@@ -174,8 +183,8 @@ def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
     if searcher.trouble is not None:
         raise InputError(searcher.trouble)
-    if not searcher.finished:
-        raise Interrupted
+    if not searcher.finished:  # SIGUSR1, at which Tune stops
+        raise KeyboardInterrupt
 
 
 def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None) -> int:

@@ -72,7 +72,7 @@ class StudySearcher(Searcher):
         curve = (*self._of(job.cell, job.key.phase)[job.key.number].curve[: epoch - 1], metrics)
         self._update(job, curve)
         self.store.report(job, epoch, metrics["val_accuracy"])
-        return result["state"] == "running" and self.store.should_prune(job)
+        return result["state"] == "running" and self.store.should_prune(job, epoch)
 
     def prune(self, trial_id: str) -> None:
         """End a trial that `receive` said is to be stopped."""

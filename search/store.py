@@ -18,14 +18,14 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
-from search.parameters import BASELINES
+from search.parameters import BASELINES, Params
 from search.records import Metrics, Phase, Record, State, TrialKey
 from search.space import distributions, opening, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
 from trainables.config import InputError
 
 PHASES: tuple[Phase, ...] = ("search", "confirmation")
-# Attributes of an Optuna trial. The first two are what makes it a proposal: without them it was never started.
+# Attributes of an Optuna trial.
 PARAMS, SEED, FAILURES, REASON, DIVERGED = "params", "train_seed", "failures", "reason", "diverged"
 
 
@@ -50,6 +50,8 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=_StudyLock(str(journal))))
     try:
         return RDBStorage(url)
+    except ImportError:
+        raise InputError("storage: the driver of this database is missing: pip install psycopg2-binary, say") from None
     except Exception as error:  # SQLAlchemy and drivers raise dozens of types; none may print the password
         raise InputError(
             f"storage: the database cannot be opened ({type(error).__name__}); check the address"
@@ -87,7 +89,7 @@ class Store:
         self.pruner = _pruner(spec)
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         self._studies = {
-            (cell.key, phase): self._open(cell, phase)
+            (cell.key, phase): optuna.load_study(study_name=self._name(cell, phase), storage=storage)
             for cell in spec.cells()
             for phase in PHASES
             if self._name(cell, phase) in known
@@ -112,12 +114,16 @@ class Store:
         The sampler is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that
         ended, never on when they were asked for or on how often the driver was restarted.
         """
-        study = self._study(cell, "search")
-        number = len(study.get_trials(deepcopy=False))
-        if number < len(self.opening):
-            return self.add(cell, "search", self.opening[number], self._train_seed(cell, number))
-        study.ask()
-        return self._job(cell, "search", study.get_trials(deepcopy=False)[number])
+        number = len(self.trials(cell, "search"))
+        params = self.opening[number] if number < len(self.opening) else self._sample(cell, number)
+        return self.add(cell, "search", params, derive_seed(self.spec.seed, cell.key, "search", number, "train"))
+
+    def _sample(self, cell: Cell, number: int) -> Params:
+        """What the sampler says. It is asked about a copy in memory: a kill must leave no trial proposed by half."""
+        sampler = _sampler(self.spec, derive_seed(self.spec.seed, cell.key, number, "sampler"))
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(self.trials(cell, "search"))
+        return to_params(self.spec, study.ask(self.distributions).params)
 
     def add(self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int) -> Job:
         """A trial with given parameters, written in one piece."""
@@ -139,11 +145,12 @@ class Store:
         if value is not None and epoch not in self._frozen(job).intermediate_values:
             job.trial.report(value, epoch)
 
-    def should_prune(self, job: Job) -> bool:
+    def should_prune(self, job: Job, epoch: int) -> bool:
         """Whether the study's pruner would stop the trial here. The baselines, its first trials, are never pruned."""
-        if job.key.phase != "search":
+        trial = self._frozen(job)
+        if job.key.phase != "search" or trial.last_step != epoch:  # a lost attempt came further, and was not pruned
             return False
-        pruned = self.pruner.prune(self._study_of(job), self._frozen(job))  # asked for all: they compete in its rungs
+        pruned = self.pruner.prune(self._study_of(job), trial)  # asked for all: they compete in its rungs
         return pruned and job.key.number >= len(BASELINES)
 
     def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
@@ -163,7 +170,6 @@ class Store:
             for cell in self.spec.cells()
             for phase in PHASES
             for trial in self.trials(cell, phase)
-            if SEED in trial.user_attrs
         ]
 
     def delete(self) -> None:
@@ -193,21 +199,10 @@ class Store:
         )
 
     def _job(self, cell: Cell, phase: Phase, frozen: FrozenTrial) -> Job:
-        """The running trial `frozen`; a proposal that a kill interrupted is completed, by the same random numbers."""
-        study = self._study(cell, phase)
-        if SEED not in frozen.user_attrs:
-            study.sampler = _sampler(self.spec, derive_seed(self.spec.seed, cell.key, frozen.number, "sampler"))
-        trial = Trial(study, frozen._trial_id)
-        if SEED not in frozen.user_attrs:
-            sampled = {name: trial._suggest(name, kind) for name, kind in self.distributions.items()}
-            trial.set_user_attr(PARAMS, to_params(self.spec, sampled))
-            trial.set_user_attr(SEED, self._train_seed(cell, frozen.number))
-        attributes = trial.user_attrs
+        trial = Trial(self._study(cell, phase), frozen._trial_id)
+        attributes = frozen.user_attrs
         key = TrialKey(cell.level, cell.method, phase, frozen.number)
         return Job(key, cell, attributes[PARAMS], attributes[SEED], attributes.get(FAILURES, 0), trial)
-
-    def _train_seed(self, cell: Cell, number: int) -> int:
-        return derive_seed(self.spec.seed, cell.key, "search", number, "train")
 
     def _frozen(self, job: Job) -> FrozenTrial:
         return self._study_of(job).get_trials(deepcopy=False)[job.key.number]
@@ -218,14 +213,9 @@ class Store:
     def _study(self, cell: Cell, phase: Phase) -> optuna.Study:
         key = (cell.key, phase)
         if key not in self._studies:
-            self._studies[key] = self._open(cell, phase)
+            name = self._name(cell, phase)
+            self._studies[key] = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
         return self._studies[key]
-
-    def _open(self, cell: Cell, phase: Phase) -> optuna.Study:
-        name = self._name(cell, phase)
-        return optuna.create_study(
-            storage=self.storage, study_name=name, direction="maximize", sampler=RandomSampler(), load_if_exists=True
-        )
 
     def _name(self, cell: Cell, phase: Phase) -> str:
         return f"{self.spec.name}/{cell.key}/{phase}"
@@ -259,5 +249,5 @@ def _pruner(spec: StudySpec) -> BasePruner:
         # min_resource is given: "auto" would be estimated anew after each restart.
         return SuccessiveHalvingPruner(min_resource=grace or 1, reduction_factor=spec.search.reduction_factor or 4)
     if spec.search.pruner == "median":
-        return MedianPruner(n_startup_trials=4, n_warmup_steps=(grace or 1) - 1)
+        return MedianPruner(n_startup_trials=4, n_warmup_steps=grace or 1)
     return NopPruner()

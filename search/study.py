@@ -84,9 +84,7 @@ class StudySpec(BaseModel):
     @field_validator("name")
     @classmethod
     def _check_name(cls, value: str) -> str:
-        rule = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
-        require(NAME.fullmatch(value) is not None, "name", value, rule)
-        return value
+        return check_name(value)
 
     @field_validator("question", "cost")
     @classmethod
@@ -241,6 +239,13 @@ def difference(old: StudySpec, new: StudySpec) -> list[str]:
     lines = differences(before, after)
     lines += [f"dataset.levels: {level} is removed" for level in old.dataset.levels if level not in new.dataset.levels]
     return lines + [f"method: {method} is removed" for method in old.method if method not in new.method]
+
+
+def check_name(name: str) -> str:
+    """The name of a study, which is that of its folder. Raises `InputError` for one that could lead out of the home."""
+    rule = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
+    require(NAME.fullmatch(name) is not None, "name", name, rule)
+    return name
 
 
 def derive_seed(*parts: object) -> int:

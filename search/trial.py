@@ -1,16 +1,24 @@
-"""The Tune Trainable: a trial's configuration in, one report an epoch out. An actor runs many trials."""
+"""The Tune Trainable: a trial's configuration in, one report an epoch out. An actor runs many trials.
+
+torch and all that trains are imported by an actor's first epoch, not here. When a trial ends, Tune hands its actor to
+the trial that waits for a new one and gives the new one up: with short trials no second actor would ever come to run,
+unless it starts in less time than a trial takes.
+"""
+
+from __future__ import annotations
 
 import functools
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from ray import tune
 
 from trainables.config import DataConfig, Folders, TrialConfig
-from trainables.datasets import LevelData, load_level
-from trainables.train import Trainer
+
+if TYPE_CHECKING:
+    from trainables.datasets import LevelData
+    from trainables.train import Trainer
 
 REASON_LENGTH = 500  # characters of an error kept as the reason of a failed trial
 
@@ -39,10 +47,7 @@ class TuneTrial(tune.Trainable):
 
     def _epoch(self) -> dict[str, Any]:
         if self.trainer is None:
-            torch.set_num_threads(self.settings["threads"])
-            config = TrialConfig.from_dict(self.settings["trial"])
-            folders = Folders(*map(Path, self.settings["folders"]))
-            self.trainer = Trainer(config, _level(config.data, folders))
+            self.trainer = _trainer(self.settings)
         report = self.trainer.run_epoch()
         done = self.trainer.done
         state = "diverged" if report.diverged else "complete" if done else "running"
@@ -58,6 +63,18 @@ class TuneTrial(tune.Trainable):
         }
 
 
+def _trainer(settings: dict[str, Any]) -> Trainer:
+    import torch  # noqa: PLC0415 - see above
+
+    from trainables.train import Trainer  # noqa: PLC0415
+
+    torch.set_num_threads(settings["threads"])
+    config = TrialConfig.from_dict(settings["trial"])
+    return Trainer(config, _level(config.data, Folders(*map(Path, settings["folders"]))))
+
+
 @functools.lru_cache(maxsize=16)  # a study's levels: images are mapped, so that only labels take memory of each process
 def _level(config: DataConfig, folders: Folders) -> LevelData:
+    from trainables.datasets import load_level  # noqa: PLC0415
+
     return load_level(config, folders)

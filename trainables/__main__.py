@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from trainables.config import Folders, InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
@@ -143,17 +142,22 @@ def _read(path: Path) -> dict[str, Any]:
     """A trial's configuration from JSON, or from the metadata of weights, as `Trainer.save_weights` writes them."""
     rule = "a trial file is JSON as TrialConfig.to_dict gives it, or weights that a trial saved"
     try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, "pt") as file:
-                text = (file.metadata() or {}).get("trial", "")
-        else:
-            text = path.read_text(encoding="utf-8")
-        values = json.loads(text)
-    except (OSError, ValueError, SafetensorError) as error:
+        values = json.loads(_metadata(path) if path.suffix == ".safetensors" else path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}: {rule}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}: {rule}")
     return values
+
+
+def _metadata(path: Path) -> str:
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - as `Trainer.save_weights` has it
+
+    try:
+        with safe_open(path, "pt") as file:
+            return str((file.metadata() or {}).get("trial", ""))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 def _sizes(data: LevelData) -> dict[str, int | float | None]:

@@ -187,7 +187,8 @@ class TrialConfig:
         require(0 < self.lr_factor < math.inf, "lr_factor", self.lr_factor, "above 0")
         require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
         augment = self.training.augment
-        require(augment == "none" or self.network.name != "mlp", "training.augment", augment, "for images alone")
+        suits = augment == "none" or self.network.name != "mlp"
+        require(suits, "training.augment", augment, "features are not augmented; images are")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

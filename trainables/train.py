@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.batches import Batches
-from trainables.config import OptimizerConfig, TrialConfig, require
+from trainables.config import OptimizerConfig, TrialConfig
 from trainables.datasets import LevelData, Split
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
@@ -170,10 +170,8 @@ def train(
 
 
 def fitting_network(config: TrialConfig, data: LevelData) -> nn.Module:
-    """A new network for the data. Raises `InputError` where network or augmentation do not fit them."""
+    """A new network for the data. Raises `InputError` where the two do not fit."""
     *size, channels = data.train.inputs.shape[1:]  # images [N, H, W, C], features [N, D]
-    augment = config.training.augment
-    require(bool(size) or augment == "none", "training.augment", augment, "features are not augmented; images are")
     return build_network(config.network, (channels, *size), data.classes)
 
 

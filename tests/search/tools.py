@@ -1,0 +1,138 @@
+"""A study without training: its driver's parts on a folder, and reports made up from a trial's settings."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from search.history import History
+from search.records import Level, Record
+from search.searcher import StudySearcher
+from search.store import Store, open_storage, repair_journal
+from search.study import StudySpec, read_study
+from trainables.config import Folders
+
+TINY = """
+name: tiny
+dataset: {name: twonorm, levels: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
+network: {name: mlp, width: 8}
+training: {epochs: 3, batch_size: 50}
+space:
+  rate: {low: -2, high: 0.8, scale: symlog}
+  warmup: {low: 0, high: 2}
+search: {trials: 4}
+selection: {seeds: 2}
+resources: {concurrent: 1}
+"""
+
+
+def tiny(*overrides: str) -> StudySpec:
+    """A study of two cells, four trials each; one after another."""
+    return read_study(TINY, overrides=overrides)
+
+
+def level(noise: str) -> Level:
+    return Level(
+        dataset="twonorm",
+        noise=noise,
+        classes=2,
+        train_size=300,
+        validation_size=300,
+        test_size=200,
+        noise_rate=0.4,
+        noise_rate_source="measured",
+        symmetric=True,
+        digest=noise,
+    )
+
+
+def made_up(settings: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """What a trial with these settings reports: best at a rate of -0.8; below -1 it diverges in its second epoch."""
+    trial = settings["trial"]
+    luck = trial["train_seed"] % 1000 / 1000
+    accuracy = 90 - 10 * abs(trial["rate"] + 0.8) - trial["warmup"] - 8 / epoch + luck
+    diverged = trial["rate"] < -1 and epoch == 2
+    done = diverged or epoch == trial["training"]["epochs"]
+    metrics = {"train_loss": 1 / epoch, "val_accuracy": accuracy, "test_accuracy": accuracy + 5, "seconds": 0.5}
+    return {
+        "epoch": epoch,
+        "metrics": list(metrics.items()),
+        "state": "diverged" if diverged else "complete" if done else "running",
+        "reason": "train_loss is nan at epoch 2" if diverged else "",
+        "done": done,
+    }
+
+
+class Driver:
+    """The parts of a driver, made from what lies in a folder. To start one again, make another."""
+
+    def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        repair_journal(folder / "journal.log")
+        self.spec = spec
+        self.store = Store(spec, open_storage(storage, folder / "journal.log"))
+        self.history = History(folder / "history.jsonl")
+        self.heard: list[Record] = []
+        levels = {found.name: found for found in map(level, spec.dataset.levels)}
+        folders = Folders(data=folder, cache=folder)
+        self.searcher = StudySearcher(
+            spec, self.store, self.history, levels, folders, lambda key: folder / str(key.number), self.heard.append
+        )
+
+    def records(self) -> list[Record]:
+        """What storage and history say, without the times of day."""
+        found = self.store.records(self.history.read())
+        curves = [tuple({k: v for k, v in m.items() if k != "time"} for m in record.curve) for record in found]
+        return [replace(record, curve=curve) for record, curve in zip(found, curves, strict=True)]
+
+
+Crash = Callable[[dict[str, Any], int], bool]  # settings and times it crashed before -> whether it crashes at epoch 2
+
+
+def never(settings: dict[str, Any], failures: int) -> bool:
+    return False
+
+
+def steps(searcher: StudySearcher, crash: Crash = never) -> Iterator[str]:
+    """Call a searcher as Tune does, trials taking turns; yields after each call: "start", "report" or "end"."""
+    running: dict[str, tuple[dict[str, Any], int]] = {}
+    for turn in range(10_000):
+        name = f"trial{turn}"
+        answer = searcher.suggest(name)
+        if answer == Searcher.FINISHED:
+            assert not running, "the searcher ended while trials were running"
+            return
+        if isinstance(answer, dict):
+            running[name] = (answer, 0)
+            yield "start"
+            continue  # Tune fills every slot before it waits for a report
+        assert running, "the searcher has nothing to do and does not end"
+        for name, (settings, epoch) in list(running.items()):
+            yield _turn(searcher, running, name, settings, epoch + 1, crash)
+    raise AssertionError("the study does not end")
+
+
+def _turn(
+    searcher: StudySearcher, running: dict[str, Any], name: str, settings: dict[str, Any], epoch: int, crash: Crash
+) -> str:
+    """One epoch of one trial."""
+    running[name] = (settings, epoch)
+    result = made_up(settings, epoch)
+    if epoch == 2 and crash(settings, searcher.running[name].failures):
+        result = {"state": "failed", "reason": "OSError: it broke (disk.py:1)", "done": True}
+    if not result["done"]:
+        if not searcher.receive(name, result):
+            return "report"
+        searcher.prune(name)
+    searcher.on_trial_complete(name, result)
+    del running[name]
+    return "end"
+
+
+def play(driver: Driver, crash: Crash = never) -> list[Record]:
+    """Run a study to its end and return its records."""
+    for _ in steps(driver.searcher, crash):
+        pass
+    return driver.records()

@@ -1,0 +1,111 @@
+"""Every option of a trial changes its numbers: none is read and forgotten."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainables.config import DataConfig, Folders, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.datasets import LevelData, Split, load_level
+from trainables.train import Trainer
+
+CPU = torch.device("cpu")
+Changes = dict[str, Any]
+FEATURES: Changes = {"training.epochs": 3, "training.batch_size": 64, "rate": -0.4, "warmup": 1}
+IMAGES: Changes = {"training.epochs": 1, "training.batch_size": 8, "network.name": "cnn", "network.width": 4}
+TWO_PHASE: Changes = FEATURES | {"training.recipe": "two-phase"}
+ADAMW: Changes = FEATURES | {"training.optimizer.name": "adamw", "training.optimizer.lr": 0.01}
+STEP: Changes = FEATURES | {"training.schedule.name": "step", "training.schedule.milestones": [1]}
+SECOND = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+SECOND_PHASE: Changes = TWO_PHASE | {"training.second_optimizer": SECOND}
+
+CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is changed, to what
+    (FEATURES, "rate", -0.5),
+    (FEATURES, "rate", 0.4),
+    (FEATURES, "warmup", 2),
+    (FEATURES, "lr_factor", 0.5),
+    (TWO_PHASE, "lr_factor", 0.5),
+    (FEATURES, "train_seed", 1),
+    (FEATURES, "network.width", 63),
+    (FEATURES, "network.depth", 2),
+    (FEATURES, "training.epochs", 2),
+    (FEATURES, "training.batch_size", 63),
+    (FEATURES, "training.recipe", "two-phase"),  # the momentum starts anew
+    (FEATURES, "training.precision", "bfloat16"),
+    (FEATURES, "training.optimizer.name", "adamw"),
+    (FEATURES, "training.optimizer.lr", 0.11),
+    (FEATURES, "training.optimizer.momentum", 0.8),
+    (FEATURES, "training.optimizer.nesterov", True),
+    (FEATURES, "training.optimizer.weight_decay", 0.01),
+    (ADAMW, "training.optimizer.lr", 0.011),
+    (ADAMW, "training.optimizer.weight_decay", 0.01),
+    (FEATURES, "training.schedule.name", "cosine"),
+    (FEATURES, "training.schedule.lr_rampup", 0.5),
+    (STEP, "training.schedule.milestones", [2]),
+    (STEP, "training.schedule.gamma", 0.2),
+    (TWO_PHASE, "training.schedule.lr_rampup", 1.0),
+    (TWO_PHASE, "training.second_optimizer", SECOND | {"lr": 0.01}),
+    (SECOND_PHASE, "training.second_optimizer.name", "adamw"),
+    (SECOND_PHASE, "training.second_optimizer.lr", 0.11),
+    (SECOND_PHASE, "training.second_optimizer.momentum", 0.8),
+    (SECOND_PHASE, "training.second_optimizer.nesterov", True),
+    (SECOND_PHASE, "training.second_optimizer.weight_decay", 0.01),
+    (IMAGES, "network.width", 5),
+    (IMAGES, "training.augment", "crop-flip"),
+    (IMAGES | {"training.precision": "float32"}, "training.precision", "bfloat16"),
+    (IMAGES | {"network.width": None, "network.name": "resnet18"}, "network.name", "resnet34"),
+]
+
+
+def configured(changes: Changes) -> TrialConfig:
+    values: dict[str, Any] = {"data": {"dataset": "twonorm"}}
+    for path, value in changes.items():
+        *sections, key = path.split(".")
+        target = values
+        for section in sections:
+            target[section] = dict(target.get(section, {}))
+            target = target[section]
+        target[key] = value
+    return TrialConfig.from_dict(values)
+
+
+def leaves(values: Mapping[str, Any], path: str = "") -> set[str]:
+    """The keys of nested mappings as `key.path`."""
+    below = [leaves(v, f"{path}{k}.") if isinstance(v, Mapping) else {f"{path}{k}"} for k, v in values.items()]
+    return set().union(*below)
+
+
+@pytest.fixture(scope="module")
+def levels() -> dict[bool, LevelData]:
+    """Data of features (False) and of images (True)."""
+    config = DataConfig(dataset="twonorm", noise="symmetric-0.2", size=400, test_size=200)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 16, 16, 3), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.arange(24), torch.arange(24) % 3)
+    pictures = LevelData(split, split, split, 3, 0.0, True, (0.5,) * 3, (0.3,) * 3, "")
+    return {False: load_level(config, Folders(Path("unused"), Path("unused"))), True: pictures}
+
+
+def last_numbers(changes: Changes, levels: Mapping[bool, LevelData]) -> dict[str, float | None]:
+    """The metrics of the last epoch but for those that an option may change without training otherwise."""
+    config = configured(changes)
+    trainer = Trainer(config, levels[config.network.name != "mlp"], CPU)
+    while not trainer.done:
+        metrics = trainer.run_epoch().metrics
+    return {key: value for key, value in metrics.items() if key not in ("lr", "seconds")}
+
+
+@pytest.mark.parametrize(("base", "key", "value"), CASES, ids=[f"{key}={value}" for _, key, value in CASES])
+def test_option_changes_the_numbers(base: Changes, key: str, value: Any, levels: dict[bool, LevelData]) -> None:
+    before, after = last_numbers(base, levels), last_numbers({**base, key: value}, levels)
+    assert before != after
+    assert before == last_numbers(base, levels)  # and not by chance
+
+
+def test_no_option_is_left_out() -> None:
+    second = TrainingConfig(recipe="two-phase", second_optimizer=OptimizerConfig())
+    trial = TrialConfig(data=DataConfig(dataset="twonorm"), training=second).to_dict()
+    del trial["data"], trial["method"]  # data have tests of their own; there is one method
+    assert leaves(trial) <= {key for _, key, _ in CASES}
