@@ -50,7 +50,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
 
 def show(facts: Mapping[str, Any], console: Console) -> None:
     """Print a description for a reader."""
-    console.print(f"[bold]{facts['study']}[/bold]: {facts['question']}\ncost: {facts['cost']}\n", highlight=False)
+    console.print(f"{facts['study']}: {facts['question']}\ncost: {facts['cost']}\n", highlight=False, markup=False)
     columns = ("level", "classes", "train", "validation", "test", "noise_rate")
     table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
     for level in facts["levels"]:
@@ -67,7 +67,8 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         highlight=False,
     )
     given = ", ".join(f"{value:g} {name}" for name, value in facts["resources"].items() if value is not None)
-    console.print(f"a trial takes: {given}", highlight=False)
+    gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
+    console.print(f"a trial takes: {given}{gpus}", highlight=False)
 
 
 def _words(parameter: Parameter) -> str:

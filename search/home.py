@@ -89,6 +89,13 @@ class StudyFolder:
         found = json.loads((self.path / "levels.json").read_text(encoding="utf-8"))
         return {name: Level(**values) for name, values in found.items()}
 
+    def check_storage(self, storage: str | None) -> None:
+        """Raise `InputError` where the study's record lies elsewhere than in `storage` (None: the journal)."""
+        if storage is None and self.history.exists() and not self.journal.exists():
+            raise InputError(f"study {self.path.name!r} has its record in a database; name it with --storage")
+        if storage is not None and self.journal.exists():
+            raise InputError(f"study {self.path.name!r} has its record in this home; leave --storage out")
+
     def check_levels(self, levels: Mapping[str, Level]) -> None:
         """Raise `InputError` where the data under a level is not what its trials were trained on."""
         known = self.levels() if (self.path / "levels.json").exists() else {}

@@ -5,7 +5,7 @@ import torch
 from search.records import Level
 from search.study import StudySpec
 from trainables.config import Folders, TrialConfig
-from trainables.datasets import load_level
+from trainables.datasets import find_dataset, load_level
 from trainables.train import fitting_network
 
 
@@ -14,6 +14,8 @@ def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:
 
     Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
     """
+    for noise in spec.dataset.levels:
+        find_dataset(spec.data_config(noise))  # before any data is read, which can take minutes
     levels = (_measure(spec, noise, folders) for noise in spec.dataset.levels)
     return {level.name: level for level in levels}
 

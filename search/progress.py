@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from search.records import ENDED, Phase, Record, State
+from search.records import ENDED, PHASES, Phase, Record, State
 from search.selection import Selection, score
 from search.study import Cell, StudySpec
 
-PHASES: tuple[Phase, ...] = ("search", "confirmation")
 LINE_EVERY = 10.0  # seconds between two plain lines
 
 

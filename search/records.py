@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 Phase = Literal["search", "confirmation"]
 State = Literal["running", "complete", "pruned", "diverged", "failed"]
+PHASES: tuple[Phase, ...] = ("search", "confirmation")
 ENDED: tuple[State, ...] = ("complete", "pruned", "diverged")  # what counts towards the budget
 
 # One epoch's metrics as a trial reports them. Accuracies in percent, losses in nats; ece, brier and confidences as

@@ -16,6 +16,7 @@ from trainables.config import InputError
 
 def read_records(folder: StudyFolder, spec: StudySpec, storage: str | None) -> list[Record]:
     """Every trial of a study as its storage and history have it now. Writes nothing."""
+    folder.check_storage(storage)
     return Store(spec, open_storage(storage, folder.journal)).records(History(folder.history).read())
 
 

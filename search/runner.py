@@ -25,7 +25,7 @@ from search.searcher import StudySearcher
 from search.selection import Row
 from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec
-from search.tracking import Tracker
+from search.tracking import Tracker, home_id
 from search.trial import TuneTrial
 from trainables.config import InputError
 
@@ -67,21 +67,26 @@ def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
     with console.status("Reading and measuring the data"):
         levels = measure_levels(spec, folders)
     with folder.locked():
+        folder.check(spec)  # again: another driver may have written it meanwhile
         folder.check_levels(levels)
+        folder.check_storage(options.storage)
         folder.keep(spec, levels)
         repair_journal(folder.journal)
-        store = Store(spec, open_storage(options.storage, folder.journal))
+        owner = None if options.storage is None else home_id(options.home.root)
+        store = Store(spec, open_storage(options.storage, folder.journal), owner)
         history = History(folder.history)
         tracker = Tracker(options.home.root, options.tracking_uri, spec.name, spec.question, levels, _fixed(spec))
         finished = False
         try:
             records = store.records(history.read())
             tracker.catch_up(records)
-            with _ray(options.address, console), Progress(spec, records, console) as progress:
-                searcher = StudySearcher(
-                    spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress)
-                )
-                _execute(searcher, folder)
+            progress = Progress(spec, records, console)
+            searcher = StudySearcher(
+                spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress)
+            )
+            if searcher.prepare():
+                with _ray(options.address, console), progress:
+                    _execute(searcher, folder)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
                 rows, files = write_results(folder, spec, levels, records)

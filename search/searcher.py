@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 from search.history import History
 from search.records import Level, Metrics, Phase, Record, State, TrialKey
 from search.selection import chosen, finalists, score
-from search.store import Job, Store
+from search.store import Job, Store, frozen
 from search.study import Cell, StudySpec
 from trainables.config import Folders
 
@@ -46,7 +46,14 @@ class StudySearcher(Searcher):
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         for record in store.records(history.read()):
             self._keep(record)
+        self.failed: dict[TrialKey, Record] = {}  # under this driver
         self.trouble: str | None = None  # why the study cannot go on
+
+    def prepare(self) -> bool:
+        """Whether there is anything to run."""
+        if not self.again and (job := self._next()) is not None:
+            self.again.append(job)
+        return bool(self.again)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's hint lacks FINISHED
         """Tune's question: the settings of the next trial, None for not now, FINISHED for never again."""
@@ -109,16 +116,16 @@ class StudySearcher(Searcher):
     def _next(self) -> Job | None:
         """A new trial: of the search with the fewest, else a confirmation run, else none for now."""
         searches = {cell: list(self._of(cell, "search").values()) for cell in self.cells}
-        ended = {cell: sum(record.state != "failed" for record in found) for cell, found in searches.items()}
-        for cell, found in searches.items():
-            if len(found) - ended[cell] > max(FAILURES, ended[cell]):
-                self.trouble = (
-                    f"{cell.key}: {len(found) - ended[cell]} trials failed, the last with: {found[-1].reason}"
-                )
+        started = {cell: sum(record.state != "failed" for record in found) for cell, found in searches.items()}
+        for cell in self.cells:
+            failed = [record for key, record in self.failed.items() if key[:2] == cell]
+            if len(failed) > max(FAILURES, started[cell]):
+                self.trouble = f"{cell.key}: {len(failed)} trials failed, the last with: {failed[-1].reason}"
                 return None
-        unfinished = [cell for cell in searches if ended[cell] < self.spec.budget]
+        unfinished = [cell for cell in self.cells if started[cell] < self.spec.budget]
+        unfinished = [cell for cell in unfinished if not self.store.exhausted(cell)]
         if unfinished:
-            return self.store.propose(min(unfinished, key=ended.__getitem__))
+            return self.store.propose(min(unfinished, key=started.__getitem__))
         for cell, found in searches.items():
             if not any(record.state == "running" for record in found):
                 job = self._confirmation(cell)
@@ -132,16 +139,18 @@ class StudySearcher(Searcher):
         records = [*self._of(cell, "search").values(), *confirmations]
         rule = self.spec.selection
         arms = finalists(records, rule)
-        done = {(_frozen(record.params), record.train_seed): record.state for record in confirmations}
+        # What failed under an earlier driver is tried once more.
+        settled = [record for record in confirmations if record.state != "failed" or record.key in self.failed]
+        done = {(frozen(record.params), record.train_seed): record.state for record in settled}
         seeds = self.spec.confirmation_seeds()
         wanted = [(params, seed) for params in arms for seed in seeds]
-        states = [done.get((_frozen(params), seed)) for params, seed in wanted]
+        states = [done.get((frozen(params), seed)) for params, seed in wanted]
         if len(arms) < 2 or all(state not in (None, "running") for state in states):
             # The baselines take the recipe of the chosen one, which is known now.
             baselines = self.spec.baselines(chosen(records, rule))
             wanted += [(params, seed) for params in (baselines.ce, baselines.ls) for seed in seeds]
         for params, seed in wanted:
-            if (_frozen(params), seed) not in done:
+            if (frozen(params), seed) not in done:
                 return self.store.add(cell, "confirmation", params, seed)
         return None
 
@@ -161,6 +170,8 @@ class StudySearcher(Searcher):
         if state == "diverged":
             value = 100 / self.levels[job.key.level].classes
         self.store.end(job, state, value, reason)
+        if state == "failed":
+            self.failed[job.key] = record
         self._keep(record)
         self.listen(record)
 
@@ -199,7 +210,3 @@ class StudySearcher(Searcher):
 
     def _keep(self, record: Record) -> None:
         self.records[record.level, record.method, record.phase][record.number] = record
-
-
-def _frozen(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(params.items()))

@@ -7,14 +7,14 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from scipy.special import stdtrit
 
+from search.parameters import Params
 from search.records import ENDED, Level, Record
 from trainables.config import require
 
-Params = dict[str, Any]
 Rule = Literal["last", "best"]  # the last epoch, or that of highest noisy-validation accuracy
 
 
@@ -219,7 +219,15 @@ def best_row(
     )
     on_bound = [bound for bound in bounds or () if best and _close(best["rate"], bound)]
     arms = {"best rate": arm, "CE": ce, "LS": ls} if best else {}
-    return replace(row, note="; ".join([*_on_search(row, level, rule, on_bound), *_on_confirmation(row, rule, arms)]))
+    notes = [*_on_search(row, level, rule, on_bound), *_on_confirmation(row, rule, arms)]
+    factor = best.get("lr_factor", 1.0) if best else 1.0
+    if factor != baselines.ce.get("lr_factor", 1.0):
+        notes.append(f"gain includes that of a learning rate of {factor:.3g} times CE's after the warm-up")
+    if not level.test_size:
+        notes += _on_validation(*(outcomes(runs, "val_accuracy", level) for runs in (arm, ce)))
+    if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in records):
+        notes.append(f"confirmation runs that failed: {failed}")
+    return replace(row, note="; ".join(notes))
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
@@ -253,6 +261,15 @@ def _on_search(row: Row, level: Level, rule: Selection, on_bound: Sequence[float
     elif row.theory_rate and not level.symmetric:
         notes.append("theory assumes symmetric noise")
     return notes if level.test_size else [*notes, "no clean test labels"]
+
+
+def _on_validation(arm: Mapping[int, float], ce: Mapping[int, float]) -> list[str]:
+    """The comparison that is left without clean test labels."""
+    gain, low, high = paired_gain(arm, ce)
+    if gain is None:
+        return []
+    interval = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    return [f"by noisy validation {gain:+.2f}{interval} over CE"]
 
 
 def _on_confirmation(row: Row, rule: Selection, arms: Mapping[str, Mapping[int, Record]]) -> list[str]:

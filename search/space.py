@@ -3,7 +3,7 @@
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -26,6 +26,13 @@ def symlog(rate: float) -> float:
 def symexp(position: float) -> float:
     """The inverse of `symlog`."""
     return math.copysign(SYMLOG_UNIT * math.expm1(abs(position)), position)
+
+
+SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "linear": (float, float),
+    "log": (math.log, math.exp),
+    "symlog": (symlog, symexp),
+}  # to the axis on which values lie evenly, and back
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
@@ -55,22 +62,22 @@ def inside(spec: StudySpec, params: Mapping[str, Any]) -> bool:
     return params.keys() == spec.space.keys() and all(params[name] in p for name, p in spec.space.items())
 
 
-def opening(spec: StudySpec) -> list[Params]:
+def initial_points(spec: StudySpec) -> list[Params]:
     """The parameters tried before a sampler is asked: the baselines, then the whole grid or an even spread."""
     if spec.search.sampler == "grid":
         return grid(spec)
     baselines = [spec.baseline(rate) for rate in BASELINES]
-    return baselines + (spread(spec) if spec.search.sampler in ("tpe", "gp") else [])
+    return baselines + (sobol_points(spec) if spec.search.sampler in ("tpe", "gp") else [])
 
 
-def spread(spec: StudySpec) -> list[Params]:
+def sobol_points(spec: StudySpec) -> list[Params]:
     """Points that cover the space evenly, at most half of the budget: a scrambled Sobol sequence, drawn from the seed.
 
     Samplers start from random points. Where good rates lie in a narrow range (Twonorm at a noise of 0.3), ten random
     points miss it for one study in ten, and the sampler then never sees what it is to find.
     """
     exponent = (spec.budget // 2).bit_length() - 1  # a Sobol sequence is even for powers of 2
-    engine = qmc.Sobol(len(spec.space), rng=derive_seed(spec.seed, "spread"))
+    engine = qmc.Sobol(len(spec.space), rng=derive_seed(spec.seed, "sobol"))
     points = engine.random_base2(exponent).tolist()
     names = spec.space.items()
     return [{name: _at(p, u) for (name, p), u in zip(names, point, strict=True)} for point in points]
@@ -93,9 +100,7 @@ def _at(parameter: Parameter, share: float) -> Any:
     if not isinstance(parameter, Range) or parameter.count is not None:
         values = list(parameter.points())
         return values[int(share * len(values))]
-    transform, back = {"linear": (float, float), "log": (math.log, math.exp), "symlog": (symlog, symexp)}[
-        parameter.scale
-    ]
+    transform, back = SCALES[parameter.scale]
     low, high = transform(parameter.low), transform(parameter.high)
     return parameter.nearest(float(f"{back(low + share * (high - low)):.{DIGITS}g}") + 0.0)
 

@@ -5,6 +5,7 @@ trained again under its number, so that neither sampler nor pruner ever sees a l
 """
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,15 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.parameters import BASELINES, Params
-from search.records import Metrics, Phase, Record, State, TrialKey
-from search.space import distributions, opening, to_params, to_sampled
+from search.records import PHASES, Metrics, Phase, Record, State, TrialKey
+from search.space import distributions, initial_points, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
 from trainables.config import InputError
 
-PHASES: tuple[Phase, ...] = ("search", "confirmation")
+Frozen = tuple[tuple[str, Any], ...]
 # Attributes of an Optuna trial.
 PARAMS, SEED, FAILURES, REASON, DIVERGED = "params", "train_seed", "failures", "reason", "diverged"
+HOME = "home"  # attribute of an Optuna study: whose it is
 
 
 @dataclass(slots=True)
@@ -81,11 +83,15 @@ class _StudyLock(JournalFileOpenLock):
 class Store:
     """The Optuna studies of one study. Reading makes nothing; the first proposal of a cell makes its Optuna study."""
 
-    def __init__(self, spec: StudySpec, storage: BaseStorage) -> None:
+    def __init__(self, spec: StudySpec, storage: BaseStorage, owner: str | None = None) -> None:
+        """`owner`: the id of the home that is going to write; another home's studies of this name are refused."""
         self.spec = spec
+        self.owner = owner
         self.storage = storage
         self.distributions = distributions(spec)
-        self.opening = opening(spec)  # parameters tried before the sampler is asked
+        self.initial_points = initial_points(spec)  # tried before the sampler is asked
+        self._baselines = [frozen(params) for params in self.initial_points[: len(BASELINES)]]
+        self._given_up: dict[str, set[Frozen]] = defaultdict(set)  # parameters that failed under this driver, by cell
         self.pruner = _pruner(spec)
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         self._studies = {
@@ -94,6 +100,8 @@ class Store:
             for phase in PHASES
             if self._name(cell, phase) in known
         }
+        if owner is not None and any(s.user_attrs.get(HOME, owner) != owner for s in self._studies.values()):
+            raise InputError(f"storage: study {spec.name!r} in this database is another home's; take a --name")
 
     def trials(self, cell: Cell, phase: Phase) -> list[FrozenTrial]:
         """All trials of a cell in order of number."""
@@ -108,15 +116,26 @@ class Store:
                     if trial.state == TrialState.RUNNING:
                         yield self._job(cell, phase, trial)
 
+    def exhausted(self, cell: Cell) -> bool:
+        """Whether a cell's search is a grid of which no point is left."""
+        return self.spec.search.sampler == "grid" and self._untried(cell) is None
+
     def propose(self, cell: Cell) -> Job:
-        """The next trial of a cell's search: an opening move, else what the sampler says.
+        """The next trial of a cell's search: the first initial point not tried yet, else what the sampler says.
+
+        An initial point that failed under an earlier driver is tried once more.
 
         The sampler is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that
         ended, never on when they were asked for or on how often the driver was restarted.
         """
         number = len(self.trials(cell, "search"))
-        params = self.opening[number] if number < len(self.opening) else self._sample(cell, number)
+        params = self._untried(cell) or self._sample(cell, number)
         return self.add(cell, "search", params, derive_seed(self.spec.seed, cell.key, "search", number, "train"))
+
+    def _untried(self, cell: Cell) -> Params | None:
+        trials = self.trials(cell, "search")
+        tried = {frozen(t.user_attrs[PARAMS]) for t in trials if t.state != TrialState.FAIL} | self._given_up[cell.key]
+        return next((params for params in self.initial_points if frozen(params) not in tried), None)
 
     def _sample(self, cell: Cell, number: int) -> Params:
         """What the sampler says. It is asked about a copy in memory: a kill must leave no trial proposed by half."""
@@ -151,12 +170,14 @@ class Store:
         if job.key.phase != "search" or trial.last_step != epoch:  # a lost attempt came further, and was not pruned
             return False
         pruned = self.pruner.prune(self._study_of(job), trial)  # asked for all: they compete in its rungs
-        return pruned and job.key.number >= len(BASELINES)
+        return pruned and frozen(job.params) not in self._baselines
 
     def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
         """Record how a trial ended. `value` is its score, for a diverged one chance level: samplers learn from it."""
         if reason:
             job.trial.set_user_attr(REASON, reason)
+        if state == "failed":
+            self._given_up[job.cell.key].add(frozen(job.params))
         if state == "diverged":
             job.trial.set_user_attr(DIVERGED, True)
         told = {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED}.get(state, TrialState.COMPLETE)
@@ -215,10 +236,17 @@ class Store:
         if key not in self._studies:
             name = self._name(cell, phase)
             self._studies[key] = optuna.create_study(storage=self.storage, study_name=name, direction="maximize")
+            if self.owner is not None:
+                self._studies[key].set_user_attr(HOME, self.owner)
         return self._studies[key]
 
     def _name(self, cell: Cell, phase: Phase) -> str:
         return f"{self.spec.name}/{cell.key}/{phase}"
+
+
+def frozen(params: Mapping[str, Any]) -> Frozen:
+    """Parameters as a set can hold them."""
+    return tuple(sorted(params.items()))
 
 
 def _state(trial: FrozenTrial) -> State:
@@ -237,7 +265,7 @@ def _sampler(spec: StudySpec, seed: int) -> BaseSampler:
         "tpe": lambda: TPESampler(seed=seed),
         "gp": lambda: GPSampler(seed=seed),
         "random": lambda: RandomSampler(seed=seed),
-        "grid": lambda: RandomSampler(seed=seed),  # a grid is opening moves alone
+        "grid": lambda: RandomSampler(seed=seed),  # never asked: a grid is initial points alone
     }
     return makers[spec.search.sampler]()
 

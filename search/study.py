@@ -162,7 +162,8 @@ class StudySpec(BaseModel):
     def baseline_of(self, rate: float, chosen: Params) -> Params:
         """The baseline to compare `chosen` with: what else of the recipe was searched is taken from `chosen`.
 
-        Under `two-phase` warm-up and learning rate too. So the gain is that of smoothing, not that of tuning.
+        So the gain is not that of tuning. Under `two-phase` warm-up and learning rate are taken too: they belong to
+        its second phase. Under `single` the baseline has neither, and the table says so where `chosen` has.
         """
         shared = ("warmup", "lr_factor") if self.training.recipe == "two-phase" else ()
         return {name: chosen[name] if "." in name or name in shared else v for name, v in self.baseline(rate).items()}
@@ -185,6 +186,7 @@ class StudySpec(BaseModel):
             "network": self.network,
             "training": self.training,
             "space": {name: parameter.kind for name, parameter in self.space.items()},
+            "selection": {"epoch": self.selection.epoch},  # by which the sampler was told of each trial
         }
         return plain(values)
 
@@ -231,11 +233,14 @@ def difference(old: StudySpec, new: StudySpec) -> list[str]:
 
     Free to change: more or fewer trials (what was tried stays, and counts), added levels and methods, bounds, sampler,
     pruner, selection, resources, question, cost and name. Not so what shapes the numbers of trials, and nothing that
-    was searched may go. Optuna's GP learns from trials of one set of bounds only, so with it they are settled too.
+    was searched may go. Optuna's GP learns from trials of one set of bounds only, and a grid is one set of points:
+    with them the bounds are settled too, and a study is a grid from its start or never.
     """
     before, after = old.meaning(), new.meaning()
-    if new.search.sampler == "gp":
+    if new.search.sampler in ("gp", "grid"):
         before["bounds"], after["bounds"] = _bounds(old), _bounds(new)
+    if new.search.sampler == "grid":
+        before["sampler"], after["sampler"] = old.search.sampler, "grid"
     lines = differences(before, after)
     lines += [f"dataset.levels: {level} is removed" for level in old.dataset.levels if level not in new.dataset.levels]
     return lines + [f"method: {method} is removed" for method in old.method if method not in new.method]

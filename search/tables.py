@@ -83,11 +83,14 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     table.padding = 0  # the box leaves one space between columns
     table.add_column("level" if several else "noise", no_wrap=True)
     gain = "gain over CE\n(95 %)"
-    for name in ("noise\nrate", "best\nrate", "warm-\nup", "test\nacc.", "CE", "LS", gain, "theory", "trials"):
+    tested = any(row.test_accuracy is not None for row in rows)
+    accuracy = "test\nacc." if tested else "noisy\nval. acc."
+    for name in ("noise\nrate", "best\nrate", "warm-\nup", accuracy, "CE", "LS", gain, "theory", "trials"):
         table.add_column(name, justify="right", no_wrap=True, style="bold" if name == "best\nrate" else "")
     notes: dict[str, list[str]] = {}
     for row, level in zip(rows, levels, strict=True):
-        cells = [_fixed(row.noise_rate, 3), _rate(row.best_rate), _short(row.best_warmup), _spread(row, joint)]
+        cells = [_fixed(row.noise_rate, 3), _rate(row.best_rate), _short(row.best_warmup)]
+        cells.append(_spread(row, joint) if tested else _fixed(row.val_accuracy))
         cells += [_fixed(row.ce_test_accuracy), _fixed(row.ls_test_accuracy), _gain(row, joint)]
         table.add_row(level, *cells, _rate(row.theory_rate), str(row.trials))
         for note in row.note.split("; ") if row.note else ():

@@ -32,8 +32,10 @@ def write_winner(
         params = chosen(found, spec.selection)
         run = confirmed(found, params).get(spec.confirmation_seeds()[0])
         weights = folder.weights(run.key) if run is not None else None
-        if params is None or weights is None or not weights.exists():
+        if params is None or run is None or weights is None or not weights.exists():
             raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")
+        if run.state == "diverged":
+            raise InputError(f"--level: {level!r}: its best rate diverged on the first fresh seed: {run.reason}")
         stem = "-".join([spec.name, cell.noise, *([cell.method] if len(spec.method) > 1 else [])])
         study, copy = output / f"{stem}.yaml", output / f"{stem}.safetensors"
         write(_alone(spec, cell, params, stem), study)
@@ -45,7 +47,7 @@ def write_winner(
 def _alone(spec: StudySpec, cell: Cell, params: Params, name: str) -> str:
     """The study of one cell whose space is one point: it trains these parameters again, beside the baselines."""
     values = parse_mapping(to_yaml(spec), spec.name)
-    values |= {"name": name.lower().replace(".", "_"), "method": cell.method, "search": {"sampler": "grid"}}
+    values |= {"name": name.lower().replace(".", "_")[:64], "method": cell.method, "search": {"sampler": "grid"}}
     values["question"] = f"How good is the configuration that study {spec.name} chose for {cell.level}?"
     values["dataset"]["levels"] = [cell.noise]
     values["space"] = {key: {"values": [value]} for key, value in params.items()}

@@ -1,4 +1,4 @@
-"""The finding that the study `twonorm` is there to show, through the command, under five seeds. About 2 minutes each."""
+"""The finding that the study `twonorm` is there to show, through the command, under five seeds: 2 minutes each."""
 
 import json
 import os

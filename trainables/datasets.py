@@ -88,12 +88,12 @@ def find_dataset(config: DataConfig) -> Dataset:
     dataset = TABLE if config.table is not None else DATASETS.get(config.dataset)
     if dataset is None:
         known = _nearest_first(config.dataset, list(DATASETS))
-        raise InputError(f"dataset: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
+        raise InputError(f"dataset.name: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
     synthetic = parse_level(config.noise)
     name = config.noise if synthetic is None else f"{synthetic.kind}-E"
     if name not in dataset.levels():
         known = _nearest_first(config.noise, dataset.levels())
-        raise InputError(f"dataset.noise: {config.noise!r} is unknown for {config.dataset}: one of {known}")
+        raise InputError(f"noise level {config.noise!r} is unknown for {config.dataset}: one of {known}")
     return dataset
 
 

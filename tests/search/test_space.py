@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.parameters import Range
-from search.space import distributions, grid, inside, opening, symexp, symlog, to_params, to_sampled
+from search.space import distributions, grid, initial_points, inside, symexp, symlog, to_params, to_sampled
 from search.study import StudySpec, read_study
 
 STUDY = "name: s\ndataset: {name: twonorm, levels: [clean]}\ntraining: {epochs: 8}\n"
@@ -110,9 +110,9 @@ def test_stepped_range_has_clean_decimals() -> None:
     assert math.copysign(1, list(Range(low=-0.2, high=0.2, step=0.1).points())[2]) == 1
 
 
-def test_opening_of_tpe_is_the_baselines_then_an_even_spread() -> None:
+def test_opening_of_tpe_is_the_baselines_then_an_even_sobol_points() -> None:
     spec = study("search.trials=32")
-    moves = opening(spec)
+    moves = initial_points(spec)
     assert moves[:2] == [{"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}]
     spread = moves[2:]
     assert len(spread) == 16  # half of the budget, and a power of 2
@@ -123,19 +123,19 @@ def test_opening_of_tpe_is_the_baselines_then_an_even_spread() -> None:
 
 
 def test_opening_grows_with_the_budget_without_changing_its_first_moves() -> None:
-    short, long = (opening(study(f"search.trials={trials}")) for trials in (16, 64))
+    short, long = (initial_points(study(f"search.trials={trials}")) for trials in (16, 64))
     assert long[: len(short)] == short
     assert len(long) == 34
 
 
 def test_random_search_opens_with_the_baselines_alone() -> None:
-    assert len(opening(study("search.sampler=random"))) == 2
+    assert len(initial_points(study("search.sampler=random"))) == 2
 
 
 def test_grid_holds_every_point_once_with_the_baselines_first() -> None:
     overrides = ("search.sampler=grid", "space.rate.values=[-8, -1, 0, 0.4]", "space.warmup={low: 0, high: 4, step: 2}")
     spec = study(*overrides)
-    points = opening(spec)
+    points = initial_points(spec)
     assert points[:2] == [{"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}]
     assert len(points) == spec.budget == 13  # 4 rates by 3 warm-ups, and label smoothing at 0.1
     assert {(p["rate"], p["warmup"]) for p in points} == {

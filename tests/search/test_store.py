@@ -86,7 +86,9 @@ def test_another_study_seed_gives_other_proposals(tmp_path: Path) -> None:
     rates = []
     for seed in (0, 1):
         (tmp_path / str(seed)).mkdir()
-        rates.append([j.params["rate"] for j in propose(open_store(tmp_path / str(seed), tiny(f"seed={seed}")), CLEAN, 4)])
+        rates.append(
+            [j.params["rate"] for j in propose(open_store(tmp_path / str(seed), tiny(f"seed={seed}")), CLEAN, 4)]
+        )
     assert rates[0][:2] == rates[1][:2]
     assert rates[0][2:] != rates[1][2:]
 
@@ -228,8 +230,8 @@ def test_the_median_pruner_stops_what_is_below_the_median_and_not_before_its_fir
     store = open_store(tmp_path, tiny(*LONG, "search.pruner=median", "search.pruner_min_epochs=3"))
     assert [feed(store, GOOD)[1] for _ in range(4)] == [8] * 4
     assert [feed(store, BAD)[1] for _ in range(3)] == [3] * 3
-    assert feed(store, [*GOOD[:5], 0.0, 0.0, 0.0])[1] == 8, "its best so far counts: it was as good as the median"
-    assert [record.state for record in store.records({})] == ["complete"] * 4 + ["pruned"] * 3 + ["complete"]
+    assert feed(store, [*GOOD[:5], 0.0, 0.0, 0.0])[1] == 6, "its best so far, 64, is below the median of epoch 6, 65"
+    assert [record.state for record in store.records({})] == ["complete"] * 4 + ["pruned"] * 4
 
 
 def test_successive_halving_stops_what_is_not_among_the_best_of_a_rung(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
-"""A study without training: its driver's parts on a folder, and reports made up from a trial's settings."""
+"""A study without training: its driver's parts on a folder, and reports made up from a trial's settings; and the command itself."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec, read_study
 from trainables.config import Folders
 
+TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 TINY = """
 name: tiny
 dataset: {name: twonorm, levels: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
@@ -136,3 +139,22 @@ def play(driver: Driver, crash: Crash = never) -> list[Record]:
     for _ in steps(driver.searcher, crash):
         pass
     return driver.records()
+
+
+def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
+    """Start the command as a user would, in a session of its own; its words come through pipes."""
+    command = [str(TOSMOOTH), *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def tosmooth(*arguments: str | Path, cwd: Path, seconds: float = 200) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    with start(*arguments, cwd=cwd) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

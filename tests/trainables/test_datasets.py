@@ -160,7 +160,8 @@ def test_noise_that_is_even_is_called_symmetric(folders: Folders) -> None:
 
 
 def test_unknown_data_set_lists_the_nearest_first(folders: Folders) -> None:
-    with pytest.raises(InputError, match=r"dataset: 'cifar1O' is unknown: one of cifar10, cifar10n, .*dataset\.table"):
+    rule = r"dataset\.name: 'cifar1O' is unknown: one of cifar10, cifar10n, .*dataset\.table"
+    with pytest.raises(InputError, match=rule):
         load_level(DataConfig(dataset="cifar1O"), folders)
 
 
