@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from search.records import ENDED, Record
+from search.store import frozen
 from search.study import StudySpec
 from tests.search.tools import Driver, play, steps, tiny
 
