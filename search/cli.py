@@ -27,8 +27,9 @@ app = typer.Typer(
 data_app = typer.Typer(help="Bring and check datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-out = Console()  # results
-err = Console(stderr=True)  # progress, questions and errors
+# What is printed may hold brackets of a user's: no markup.
+out = Console(markup=False, highlight=False)  # results
+err = Console(markup=False, highlight=False, stderr=True)  # progress, questions and errors
 
 Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
 HomeOption = Annotated[Path, typer.Option("--home", envvar="TOSMOOTH_HOME", help="Folder that keeps all results.")]
@@ -59,8 +60,8 @@ def studies() -> None:
         spec = load_study(name)
         data = f"tosmooth data fetch {spec.dataset.name}" if spec.dataset.name.startswith("cifar") else "none"
         levels = ", ".join(spec.dataset.levels)
-        line = f"[bold]{name}[/bold]: {spec.question} Levels: {levels}. Cost: {spec.cost}. Data: {data}."
-        out.print(line, highlight=False, soft_wrap=True)
+        line = f"{name}: {spec.question} Levels: {levels}. Cost: {spec.cost}. Data: {data}."
+        out.print(line, soft_wrap=True)
 
 
 @app.command()
@@ -106,7 +107,7 @@ def run(
         rows = runner.run(spec, runner.Options(_home(home), data_dir, address, tracking_uri, storage), err)
     except KeyboardInterrupt:
         again = shlex.join(["tosmooth", *sys.argv[1:]])
-        err.print(f"Stopped. What ended is kept; go on with: {again}", highlight=False, markup=False, soft_wrap=True)
+        err.print(f"Stopped. What ended is kept; go on with: {again}", soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(terminal_table(rows, out.width))
     err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui", soft_wrap=True)
@@ -159,7 +160,7 @@ def best(
 
     folder, spec, records = _records(study, _home(home), storage)
     for file in write_winner(folder, spec, records, level, output):
-        out.print(str(file), highlight=False, soft_wrap=True)
+        out.print(str(file), soft_wrap=True)
 
 
 @app.command()
@@ -175,7 +176,7 @@ def plot(
     folder, spec, records = _records(study, _home(home), storage)
     levels = folder.levels()
     for file in draw(output or folder.plots, spec, levels, records, study_rows(spec, levels, records)):
-        out.print(str(file), highlight=False, soft_wrap=True)
+        out.print(str(file), soft_wrap=True)
 
 
 @app.command()
@@ -240,7 +241,7 @@ def delete(
     if not yes and not typer.confirm(f"Delete study {study} with all its trials ({size(folder.path)})?", err=True):
         raise typer.Exit(1)
     freed = delete_study(_home(home), folder, tracking_uri, storage)
-    out.print(f"Deleted {study}; {freed} freed", highlight=False)
+    out.print(f"Deleted {study}; {freed} freed")
 
 
 def _home(root: Path) -> "Home":
@@ -286,7 +287,10 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        err.print(f"error: {error}", style="red", highlight=False, soft_wrap=True, markup=False)
+        err.print(f"error: {error}", style="red", soft_wrap=True)
+        sys.exit(2)
+    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        err.print(f"error: {error.filename}: {error.strerror}; name a folder you may write to", style="red")
         sys.exit(2)
     except BrokenPipeError:  # the reader of a pipe has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

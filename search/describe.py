@@ -50,7 +50,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
 
 def show(facts: Mapping[str, Any], console: Console) -> None:
     """Print a description for a reader."""
-    console.print(f"{facts['study']}: {facts['question']}\ncost: {facts['cost']}\n", highlight=False, markup=False)
+    console.print(f"{facts['study']}: {facts['question']}\ncost: {facts['cost']}\n")
     columns = ("level", "classes", "train", "validation", "test", "noise_rate")
     table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
     for level in facts["levels"]:
@@ -59,16 +59,15 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     console.print(f"\nnetwork {facts['network']}; {facts['recipe']}")
     for name, parameter in facts["space"].items():
-        console.print(f"  searched: {name} {parameter}", highlight=False)
+        console.print(f"  searched: {name} {parameter}")
     console.print(
         f"{facts['cells']} cells of {facts['trials_per_cell']} trials ({facts['sampler']}, pruner {facts['pruner']}) "
         f"and at most {facts['confirmation_runs_per_cell']} confirmation runs: "
         f"at most {facts['epochs_at_most']} epochs of training",
-        highlight=False,
     )
     given = ", ".join(f"{value:g} {name}" for name, value in facts["resources"].items() if value is not None)
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
-    console.print(f"a trial takes: {given}{gpus}", highlight=False)
+    console.print(f"a trial takes: {given}{gpus}")
 
 
 def _words(parameter: Parameter) -> str:

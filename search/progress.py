@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 
 from search.records import ENDED, PHASES, Phase, Record, State
-from search.selection import Selection, score
+from search.selection import Selection, finalists, score
 from search.study import Cell, StudySpec
 
 LINE_EVERY = 10.0  # seconds between two plain lines
@@ -83,16 +83,12 @@ class Progress:
 
     def best(self, cell: Cell) -> str:
         """The best rate of the search so far, with its noisy-validation accuracy."""
-        found = [
-            (value, record.params)
-            for record in self.records.values()
-            if (record.level, record.method, record.phase, record.state) == (*cell, "search", "complete")
-            and (value := score(record, self.rule)) is not None
-        ]
-        if not found:
+        found = [r for r in self.records.values() if (r.level, r.method, r.phase) == (*cell, "search")]
+        best = finalists(found, self.rule)
+        if not best:
             return "-"
-        value, params = max(found, key=lambda pair: pair[0])
-        return f"{params['rate']:+.3g} ({value:.2f} %)"
+        value = max(v for r in found if r.params == best[0] and (v := score(r, self.rule)) is not None)
+        return f"{best[0]['rate']:+.3g} ({value:.2f} %)"
 
     def _left(self) -> str:
         """A guess from the pace of this run."""
@@ -112,10 +108,13 @@ def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None)
     """Per cell how its trials stand, with the best so far; `driver` is the process that runs the study, if one does."""
     progress = Progress(spec, list(records), Console())
     states: tuple[State, ...] = ("complete", "running", "pruned", "diverged", "failed")
-    table = Table("cell", *states, "confirmation", "best so far", box=None, pad_edge=False)
-    table.caption = f"running: {driver}" if driver else "not running"
+    table = Table(title=f"{spec.dataset.name}, " + (f"running: {driver}" if driver else "not running"))
+    table.title_justify, table.box, table.pad_edge, table.padding = "left", None, False, (0, 1, 0, 0)
+    for name in ("cell", *states, "confirmed", "best so far"):
+        table.add_column(name, no_wrap=True)
     for cell in progress.cells:
         found = [record.state for record in records if (record.level, record.method, record.phase) == (*cell, "search")]
         confirmed = f"{progress.count(cell, 'confirmation')}/{progress.confirmations}"
-        table.add_row(cell.key, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
+        name = cell.noise if len(spec.method) == 1 else f"{cell.noise}/{cell.method}"
+        table.add_row(name, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
     return table

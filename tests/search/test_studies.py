@@ -6,6 +6,7 @@ from importlib.resources import files
 import pytest
 
 from search.study import load_study, read_study, shipped_studies, to_yaml
+from trainables.schedule import learning_rate
 
 PARTS = ("Question", "Command", "Cost", "Expect")
 
@@ -58,7 +59,17 @@ def test_human_noise_has_all_its_levels() -> None:
     assert load_study("cifar100n").dataset.levels == ("clean", "noisy")
 
 
-@pytest.mark.parametrize("name", ["cifar10n", "cifar100n", "cifar10-symmetric", "cifar10n-cpu"])
+def test_symmetric_noise_is_studied_by_the_papers_protocol() -> None:
+    spec = load_study("cifar10-symmetric")
+    assert spec.training.recipe == "two-phase"
+    # Cross-entropy too is continued at 1e-6 after 120 epochs (reference: Wei et al. 2022, section 5).
+    assert spec.baselines().ce == {"rate": 0.0, "warmup": 120}
+    config = spec.trial_config(spec.cells()[0], {"rate": -4.0, "warmup": 120}, train_seed=0)
+    rates = [learning_rate(config, epoch, steps_per_epoch=1) for epoch in (0, 39, 40, 80, 119, 120, 219)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001, 0.001, 1e-6, 1e-6])
+
+
+@pytest.mark.parametrize("name", ["cifar10n", "cifar100n", "cifar10n-cpu"])
 def test_image_study_searches_the_papers_rates_and_the_learning_rate_after_the_warmup(name: str) -> None:
     spec = load_study(name)
     assert spec.rate_bounds == (-8.0, 0.8)

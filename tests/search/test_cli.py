@@ -1,0 +1,420 @@
+"""The command `tosmooth`: every command on a finished study, and what it says to a wrong input."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from search import cli
+from search.study import load_study, shipped_studies
+from tests.search.conftest import Finished
+from tests.search.tools import TINY
+from trainables.config import TrialConfig
+from trainables.networks import build_network
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Calls the console script in this process, in a folder of its own; `answer` is what the user types."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object, answer: str = "") -> Said:
+        monkeypatch.setattr(sys, "argv", ["tosmooth", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def home(finished: Finished, tmp_path: Path) -> Path:
+    """A home of one's own with the finished study."""
+    return Path(shutil.copytree(finished.home, tmp_path / "home"))
+
+
+@pytest.fixture
+def study_file(tmp_path: Path) -> Path:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(TINY, encoding="utf-8")
+    return file
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['tosmooth', '--help']\n"
+        "from search.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'pydantic', 'numpy', 'pyarrow', 'sklearn', 'yaml'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("studies", "describe", "run", "status", "export", "best", "plot", "ui", "data", "delete"):
+        assert name in done.stdout
+
+
+def test_studies_lists_each_with_question_levels_cost_and_data_on_a_line(command: Command) -> None:
+    code, out, _ = command("studies")
+    lines = out.splitlines()
+    assert code == 0
+    assert [line.partition(":")[0] for line in lines] == shipped_studies()
+    for line in lines:
+        assert "? Levels: " in line
+        assert " Cost: " in line
+        assert " Data: " in line
+    assert lines[-1].endswith("Data: none.")
+    assert "Levels: clean, symmetric-0.1, symmetric-0.2" in lines[-1]
+
+
+def test_describe_says_what_would_run_and_trains_nothing(command: Command, study_file: Path, tmp_path: Path) -> None:
+    code, out, _ = command("describe", study_file)
+    assert code == 0
+    words = " ".join(out.split())
+    assert "level classes train validation test noise rate" in words
+    assert "twonorm/clean 2 300 300 200 0.000 %" in words
+    assert "searched: rate -2 to 0.8 (symlog)" in words
+    assert "searched: warmup 0 to 2 (linear)" in words
+    # 2 cells x (4 + 3 x 2) runs x 3 epochs.
+    assert "2 cells of 4 trials (tpe, pruner none) and at most 6 confirmation runs: at most 60 epochs" in words
+    assert list(tmp_path.iterdir()) == [study_file]
+
+
+def test_describe_as_json_is_for_machines(command: Command, study_file: Path) -> None:
+    code, out, _ = command("describe", study_file, "--json", "--set", "search.trials=5", "--seed", 3)
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["study"], facts["trials_per_cell"], facts["seed"]) == ("tiny", 5, 3)
+    assert facts["levels"][0] == {
+        "level": "twonorm/clean",
+        "classes": 2,
+        "train": 300,
+        "validation": 300,
+        "test": 200,
+        "noise_rate": 0.0,
+    }
+    assert facts["resources"] == {"cpus": 1.0, "gpus": None, "concurrent": 1}
+
+
+def test_status_counts_per_cell(command: Command, home: Path, study_file: Path) -> None:
+    for study in ("tiny", study_file):  # by its name, or by the file it was run from
+        code, out, _ = command("status", study, "--home", home)
+        assert code == 0
+        lines = [line.split() for line in out.splitlines()]
+        assert lines[0] == ["cell", *"complete running pruned diverged failed confirmation best so far".split()]
+        assert lines[1][:6] == ["twonorm/clean/gls", "4", "0", "0", "0", "0"]
+        assert lines[2][0] == "twonorm/symmetric-0.4/gls"
+        assert "not running" in out
+
+
+@pytest.mark.parametrize("format", ["csv", "markdown", "latex", "parquet", "json"])
+@pytest.mark.parametrize("trials", [[], ["--trials"]], ids=["rows", "trials"])
+def test_export_writes_each_format(
+    format: str, trials: list[str], command: Command, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / f"out.{format}"
+    code, out, err = command("export", "tiny", "--home", home, "--format", format, "--output", file, *trials)
+    assert (code, out, err) == (0, "", "")
+    if format == "parquet":
+        table = pq.read_table(file)
+        assert table.num_rows == (20 if trials else 2) or (trials and table.num_rows < 20)
+        assert table.column_names[:2] == (["study", "level"] if trials else ["dataset", "noise"])
+        return
+    text = file.read_text(encoding="utf-8")
+    assert "symmetric-0.4" in text
+    if format == "json":
+        rows = json.loads(text)
+        assert [row["noise"] for row in rows] == ["clean", "symmetric-0.4"] if not trials else len(rows) >= 16
+    shown = command("export", "tiny", "--home", home, "--format", format, *trials)
+    assert shown.out == text, "what goes to the screen is what goes to the file"
+
+
+def test_export_of_a_dataset_is_one_table_over_its_studies(command: Command, home: Path) -> None:
+    code, out, _ = command("export", "--dataset", "twonorm", "--home", home, "--format", "json")
+    assert code == 0
+    rows = json.loads(out)
+    assert [row["noise"] for row in rows] == ["clean", "symmetric-0.4"]
+    assert all(row["note"].startswith("study tiny") for row in rows)
+
+
+def test_best_gives_a_study_that_runs_and_weights_that_load(command: Command, home: Path, tmp_path: Path) -> None:
+    output = tmp_path / "best"
+    code, out, _ = command("best", "tiny", "--level", "symmetric-0.4", "--output", output, "--home", home)
+    assert code == 0
+    study, weights = (output / f"tiny-symmetric-0.4.{suffix}" for suffix in ("yaml", "safetensors"))
+    assert out.splitlines() == [str(study), str(weights)]
+    described = json.loads(command("describe", study, "--json").out)
+    assert [level["level"] for level in described["levels"]] == ["twonorm/symmetric-0.4"]
+    with safe_open(weights, "pt") as file:
+        config = TrialConfig.from_dict(json.loads(file.metadata()["trial"]))
+    table = json.loads(command("export", "tiny", "--home", home, "--format", "json").out)
+    assert config.rate == table[1]["best_rate"]
+    assert described["space"]["rate"] == f"one of {config.rate}"
+    network = build_network(config.network, (20,), 2)
+    network.load_state_dict(load_file(weights))
+    assert network(torch.zeros(1, 20)).shape == (1, 2)
+
+
+def test_plot_draws_into_the_study_or_where_told(command: Command, home: Path, tmp_path: Path) -> None:
+    expected = {
+        "twonorm-rate-over-noise.png",
+        *(
+            f"twonorm-{n}-gls-{k}.png"
+            for n in ("clean", "symmetric-0.4")
+            for k in ("accuracy-over-rate", "learning-curves")
+        ),
+    }
+    code, out, _ = command("plot", "tiny", "--home", home, "--output", tmp_path / "pictures")
+    assert code == 0
+    assert {Path(line).name for line in out.splitlines()} == expected
+    assert {file.name for file in (tmp_path / "pictures").iterdir()} == expected
+    assert {file.name for file in (home / "studies" / "tiny" / "plots").iterdir()} == expected
+
+
+def test_delete_asks_and_keeps_the_study_unless_told_yes(command: Command, home: Path) -> None:
+    code, out, err = command("delete", "tiny", "--home", home, answer="n\n")
+    assert (code, out) == (1, "")
+    assert "Delete study tiny with all its trials (" in err
+    assert (home / "studies" / "tiny" / "study.yaml").exists()
+
+
+@pytest.mark.parametrize("way", ["--yes", "y"])
+def test_delete_says_what_it_freed_and_the_study_is_gone(way: str, command: Command, home: Path) -> None:
+    arguments = ["delete", "tiny", "--home", home]
+    code, out, _ = command(*arguments, "--yes") if way == "--yes" else command(*arguments, answer="y\n")
+    assert code == 0
+    assert out.startswith("Deleted tiny; ")
+    assert out.rstrip().endswith("B freed")
+    assert list((home / "studies").iterdir()) == []
+    assert not any((home / "artifacts").rglob("*.png"))
+    code, _, err = command("status", "tiny", "--home", home)
+    assert (code, "is not in the home" in err) == (2, True)
+
+
+def test_delete_refuses_a_study_that_runs(command: Command, home: Path) -> None:
+    from search.home import Home
+
+    with Home(home).existing("tiny").locked():
+        code, _, err = command("delete", "tiny", "--home", home, "--yes")
+    assert (code, "is running already" in err) == (2, True)
+    assert (home / "studies" / "tiny" / "journal.log").exists()
+
+
+@pytest.fixture
+def neighbour(home: Path) -> Path:
+    """A folder beside `studies` that looks like a study."""
+    return Path(shutil.copytree(home / "studies" / "tiny", home / "x"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "../x"],
+        ["export", "../x"],
+        ["best", "../x", "--level", "clean"],
+        ["plot", "../x"],
+        ["delete", "../x", "--yes"],
+        ["delete", "..", "--yes"],
+        ["delete", ".", "--yes"],
+        ["delete", "", "--yes"],
+        ["run", "twonorm", "--name", "../x"],
+        ["run", "twonorm", "--set", "name=../x"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_leads_out_of_the_home_is_refused(
+    arguments: list[str], command: Command, home: Path, neighbour: Path
+) -> None:
+    before = {file: file.read_bytes() for file in home.rglob("*") if file.is_file()}
+    code, out, err = command(*arguments, "--home", home)
+    assert (code, out) == (2, "")
+    assert "name: " in err
+    assert "is refused: lower-case letters, digits, - and _" in err
+    assert {file: file.read_bytes() for file in home.rglob("*") if file.is_file()} == before
+
+
+def test_an_absolute_path_is_no_name_either(command: Command, home: Path, neighbour: Path) -> None:
+    code, _, err = command("delete", neighbour, "--yes", "--home", home)
+    assert (code, "is refused" in err) == (2, True)
+    assert (neighbour / "study.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("search.trails=5", ["search.trails: unknown key", "did you mean 'trials'"]),
+        ("spcae.rate=1", ["spcae: unknown key", "did you mean 'space'"]),
+        ("space.rate.low=0.9", ["space.rate: [0.9, 0.8] is refused: low must be below high"]),
+        ("space.rate.high=1.5", ["space.rate: 1.5 is refused: a finite smoothing rate of at most 1"]),
+        ("name=../x", ["name: '../x' is refused"]),
+        ("dataset.levels=[clean, wrost]", ["dataset", "'wrost' is unknown", "clean"]),
+        ("dataset.name=cifar11", ["dataset: 'cifar11' is unknown: one of cifar10"]),
+        ("search.sampler=gpp", ["search.sampler: 'gpp' is refused: one of tpe, gp, random, grid"]),
+        ("training.epochs=0", ["training.epochs: 0 is refused: at least 1"]),
+        ("selection.seeds=0", ["selection.seeds: 0 is refused: at least 1"]),
+        ("network.name=cnn", ["network", "refused"]),
+        ("nonsense", ["--set nonsense", "write key.path=value, such as training.epochs=20"]),
+    ],
+)
+@pytest.mark.parametrize("what", ["run", "describe"])
+def test_a_wrong_study_is_refused_by_key_value_and_rule(
+    what: str, change: str, words: list[str], command: Command, study_file: Path
+) -> None:
+    code, out, err = command(what, study_file, "--set", change)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+    assert not Path("tosmooth-home").exists()
+
+
+def test_an_unknown_study_is_refused_with_the_nearest(command: Command) -> None:
+    code, _, err = command("run", "twonrom")
+    assert (code, "study 'twonrom': unknown; did you mean 'twonorm'?" in err) == (2, True)
+    code, _, err = command("run", "nowhere/mine.yaml")
+    assert (code, "nowhere/mine.yaml: the study file cannot be read" in err) == (2, True)
+
+
+@pytest.mark.parametrize("what", ["status", "export", "plot", "delete"])
+def test_a_study_that_was_never_run_is_refused_with_what_is_there(what: str, command: Command, home: Path) -> None:
+    code, _, err = command(what, "twonorm", "--home", home)
+    assert code == 2
+    assert f"study 'twonorm' is not in the home {home} (there: tiny); run it first" in err
+    code, _, err = command(what, "twonorm", "--home", home / "none")
+    assert (code, "(there: none)" in err) == (2, True)
+    assert not (home / "none").exists()
+
+
+def test_export_wants_a_study_or_a_dataset(command: Command, home: Path) -> None:
+    for arguments in ([], ["tiny", "--dataset", "twonorm"]):
+        code, _, err = command("export", *arguments, "--home", home)
+        assert (code, "export: name either a study or --dataset" in err) == (2, True)
+    code, _, err = command("export", "--dataset", "cifar10n", "--home", home)
+    assert (code, "--dataset: no study of the home" in err, "(datasets there: twonorm)" in err) == (2, True, True)
+    code, _, err = command("export", "tiny", "--format", "xls", "--home", home)
+    assert (code, "xls" in err, "csv" in err) == (2, True, True)
+
+
+def test_best_of_an_unknown_level_is_refused_with_those_there_are(command: Command, home: Path) -> None:
+    code, _, err = command("best", "tiny", "--level", "worst", "--home", home)
+    assert (code, "--level: 'worst' is unknown: one of clean, symmetric-0.4" in err) == (2, True)
+
+
+def test_best_before_the_end_is_refused(command: Command, home: Path, tmp_path: Path) -> None:
+    for file in (home / "studies" / "tiny" / "weights").iterdir():
+        file.unlink()
+    code, _, err = command("best", "tiny", "--level", "clean", "--home", home, "--output", tmp_path / "best")
+    assert (code, "its best rate is not confirmed yet; run the study to its end first" in err) == (2, True)
+
+
+def test_ui_of_an_empty_home_is_refused(command: Command, tmp_path: Path) -> None:
+    code, _, err = command("ui", "--home", tmp_path / "none")
+    assert (code, "holds no study yet; run one first" in err) == (2, True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_missing_data_are_refused_with_what_to_do(command: Command, tmp_path: Path) -> None:
+    code, out, err = command("run", "cifar10n", "--data-dir", tmp_path / "data")
+    assert (code, out) == (2, "")
+    assert str(tmp_path / "data") in err
+    assert "tosmooth data fetch cifar10" in err
+    assert "--data-dir" in err
+    assert not Path("tosmooth-home", "studies").exists()
+
+
+def test_data_verify_says_what_is_missing(command: Command, tmp_path: Path) -> None:
+    code, out, _ = command("data", "verify", "cifar10n", "--data-dir", tmp_path)
+    assert code == 2
+    assert "CIFAR-10_human.pt" in out
+    code, _, err = command("data", "verify", "cifra10")
+    assert (code, "'cifra10'" in err, "cifar10" in err) == (2, True, True)
+
+
+def test_data_verify_of_the_real_files(command: Command, real_data: Path) -> None:
+    _, out, _ = command("data", "verify", "cifar10n", "--data-dir", real_data)
+    (line,) = [line for line in out.splitlines() if "CIFAR-10_human.pt" in line]
+    assert "ok" in line
+
+
+def test_labels_of_another_dataset_are_refused(command: Command, real_data: Path, tmp_path: Path) -> None:
+    """CIFAR-100's human labels under the name of CIFAR-10's."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for entry in real_data.iterdir():
+        (folder / entry.name).symlink_to(entry)
+    labels = next(real_data.rglob("CIFAR-100_human.pt"))
+    for name in [file.name for file in folder.iterdir() if file.name == "CIFAR-10_human.pt"]:
+        (folder / name).unlink()
+    (folder / "CIFAR-10_human.pt").symlink_to(labels)
+    code, _, err = command("describe", "cifar10n", "--data-dir", folder, "--home", tmp_path / "home")
+    assert code == 2
+    assert "CIFAR-10_human.pt" in err
+
+
+TABLE = """
+name: mine
+dataset: {name: mine, levels: [given], table: {train: train.parquet, features: [a, b]}}
+network: {name: mlp}
+"""
+
+
+def test_a_table_of_one_s_own_runs_through_describe_and_a_corrupt_one_is_refused(
+    command: Command, tmp_path: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    columns = {"a": generator.normal(size=40), "b": generator.normal(size=40), "label": np.arange(40) % 2}
+    file, study = tmp_path / "train.parquet", tmp_path / "mine.yaml"
+    pq.write_table(pa.table(columns), file)
+    study.write_text(TABLE, encoding="utf-8")
+    code, out, _ = command("describe", study, "--data-dir", tmp_path)
+    assert code == 0
+    assert "mine/given 2 36 4 0 unknown" in " ".join(out.split())
+    file.write_bytes(file.read_bytes()[:-30])
+    code, _, err = command("describe", study, "--data-dir", tmp_path)
+    assert code == 2
+    assert str(file) in err
+    file.unlink()
+    code, _, err = command("describe", study, "--data-dir", tmp_path)
+    assert (code, f"{file}: there is no such file" in err) == (2, True)
+
+
+def test_a_study_kept_under_its_own_name_is_found_by_it(command: Command, home: Path) -> None:
+    code, out, _ = command("describe", "tiny", "--json", "--home", home)
+    assert (code, json.loads(out)["levels"][0]["train"]) == (0, 300)
+
+
+def test_another_seed_under_the_same_name_is_refused_with_the_difference(command: Command, home: Path) -> None:
+    code, _, err = command("run", "tiny", "--seed", 5, "--home", home)
+    assert code == 2
+    assert "seed: 0 -> 5" in err
+    assert "--name tiny-2" in err
+
+
+def test_every_shipped_study_loads() -> None:
+    assert {load_study(name).name for name in shipped_studies()} == set(shipped_studies())
