@@ -6,7 +6,7 @@ Figures are made without pyplot, which keeps global state, and drawn by Agg, so 
 import io
 import re
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,21 +65,14 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row) -> Fig
     return _legend(figure, axes, columns=2)
 
 
-def rate_over_noise(
-    rows: Sequence[Row], classes: int, published: Mapping[float, tuple[float, float]] | None = None
-) -> Figure:
-    """Best rate over noise rate, beside the theory's for symmetric noise over `classes`.
-
-    `published`: noise rate to the range of best rates that others report.
-    """
+def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
+    """Best rate over noise rate, beside the theory's for symmetric noise over `classes`."""
     known = [(e, r, row) for row in rows if (e := row.noise_rate) is not None and (r := row.best_rate) is not None]
     names = ", ".join(dict.fromkeys(row.dataset for row in rows))
     figure, (ax,) = _figure(1, 1, f"{names}: best smoothing rate over noise rate", (8.6, 5.8))
-    end = 1.08 * max([0.05, *(published or {}), *(e for e, _, _ in known)])
+    end = 1.08 * max([0.05, *(e for e, _, _ in known)])
     theory = [(e, r) for e in np.linspace(0, end, 200).tolist() if (r := theory_rate(e, classes)) is not None]
     ax.plot(*_columns(theory), color=PURPLE, lw=1.8, ls="--", label=f"theory: symmetric noise, {classes} classes")
-    for noise, limits in (published or {}).items():
-        _range(ax, noise, limits)
     kinds = sorted({_kind(row) for *_, row in known})
     for (colour, marker), kind in zip(cycle(SERIES), kinds, strict=False):
         points = sorted(((e, r, row) for e, r, row in known if _kind(row) == kind), key=lambda point: point[:2])
@@ -90,10 +83,9 @@ def rate_over_noise(
         ax.errorbar(
             x, y, bars, color=colour, marker=marker, ms=8, lw=1.5, capsize=4, label=f"best rate, {kind}", zorder=3
         )
-    ends = [rate for limits in (published or {}).values() for rate in limits]
     # The theory's rate falls without limit as the noise nears chance: such a rate must not squeeze all others.
     theirs = [max(row.theory_rate, -20) for *_, row in known if row.theory_rate is not None]
-    bottom = 1.5 * min([-0.5, *(r for _, r, _ in known), *ends, *theirs])
+    bottom = 1.5 * min([-0.5, *(r for _, r, _ in known), *theirs])
     ax.axhline(0, color=INK, lw=0.8, zorder=1)
     ax.set_yscale("symlog", **SYMLOG)
     ax.set_ylim(bottom, 1.15)
@@ -158,12 +150,6 @@ def _trials(ax: Axes, records: Sequence[Record], metric: str, colour: str) -> No
         ax.update_datalim([(rate, 0) for rate in rates], updatey=False)  # this placing is not seen by autoscale
         place = ax.get_xaxis_transform()
         ax.scatter(rates, [0.04] * len(rates), s=40, marker="x", c=RED, transform=place, label="diverged", zorder=3)
-
-
-def _range(ax: Axes, noise: float, limits: tuple[float, float]) -> None:
-    """A grey bar between two rates; where they are the same, its end mark alone is seen."""
-    style: dict[str, Any] = {"marker": "_", "ms": 12, "mew": 2.5, "mec": "#999999", "solid_capstyle": "butt"}
-    ax.plot([noise] * 2, limits, color="#D8D8D8", lw=12, label="published best rates", zorder=0.9, **style)
 
 
 def _vertical(ax: Axes, rate: float | None, name: str, colour: str, dash: str) -> None:

@@ -3,6 +3,7 @@
 A record joins what Optuna's storage says of a trial (parameters, seed, state) with what the history says of its epochs.
 """
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,13 +84,8 @@ class Record:
         return self.curve[-1].get(metric) if self.curve else None
 
 
-def write_parquet(records: Sequence[Record], path: Path) -> None:
+def to_parquet(records: Sequence[Record]) -> bytes:
     """One row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own."""
-    pq.write_table(table(records), path)
-
-
-def table(records: Sequence[Record]) -> pa.Table:
-    """The Arrow table that `write_parquet` writes."""
     metrics = sorted({key for record in records for key in (record.curve[-1] if record.curve else ())})
     plain = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
     columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in records] for name in plain}
@@ -97,11 +93,13 @@ def table(records: Sequence[Record]) -> pa.Table:
     columns |= {f"last_{name}": [record.last(name) for record in records] for name in metrics}
     columns["params"] = [json.dumps(record.params) for record in records]
     columns["curve"] = [json.dumps(record.curve) for record in records]
-    return pa.table(columns)
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    return buffer.getvalue()
 
 
 def read_parquet(path: Path) -> list[Record]:
-    """The records that `write_parquet` wrote."""
+    """The records whose `to_parquet` was written."""
     names = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
     rows = pq.read_table(path, columns=[*names, "params", "curve"]).to_pylist()
     return [

@@ -7,7 +7,7 @@ from pathlib import Path
 from search import plots, tables
 from search.history import History
 from search.home import Home, StudyFolder
-from search.records import Level, Record
+from search.records import Level, Record, to_parquet
 from search.selection import Row, best_row, chosen
 from search.store import Store, open_storage
 from search.study import Cell, StudySpec
@@ -76,5 +76,5 @@ def write_results(
     rows = study_rows(spec, levels, records)
     files = [folder.path / "best_rates.csv", folder.path / "trials.parquet"]
     tables.write(tables.render(rows, "csv"), files[0])
-    tables.write(tables.render_trials(records, "parquet"), files[1])
+    tables.write(to_parquet(records), files[1])
     return rows, [*files, *draw(folder.plots, spec, levels, records, rows)]

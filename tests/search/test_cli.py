@@ -126,7 +126,7 @@ def test_status_counts_per_cell(command: Command, home: Path, study_file: Path) 
         code, out, _ = command("status", study, "--home", home)
         assert code == 0
         lines = [line.split() for line in out.splitlines()]
-        assert lines[0] == ["cell", *"complete running pruned diverged failed confirmation best so far".split()]
+        assert lines[0] == ["cell", *["complete", "running", "pruned", "diverged", "failed", "confirmation", "best", "so", "far"]]
         assert lines[1][:6] == ["twonorm/clean/gls", "4", "0", "0", "0", "0"]
         assert lines[2][0] == "twonorm/symmetric-0.4/gls"
         assert "not running" in out

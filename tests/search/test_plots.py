@@ -212,14 +212,6 @@ def test_the_theory_is_drawn_for_the_classes_of_the_data() -> None:
     assert all(before > after for before, after in pairwise(y))
 
 
-def test_published_ranges_are_drawn_where_they_are_given() -> None:
-    (ax,) = rate_over_noise(rows(), 2, {0.0: (0.0, 0.8), 0.4: (-8.0, -8.0)}).axes
-    found = [line for line in ax.lines if line.get_label() == "published best rates"]
-    ranges = [(numbers(line.get_xdata()), numbers(line.get_ydata())) for line in found]
-    assert ranges == [([0.0, 0.0], [0.0, 0.8]), ([0.4, 0.4], [-8.0, -8.0])]
-    assert ax.get_ylim()[0] < -8.0
-
-
 def test_a_rate_of_the_theory_that_nears_infinity_does_not_squeeze_the_rest() -> None:
     (ax,) = rate_over_noise([replace(rows()[0], noise_rate=0.499, theory_rate=-499.0)], classes=2).axes
     assert ax.get_ylim()[0] == -30.0  # half as much again as -20
