@@ -37,23 +37,23 @@ def _mlp(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
 
 
 class SmallCNN(nn.Module):
-    """Three 3x3 convolutions with pooling and batch normalisation; 94,762 parameters at width 32 and 10 classes."""
+    """Four 3x3 convolutions with batch normalisation, three times pooled; 94,122 parameters at width 32, 10 classes."""
 
     def __init__(self, channels: int, width: int, classes: int) -> None:
         super().__init__()
-        sizes = [channels, width, 2 * width, 4 * width]
+        sizes = [channels, width, 2 * width, 2 * width, 2 * width]
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             # Pooled before it is normalised: a quarter of the work for the layers behind it.
-            pool = nn.MaxPool2d(2) if after < sizes[-1] else nn.Identity()
-            convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-            layers += [convolution, pool, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.MaxPool2d(2)]
+            layers += [nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        del layers[-3]  # the last pooling is the maximum below
         self.features = nn.Sequential(*layers)
         self.head = nn.Linear(sizes[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        hidden: Tensor = self.features(images)  # [B, 4 * width, H / 4, W / 4]
-        logits: Tensor = self.head(hidden.mean(dim=(2, 3)))
+        hidden: Tensor = self.features(images)  # [B, 2 * width, H / 8, W / 8]
+        logits: Tensor = self.head(hidden.amax(dim=(2, 3)))
         return logits
 
 
