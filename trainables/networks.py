@@ -18,7 +18,7 @@ def build_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> 
     rule = "images take cnn, resnet18 or resnet34; features take mlp"
     require(images == (config.name != "mlp"), "network.name", config.name, rule)
     # More than one pixel must reach the last batch normalisation: it refuses to train on a batch of one value.
-    smallest = {"mlp": 1, "cnn": 8}.get(config.name, 9)
+    smallest = {"mlp": 1, "cnn": 16}.get(config.name, 9)
     rule = f"the images are {' x '.join(map(str, shape[1:]))} pixels, the least for it is {smallest} x {smallest}"
     require(min(shape[1:], default=1) >= smallest, "network.name", config.name, rule)
     if config.name == "mlp":

@@ -132,7 +132,7 @@ def test_images_are_given_to_the_small_cnn(capsys: pytest.CaptureFixture[str]) -
         (("--epochs", "many"), "error: training.epochs: 'many' is refused: of type int"),
         (("--set", "training.epoch=3"), "error: training.epoch: unknown key; did you mean 'epochs'?"),
         (("--set", "data=3"), "error: data: 3 is refused: a mapping of keys to values"),
-        (("--dataset", "twonrm"), "error: dataset: 'twonrm' is unknown: one of twonorm"),
+        (("--dataset", "twonrm"), "error: dataset.name: 'twonrm' is unknown: one of twonorm"),
         (("--threads", "0"), "error: --threads: 0 is refused: at least 1"),
         (("--weights", "."), "error: --weights: '.' is refused: a file to write, not a folder"),
         (("missing.json",), "error: missing.json: cannot be read"),

@@ -63,7 +63,7 @@ def test_network_that_does_not_fit_the_inputs_is_refused(name: Any, shape: Seque
         build_network(NetworkConfig(name=name), shape, 10)
 
 
-@pytest.mark.parametrize(("name", "shape", "least"), [("cnn", (3, 7, 32), 8), ("resnet18", (3, 8, 8), 9)])
+@pytest.mark.parametrize(("name", "shape", "least"), [("cnn", (3, 15, 32), 16), ("resnet18", (3, 8, 8), 9)])
 def test_images_too_small_for_a_network_are_refused(name: Any, shape: Sequence[int], least: int) -> None:
     pixels = f"{shape[1]} x {shape[2]} pixels"
     rule = f"network.name: '{name}' is refused: the images are {pixels}, the least for it is {least} x {least}"

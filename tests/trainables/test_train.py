@@ -150,7 +150,7 @@ def test_training_metrics_are_of_the_smoothed_loss_as_the_epoch_went(data: Level
 
 
 def test_evaluation_normalises_by_what_was_seen_in_training() -> None:
-    images = torch.randint(0, 256, (12, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (12, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     split = Split(images, torch.arange(12), torch.arange(12) % 2)
     level = LevelData(split, split, None, 2, None, False, (0.5,) * 3, (0.3,) * 3, "")
     recipe = TrainingConfig(epochs=1, batch_size=3, precision="float32")
