@@ -101,8 +101,9 @@ def run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     try:
         spec = _load(study, _home(home), changes, name, seed)
-        from search import runner
-        from search.tables import terminal_table
+        with err.status("Loading Ray, MLflow and PyTorch"):
+            from search import runner
+            from search.tables import terminal_table
 
         rows = runner.run(spec, runner.Options(_home(home), data_dir, address, tracking_uri, storage), err)
     except KeyboardInterrupt:

@@ -139,7 +139,9 @@ def _ray(address: str | None, console: Console) -> Iterator[None]:
             )
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
-    signal.signal(signal.SIGTERM, terminate)  # Ray has put its own in its place
+    except SystemExit:  # Ray's answer to SIGTERM
+        raise KeyboardInterrupt from None
+    signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
     try:
         yield
     finally:

@@ -1,16 +1,17 @@
-"""The searcher, driven as Tune drives it, with made-up reports: budget, turns, confirmation, crashes and, above all, that
-a study stopped at any point goes on as if it had not been."""
+"""The searcher, driven as Tune drives it, with made-up reports: budget, turns, confirmation, crashes.
+
+Above all: a study stopped at any point goes on as if it had not been.
+"""
 
 import pickle
 import shutil
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from search.records import ENDED, Record
+from search.records import ENDED, Record, TrialKey
 from search.store import frozen
 from search.study import StudySpec
 from tests.search.tools import Driver, play, steps, tiny
@@ -118,13 +119,7 @@ def test_a_trial_that_crashes_is_tried_again_with_the_same_parameters(tmp_path: 
 
 def test_a_trial_that_keeps_crashing_is_failed_and_the_budget_is_still_met(tmp_path: Path) -> None:
     driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "trial_attempts=2"))
-    (cell,) = driver.spec.cells()
-    unlucky = {"rate": 0.1}
-
-    def crash(settings: dict[str, Any], failures: int) -> bool:
-        return bool(settings["trial"]["rate"] == unlucky["rate"])
-
-    records = play(driver, crash)
+    records = play(driver, crash=lambda settings, failures: settings["trial"]["rate"] == 0.1)
     failed = [record for record in records if record.state == "failed"]
     assert [(r.phase, r.params["rate"], r.attempts) for r in failed] == [
         ("search", 0.1, 2),
@@ -267,8 +262,9 @@ def test_stopped_once_in_every_trial_a_study_goes_on_as_if_it_had_not_been(
     spec = tiny(*SEQUENTIAL, f"search.sampler={sampler}")
     undisturbed = play(Driver(tmp_path / "undisturbed", spec))
     stopped = set()
-    driver = Driver(tmp_path / "stopped", spec)
-    while not driver.searcher.finished:
+    finished = False
+    while not finished:
+        driver = Driver(tmp_path / "stopped", spec)
         age = -1  # steps since the last start
         for step in steps(driver.searcher):
             age = 0 if step == "start" else age + 1
@@ -276,7 +272,7 @@ def test_stopped_once_in_every_trial_a_study_goes_on_as_if_it_had_not_been(
             if age == life and keys and keys[0] not in stopped:  # once in each trial, else it would never end
                 stopped.update(keys)
                 break
-        driver = Driver(tmp_path / "stopped", spec) if not driver.searcher.finished else driver
+        finished = driver.searcher.finished
     assert driver.records() == undisturbed
     assert len(stopped) >= (10 if life < 3 else 0)
 
@@ -284,12 +280,14 @@ def test_stopped_once_in_every_trial_a_study_goes_on_as_if_it_had_not_been(
 def test_crashes_survive_a_restart_and_are_not_tried_for_ever(tmp_path: Path) -> None:
     spec = tiny(*SEQUENTIAL, "trial_attempts=2")
     undisturbed = play(Driver(tmp_path / "undisturbed", spec), crash=lambda settings, failures: failures < 1)
-    driver, starts = Driver(tmp_path / "stopped", spec), Counter[Any]()
-    while not driver.searcher.finished:
+    starts: Counter[TrialKey] = Counter()
+    finished = False
+    while not finished:
+        driver = Driver(tmp_path / "stopped", spec)
         for step in steps(driver.searcher, lambda settings, failures: failures < 1):
             if step == "end":  # stop after every end of a trial or crash
                 break
         starts.update(record.key for record in driver.heard if record.epochs == 0)
-        driver = Driver(tmp_path / "stopped", spec) if not driver.searcher.finished else driver
+        finished = driver.searcher.finished
     assert driver.records() == undisturbed
     assert set(starts.values()) == {2}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
-from search.records import Phase
-from search.store import PHASES, Job, Store, open_storage, repair_journal
+from search.records import PHASES, Metrics, Phase
+from search.store import Job, Store, open_storage, repair_journal
 from search.study import Cell, StudySpec, derive_seed
 from tests.search.tools import tiny
 from trainables.config import InputError
@@ -166,7 +166,10 @@ def test_records_say_how_each_trial_ended(tmp_path: Path) -> None:
     for _ in range(3):
         store.count_failure(jobs[3])
     store.end(jobs[3], "failed", reason="OSError: no space")
-    curve = ({"val_accuracy": 60.0, "seconds": 1.5, "time": 5.0}, {"val_accuracy": 66.0, "seconds": 2.0, "time": 7.0})
+    curve: tuple[Metrics, ...] = (
+        {"val_accuracy": 60.0, "seconds": 1.5, "time": 5.0},
+        {"val_accuracy": 66.0, "seconds": 2.0, "time": 7.0},
+    )
     records = open_store(tmp_path, tiny(*LONG)).records({jobs[1].key: curve})
     assert [(r.state, r.attempts, r.reason) for r in records] == [
         ("complete", 1, ""),

@@ -1,4 +1,4 @@
-"""A study without training: its driver's parts on a folder, and reports made up from a trial's settings; and the command itself."""
+"""A tiny study: the parts of its driver on a folder, with reports made up instead of training; and the command."""
 
 import subprocess
 import sys

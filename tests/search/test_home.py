@@ -1,0 +1,120 @@
+"""The home: where things lie, who holds a study, and what is refused."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.home import Home
+from search.records import TrialKey
+from tests.search.tools import level, tiny
+from trainables.config import InputError
+
+LEVELS = {found.name: found for found in (level("clean"), level("symmetric-0.4"))}
+
+
+def kept(root: Path) -> Home:
+    home = Home(root)
+    home.study("tiny").keep(tiny(), LEVELS)
+    return home
+
+
+def test_a_study_comes_back_as_it_was_kept(tmp_path: Path) -> None:
+    folder = kept(tmp_path).existing("tiny")
+    assert folder.spec() == tiny()
+    assert folder.levels() == LEVELS
+
+
+def test_a_home_that_is_moved_keeps_its_studies(tmp_path: Path) -> None:
+    kept(tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    assert [folder.spec().name for folder in Home(tmp_path / "there").studies()] == ["tiny"]
+
+
+@pytest.mark.parametrize("name", ["../x", "..", ".", "", "a/b", "/etc", "A", "x" * 65, "a\n", "-x"])
+def test_what_is_no_name_is_no_folder(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"name: .* is refused: lower-case letters, digits, - and _"):
+        Home(tmp_path).study(name)
+
+
+def test_a_study_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    home = kept(tmp_path)
+    with pytest.raises(InputError, match=r"study 'other' is not in the home .* \(there: tiny\); run it first"):
+        home.existing("other")
+
+
+def test_data_lie_in_the_home_unless_told_and_paths_are_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = Home(Path("home")).folders(None)
+    assert (folders.data, folders.cache) == (tmp_path / "home" / "data", tmp_path / "home" / "cache")
+    assert Home(Path("home")).folders(Path("mine")).data == tmp_path / "mine"
+
+
+def test_weights_of_every_trial_have_a_file_of_their_own(tmp_path: Path) -> None:
+    folder = Home(tmp_path).study("tiny")
+    keys = [
+        TrialKey(f"twonorm/{noise}", "gls", "confirmation", n) for noise in ("clean", "symmetric-0.4") for n in (0, 1)
+    ]
+    assert [folder.weights(key).relative_to(folder.path).as_posix() for key in keys] == [
+        "weights/twonorm-clean-gls-0.safetensors",
+        "weights/twonorm-clean-gls-1.safetensors",
+        "weights/twonorm-symmetric-0.4-gls-0.safetensors",
+        "weights/twonorm-symmetric-0.4-gls-1.safetensors",
+    ]
+
+
+def test_the_same_meaning_goes_on_and_another_is_refused(tmp_path: Path) -> None:
+    folder = kept(tmp_path).study("tiny")
+    folder.check(
+        tiny("search.trials=50", "resources.concurrent=2", "dataset.levels=[clean, symmetric-0.4, symmetric-0.2]")
+    )
+    with pytest.raises(InputError, match=r"training\.batch_size: 50 -> 64") as caught:
+        folder.check(tiny("training.batch_size=64"))
+    assert "--name tiny-2" in str(caught.value)
+
+
+def test_data_that_changed_are_refused(tmp_path: Path) -> None:
+    folder = kept(tmp_path).study("tiny")
+    folder.check_levels(LEVELS)
+    changed = dataclasses.replace(LEVELS["twonorm/clean"], digest="other")
+    with pytest.raises(InputError, match=r"twonorm/clean: the data changed .*clean -> other"):
+        folder.check_levels({"twonorm/clean": changed})
+    Home(tmp_path).study("fresh").check_levels(LEVELS)
+
+
+def test_one_driver_at_a_time_and_it_is_named(tmp_path: Path) -> None:
+    folder = kept(tmp_path).study("tiny")
+    assert folder.driver() is None
+    with folder.locked():
+        assert f"process {os.getpid()} on " in (folder.driver() or "")
+        with pytest.raises(InputError, match=f"is running already, by process {os.getpid()} on "), folder.locked():
+            pass
+    assert folder.driver() is None
+    with folder.locked():
+        pass
+
+
+@pytest.mark.faults
+def test_a_driver_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
+    kept(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from search.home import Home\n"
+        f"with Home(Path({str(tmp_path)!r})).study('tiny').locked():\n"
+        "    print('held', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        folder = Home(tmp_path).study("tiny")
+        assert f"process {holder.pid} on " in (folder.driver() or "")
+        holder.send_signal(signal.SIGKILL)
+    assert folder.driver() is None
+    with folder.locked():
+        assert f"process {os.getpid()} on " in (folder.driver() or "")

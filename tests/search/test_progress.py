@@ -1,0 +1,124 @@
+"""What a user sees while a study runs: plain lines, or a live table in a terminal."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from search.progress import Progress, status_table
+from search.records import Record
+from search.study import derive_seed
+from tests.search.tools import tiny
+
+
+def trial(number: int, rate: float, state: str = "complete", value: float = 60.0, noise: str = "clean") -> Record:
+    curve = () if state == "running" else ({"val_accuracy": value, "seconds": 1.0, "time": 1.0},)
+    params = {"rate": rate, "warmup": 0}
+    seed = derive_seed(number)
+    common = {"study": "tiny", "method": "gls", "phase": "search", "params": params, "train_seed": seed, "curve": curve}
+    return Record(level=f"twonorm/{noise}", number=number, state=state, **common)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, to be set."""
+    now = [100.0]
+    monkeypatch.setattr("search.progress.time.monotonic", lambda: now[0])
+    return now
+
+
+def printed(console: Console) -> list[str]:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def plain() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=40)
+
+
+def test_without_a_terminal_there_is_a_line_at_the_start_the_end_and_every_ten_seconds(clock: list[float]) -> None:
+    console = plain()
+    with Progress(tiny(), [], console) as shown:
+        assert printed(console) == [
+            "trials 0/8, confirmation 0/12, time left: not known yet; best so far: clean -, symmetric-0.4 -"
+        ]
+        for number in range(4):
+            clock[0] += 4
+            shown.update(trial(number, -0.1 * number, value=60.0 + number))
+        # At 4 and 8 s nothing, at 12 s a line; 3 of 20 runs took 8 s since the first report: 17 more take 45 s.
+        assert printed(console)[1:] == [
+            "trials 3/8, confirmation 0/12, about 45 s left; best so far: clean -0.2 (62.00 %), symmetric-0.4 -"
+        ]
+    assert printed(console)[2:] == [
+        "trials 4/8, confirmation 0/12, about 48 s left; best so far: clean -0.3 (63.00 %), symmetric-0.4 -"
+    ]
+
+
+def test_a_terminal_shows_a_live_table_and_leaves_nothing_behind(clock: list[float]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, legacy_windows=False, color_system=None)
+    with Progress(tiny(), [], console) as shown:
+        shown.update(trial(0, 0.0, value=71.25))
+        shown.update(trial(1, 0.1, "running"))
+        shown.live.refresh()
+        (head, first, second, *_) = printed(console)[-4:]
+    assert first.split() == ["twonorm/clean/gls", "1/4", "0/6", "1", "+0", "(71.25", "%)"]
+    assert second.split() == ["twonorm/symmetric-0.4/gls", "0/4", "0/6", "-"]
+    assert "best so far" in head
+    assert printed(console)[-1].endswith("\x1b[2K"), "the table is wiped: the result comes in its place"
+
+
+def test_a_trial_counts_once_however_often_it_reports(clock: list[float]) -> None:
+    with Progress(tiny(), [], plain()) as shown:
+        running = replace(trial(0, -0.4), state="running")
+        for _ in range(3):
+            shown.update(running)
+        assert shown.line().startswith("trials 0/8")
+        shown.update(replace(running, state="complete"))
+        assert shown.line().startswith("trials 1/8")
+
+
+def test_failed_trials_are_no_part_of_the_budget_and_diverged_ones_are(clock: list[float]) -> None:
+    with Progress(tiny(), [], plain()) as shown:
+        for number, state in enumerate(("failed", "diverged", "pruned", "complete")):
+            shown.update(trial(number, -0.1, state))
+        assert shown.line().startswith("trials 3/8")
+
+
+def test_the_best_is_of_complete_trials_of_the_search(clock: list[float]) -> None:
+    with Progress(tiny(), [], plain()) as shown:
+        shown.update(trial(0, -0.5, value=60.0))
+        shown.update(trial(1, -1.0, "diverged", 99.0))
+        shown.update(replace(trial(2, -2.0, value=99.0), phase="confirmation"))
+        assert shown.best(shown.cells[0]) == "-0.5 (60.00 %)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(4, "about 76 s left"), (10, "about 3 min left"), (600, "about 3 h left")]
+)
+def test_time_left_is_told_in_a_fitting_unit(seconds: float, left: str, clock: list[float]) -> None:
+    with Progress(tiny(), [], plain()) as shown:
+        shown.update(replace(trial(0, 0.0), state="running"))
+        clock[0] += seconds
+        shown.update(trial(0, 0.0))  # 1 of 20
+        assert left in shown.line()
+
+
+def test_time_left_counts_what_this_run_did_and_not_the_start_of_the_workers(clock: list[float]) -> None:
+    before = [trial(number, 0.1 * number) for number in range(4)]
+    with Progress(tiny(), before, plain()) as shown:
+        assert "trials 4/8" in shown.line()
+        assert "not known yet" in shown.line()
+        clock[0] += 500  # Ray and torch
+        shown.update(replace(trial(0, 0.0, noise="symmetric-0.4"), state="running"))
+        clock[0] += 2
+        shown.update(trial(0, 0.0, noise="symmetric-0.4"))
+        assert "about 30 s left" in shown.line()  # 15 more at 2 s each
+
+
+def test_status_says_who_runs_the_study() -> None:
+    console = plain()
+    console.width = 90
+    console.print(status_table(tiny(), [trial(0, 0.0), trial(1, 0.1, "running")], "process 7 on here"))
+    assert "running: process 7 on here" in printed(console)[0]
+    assert printed(console)[2].split()[:3] == ["clean", "1", "1"]
