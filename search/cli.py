@@ -111,7 +111,8 @@ def run(
         err.print(f"Stopped. What ended is kept; go on with: {again}", soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(terminal_table(rows, out.width))
-    err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui", soft_wrap=True)
+    where = "" if home == DEFAULT_HOME else f" --home {shlex.quote(str(home))}"
+    err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui{where}", soft_wrap=True)
 
 
 @app.command()
@@ -192,7 +193,9 @@ def ui(
     if tracking_uri is None and not (home / "mlflow.db").exists():
         raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
     command, environment = ui_command(home, tracking_uri, port=port)
-    err.print(f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)")
+    # MLflow opens with its pages for language models unless the address says otherwise.
+    address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    err.print(f"MLflow: {address} (Ctrl-C ends it)", soft_wrap=True)
     os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
 
 

@@ -94,7 +94,7 @@ def test_the_command_prints_the_table_and_nothing_of_the_libraries(finished: Fin
     lines = err.splitlines()
     assert lines[0].startswith("trials 0/8, confirmation 0/12, time left: not known yet; best so far: clean -")
     assert re.match(r"trials 8/8, confirmation \d+/12, .*; best so far: clean [+-]\d\S* \(\d+\.\d\d %\)", lines[-2])
-    assert lines[-1] == "Table, trials, plots: home/studies/tiny; MLflow: tosmooth ui"
+    assert lines[-1] == "Table, trials, plots: home/studies/tiny; MLflow: tosmooth ui --home home"
     assert all(line.startswith("trials ") for line in lines[:-1]), err
 
 
