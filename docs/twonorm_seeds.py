@@ -1,7 +1,7 @@
 """Draws docs/twonorm-seeds.png: the best rate over the noise rate, for five seeds of the study `twonorm`.
 
-    for s in 0 1 2 3 4; do tosmooth run twonorm --seed $s --name twonorm-seed-$s; done
-    .venv/bin/python docs/twonorm_seeds.py tosmooth-home
+for s in 0 1 2 3 4; do tosmooth run twonorm --seed $s --name twonorm-seed-$s; done
+.venv/bin/python docs/twonorm_seeds.py tosmooth-home
 """
 
 import sys
