@@ -220,9 +220,8 @@ def best_row(
     on_bound = [bound for bound in bounds or () if best and _close(best["rate"], bound)]
     arms = {"best rate": arm, "CE": ce, "LS": ls} if best else {}
     notes = [*_on_search(row, level, rule, on_bound), *_on_confirmation(row, rule, arms)]
-    factor = best.get("lr_factor", 1.0) if best else 1.0
-    if factor != baselines.ce.get("lr_factor", 1.0):
-        notes.append(f"gain includes that of a learning rate of {factor:.3g} times CE's after the warm-up")
+    if best and best.get("lr_factor", 1.0) != baselines.ce.get("lr_factor", 1.0):
+        notes.append("gain includes that of another learning rate after the warm-up")
     if not level.test_size:
         notes += _on_validation(*(outcomes(runs, "val_accuracy", level) for runs in (arm, ce)))
     if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in records):

@@ -118,3 +118,14 @@ def test_a_driver_that_is_killed_leaves_no_lock(tmp_path: Path) -> None:
     assert folder.driver() is None
     with folder.locked():
         assert f"process {os.getpid()} on " in (folder.driver() or "")
+
+
+def test_a_record_is_looked_for_where_it_was_kept(tmp_path: Path) -> None:
+    folder = kept(tmp_path).existing("tiny")
+    folder.history.write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"study 'tiny' has its record in a database; name it with --storage"):
+        folder.check_storage(None)
+    folder.check_storage("sqlite:///optuna.db")
+    folder.journal.write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=r"study 'tiny' has its record in this home; leave --storage out"):
+        folder.check_storage("sqlite:///optuna.db")

@@ -10,8 +10,10 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
+from ray.tune.search import Searcher
 
 from search.records import ENDED, Record, TrialKey
+from search.searcher import FAILURES
 from search.store import frozen
 from search.study import StudySpec
 from tests.search.tools import Driver, play, steps, tiny
@@ -291,3 +293,22 @@ def test_crashes_survive_a_restart_and_are_not_tried_for_ever(tmp_path: Path) ->
         finished = driver.searcher.finished
     assert driver.records() == undisturbed
     assert set(starts.values()) == {2}
+
+
+def test_what_failed_under_an_earlier_driver_does_not_stop_the_next(tmp_path: Path) -> None:
+    """A missing package, a full GPU: once the cause is gone the same command goes on, confirmations included."""
+    spec = tiny("dataset.levels=[clean]", "trial_attempts=1")
+    broken = Driver(tmp_path, spec)
+    for i in range(FAILURES + 1):
+        assert isinstance(broken.searcher.suggest(f"broken-{i}"), dict)
+        broken.searcher.on_trial_complete(f"broken-{i}", error=True)
+    assert broken.searcher.suggest("no more") == Searcher.FINISHED
+    assert broken.searcher.trouble == "twonorm/clean/gls: 4 trials failed, the last with: its worker process died"
+
+    mended = Driver(tmp_path, spec)
+    found = play(mended)
+    assert mended.searcher.finished
+    assert [record.state for record in searched(found)].count("failed") == FAILURES + 1
+    ended = [record for record in searched(found) if record.state in ENDED]
+    assert len(ended) == spec.budget
+    assert ended[0].params == spec.baseline(0.0)

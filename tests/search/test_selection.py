@@ -320,3 +320,24 @@ def test_a_gain_within_seed_noise_and_a_loss_are_called_so() -> None:
 def test_the_rule_of_the_best_epoch_is_named_in_the_note() -> None:
     row = row_of(SEARCH + CONFIRMED, Selection(seeds=3, epoch="best"))
     assert row.note == "trials scored at their best epoch by noisy validation"
+
+
+def test_without_a_test_set_the_note_compares_by_noisy_validation() -> None:
+    row = row_of([*SEARCH, *CONFIRMED], level=replace(LEVEL, test_size=0))
+    # 57, 58, 59 against 58 three times: the mean difference is 0, its t interval 4.303 * 1 / sqrt(3) wide on each side.
+    assert "no clean test labels; by noisy validation +0.00 [-2.48, 2.48] over CE" in row.note
+    assert (row.test_accuracy, row.gain_over_ce) == (None, None)
+
+
+def test_note_says_that_the_gain_includes_another_learning_rate() -> None:
+    slow = {**NLS, "lr_factor": 0.1}
+    found = [trial(0, slow, [58.0], [90.0]), *(confirmation(slow, seed, 90.0) for seed in (7, 8, 9))]
+    baselines = Baselines(ce={**CE, "lr_factor": 1.0}, ls={**LS, "lr_factor": 1.0})
+    note = "gain includes that of another learning rate after the warm-up"
+    assert note in best_row(LEVEL, "gls", found, THREE, baselines, None).note
+    assert note not in row_of([*SEARCH, *CONFIRMED]).note
+
+
+def test_confirmation_runs_that_failed_are_counted_in_the_note() -> None:
+    failed = confirmation(NLS, 9, 90.0, state="failed")
+    assert "confirmation runs that failed: 1" in row_of([*SEARCH, *CONFIRMED[:2], failed, *CONFIRMED[3:]]).note

@@ -317,3 +317,24 @@ def test_reading_a_study_that_runs_writes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / "journal.log").read_bytes()
     assert len(Store(tiny(), open_storage(None, tmp_path / "journal.log")).records({})) == 3
     assert (tmp_path / "journal.log").read_bytes() == before
+
+
+def test_a_baseline_that_failed_is_tried_once_more_by_the_next_driver(tmp_path: Path) -> None:
+    spec = tiny()
+    (cell, _) = spec.cells()
+    store = open_store(tmp_path, spec)
+    first = store.propose(cell)
+    assert first.params["rate"] == 0.0
+    store.end(first, "failed", reason="the GPU was full")
+    assert store.propose(cell).params["rate"] == 0.1  # not at once: it would fail again
+    again = open_store(tmp_path, spec).propose(cell)
+    assert (again.params, again.key.number) == (first.params, 2)
+
+
+def test_a_database_does_not_mix_the_studies_of_two_homes(tmp_path: Path) -> None:
+    spec, url = tiny(), f"sqlite:///{tmp_path}/optuna.db"
+    (cell, _) = spec.cells()
+    Store(spec, open_storage(url, tmp_path / "none"), owner="mine").propose(cell)
+    assert len(Store(spec, open_storage(url, tmp_path / "none"), owner="mine").trials(cell, "search")) == 1
+    with pytest.raises(InputError, match=r"storage: study 'tiny' in this database is another home's; take a --name"):
+        Store(spec, open_storage(url, tmp_path / "none"), owner="yours")

@@ -238,3 +238,14 @@ def test_study_loads_without_torch_and_the_heavy_libraries() -> None:
     code = "import sys, search.study; print({'ray', 'optuna', 'mlflow', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_study_is_a_grid_from_its_start_or_never() -> None:
+    overrides = ("search.sampler=grid", "space.rate.values=[-1, 0]", "space.warmup.values=[0]")
+    old, new = small("space.rate.values=[-1, 0]", "space.warmup.values=[0]"), small(*overrides)
+    assert difference(old, new) == ["sampler: tpe -> grid"]
+    assert difference(new, new) == []
+
+
+def test_the_rule_by_which_trials_are_scored_is_part_of_the_meaning() -> None:
+    assert difference(small(), small("selection.epoch=best")) == ["selection.epoch: last -> best"]
