@@ -25,7 +25,7 @@ def test_best_rate_falls_as_noise_grows_and_is_negative_at_its_highest(seed: int
     assert [row["noise"] for row in rows] == ["clean", *(f"symmetric-0.{i}" for i in range(1, 5))]
     # Wei et al. 2022, Table 1: [0, .8], [.4, .8], [-1, -.4], [-4, -.4], -8. Of -1 for rates that fall at every step,
     # -0.9 allows two neighbours to change places: on clean labels all rates above about -0.5 are as good.
-    assert spearmanr([row["noise_rate"] for row in rows], rates).statistic <= -0.9
+    assert spearmanr([row["noise_rate"] for row in rows], rates).statistic <= -0.9 + 1e-9
     assert rates[4] < 0
     assert rates[4] == min(rates)
     # 40 % wrong labels: the gain is beyond doubt, 10 points where the interval is 1 to 2 wide.

@@ -378,10 +378,10 @@ def test_trials_run_side_by_side_in_as_many_processes_as_there_are_slots(tmp_pat
         pytest.skip("One core runs one trial at a time.")
     run_here(spec, tmp_path / "home")
     records = [record for record in records_of(tmp_path / "home") if record.curve]
-    begin = sorted(float(r.curve[0]["time"] or 0) for r in records)
-    wall = max(float(r.curve[-1]["time"] or 0) for r in records) - begin[0]
-    busy = sum(record.seconds for record in records)
-    assert busy / wall > 1.2
+    spans = [(r.curve[0]["time"] or 0.0, r.curve[-1]["time"] or 0.0) for r in records]
+    # Which trials ran at the same time, not how fast: a busy machine slows both.
+    beside = [sum(start < end_ and start_ < end for start_, end_ in spans) > 1 for start, end in spans]
+    assert sum(beside) > len(spans) / 2
 
 
 def test_the_table_can_be_made_again_from_the_home_alone(finished: Finished) -> None:
