@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from scipy.stats import spearmanr
 
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 
@@ -23,9 +22,10 @@ def test_best_rate_falls_as_noise_grows_and_is_negative_at_its_highest(seed: int
     rows = json.loads(subprocess.run(export, check=True, capture_output=True, text=True).stdout)
     rates = [row["best_rate"] for row in rows]
     assert [row["noise"] for row in rows] == ["clean", *(f"symmetric-0.{i}" for i in range(1, 5))]
-    # Wei et al. 2022, Table 1: [0, .8], [.4, .8], [-1, -.4], [-4, -.4], -8. Of -1 for rates that fall at every step,
-    # -0.9 allows two neighbours to change places: on clean labels all rates above about -0.5 are as good.
-    assert spearmanr([row["noise_rate"] for row in rows], rates).statistic <= -0.9 + 1e-9
+    # Wei et al. 2022, Table 1: [0, .8], [.4, .8], [-1, -.4], [-4, -.4], -8. There and here a range of rates is as good
+    # as the best: at 0.2, rates from -1 to -2.7 differ by less than the 0.2 points that 20,000 noisy labels can tell
+    # apart. The ranges of neighbouring levels overlap, those of levels two apart do not.
+    assert all(later < earlier for earlier, later in zip(rates, rates[2:], strict=False))
     assert rates[4] < 0
     assert rates[4] == min(rates)
     # 40 % wrong labels: the gain is beyond doubt, 10 points where the interval is 1 to 2 wide.
