@@ -1,6 +1,7 @@
 """What a user sees while a study runs: a live table in a terminal, plain lines elsewhere."""
 
 import time
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -25,8 +26,12 @@ class Progress:
         self.budget = spec.budget
         self.confirmations = spec.selection.seeds * (spec.selection.finalists + 2)  # at most: CE may be the best
         self.console = console
-        self.records = {record.key: record for record in records}
-        self.at_start = self._ended()
+        self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
+        self.ended: Counter[tuple[str, str, Phase]] = Counter()
+        self.bests: dict[Cell, str] = {}  # as long as no trial of the cell ends
+        for record in records:
+            self._keep(record)
+        self.at_start = self.ended.total()
         self.started: float | None = None  # when the first epoch was reported: before that, workers import torch
         self.last_line = time.monotonic()
         self.live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
@@ -46,11 +51,19 @@ class Progress:
             self._print_line()
 
     def update(self, record: Record) -> None:
-        self.records[record.key] = record
+        self._keep(record)
         if self.started is None and record.curve:
             self.started = time.monotonic()
         if not self.console.is_terminal and time.monotonic() - self.last_line >= LINE_EVERY:
             self._print_line()
+
+    def _keep(self, record: Record) -> None:
+        place = (record.level, record.method, record.phase)
+        before = self.records[place].get(record.number)
+        self.records[place][record.number] = record
+        if record.state in ENDED or (before is not None and before.state in ENDED):
+            self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
+            self.bests.pop(Cell(record.level, record.method), None)
 
     def _print_line(self) -> None:
         self.last_line = time.monotonic()
@@ -67,7 +80,7 @@ class Progress:
         """A row a cell."""
         table = Table("cell", "trials", "confirmation", "running", "best so far", caption=self._left(), box=None)
         for cell in self.cells:
-            running = sum(r.state == "running" for r in self.records.values() if (r.level, r.method) == cell)
+            running = sum(r.state == "running" for phase in PHASES for r in self._of(cell, phase))
             counts = (self.count(cell, "search"), self.count(cell, "confirmation"))
             trials, confirmed = f"{counts[0]}/{self.budget}", f"{counts[1]}/{self.confirmations}"
             table.add_row(cell.key, trials, confirmed, str(running or ""), self.best(cell))
@@ -75,24 +88,28 @@ class Progress:
 
     def count(self, cell: Cell, phase: Phase) -> int:
         """Trials of a cell's phase that ended."""
-        found = (r for r in self.records.values() if (r.level, r.method, r.phase) == (*cell, phase))
-        return sum(record.state in ENDED for record in found)
-
-    def _ended(self) -> int:
-        return sum(record.state in ENDED for record in self.records.values())
+        return self.ended[(*cell, phase)]
 
     def best(self, cell: Cell) -> str:
         """The best rate of the search so far, with its noisy-validation accuracy."""
-        found = [r for r in self.records.values() if (r.level, r.method, r.phase) == (*cell, "search")]
+        if cell not in self.bests:
+            self.bests[cell] = self._best(cell)
+        return self.bests[cell]
+
+    def _best(self, cell: Cell) -> str:
+        found = self._of(cell, "search")
         best = finalists(found, self.rule)
         if not best:
             return "-"
         value = max(v for r in found if r.params == best[0] and (v := score(r, self.rule)) is not None)
         return f"{best[0]['rate']:+.3g} ({value:.2f} %)"
 
+    def _of(self, cell: Cell, phase: Phase) -> list[Record]:
+        return list(self.records[(*cell, phase)].values())
+
     def _left(self) -> str:
         """A guess from the pace of this run."""
-        ended = self._ended()
+        ended = self.ended.total()
         done = ended - self.at_start
         missing = (self.budget + self.confirmations) * len(self.cells) - ended
         if self.started is None or done <= 0:

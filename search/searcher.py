@@ -1,6 +1,6 @@
 """Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +44,7 @@ class StudySearcher(Searcher):
         self.running: dict[str, Job] = {}  # by Tune's trial id
         self.again = list(store.lost())  # to be started (again) before anything new
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
+        self.started: Counter[Cell] = Counter()  # trials of a cell's search that did not fail
         for record in store.records(history.read()):
             self._keep(record)
         self.failed: dict[TrialKey, Record] = {}  # under this driver
@@ -115,8 +116,7 @@ class StudySearcher(Searcher):
 
     def _next(self) -> Job | None:
         """A new trial: of the search with the fewest, else a confirmation run, else none for now."""
-        searches = {cell: list(self._of(cell, "search").values()) for cell in self.cells}
-        started = {cell: sum(record.state != "failed" for record in found) for cell, found in searches.items()}
+        started = self.started
         for cell in self.cells:
             failed = [record for key, record in self.failed.items() if key[:2] == cell]
             if len(failed) > max(FAILURES, started[cell]):
@@ -126,8 +126,8 @@ class StudySearcher(Searcher):
         unfinished = [cell for cell in unfinished if not self.store.exhausted(cell)]
         if unfinished:
             return self.store.propose(min(unfinished, key=started.__getitem__))
-        for cell, found in searches.items():
-            if not any(record.state == "running" for record in found):
+        for cell in self.cells:
+            if not any(record.state == "running" for record in self._of(cell, "search").values()):
                 job = self._confirmation(cell)
                 if job is not None:
                     return job
@@ -209,4 +209,9 @@ class StudySearcher(Searcher):
         return self.records[cell.level, cell.method, phase]
 
     def _keep(self, record: Record) -> None:
-        self.records[record.level, record.method, record.phase][record.number] = record
+        trials = self.records[record.level, record.method, record.phase]
+        before = trials.get(record.number)
+        trials[record.number] = record
+        if record.phase == "search":  # counted as they come: thousands are not to be gone through for each new one
+            new = (record.state != "failed") - (before is not None and before.state != "failed")
+            self.started[Cell(record.level, record.method)] += new

@@ -108,9 +108,11 @@ def finalists(records: Sequence[Record], rule: Selection) -> list[Params]:
             ranked.append((-value, abs(r.params["rate"]), r.params.get("warmup", 0), r.number, r.params))
     distinct: list[Params] = []
     for *_, params in sorted(ranked, key=lambda entry: entry[:4]):
+        if len(distinct) == rule.finalists:
+            break
         if params not in distinct:
             distinct.append(params)
-    return distinct[: rule.finalists]
+    return distinct
 
 
 def confirmed(records: Sequence[Record], params: Params | None) -> dict[int, Record]:

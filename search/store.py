@@ -6,7 +6,7 @@ trained again under its number, so that neither sampler nor pruner ever sees a l
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.parameters import BASELINES, Params
 from search.records import PHASES, Metrics, Phase, Record, State, TrialKey
+from search.sampling import ask, make_sampler
 from search.space import distributions, initial_points, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
 from trainables.config import InputError
@@ -51,7 +51,7 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     if url is None:
         return JournalStorage(JournalFileBackend(str(journal), lock_obj=_StudyLock(str(journal))))
     try:
-        return RDBStorage(url)
+        return get_storage(RDBStorage(url))  # with its cache of trials that ended, one for all cells
     except ImportError:
         raise InputError("storage: the driver of this database is missing: pip install psycopg2-binary, say") from None
     except Exception as error:  # SQLAlchemy and drivers raise dozens of types; none may print the password
@@ -92,6 +92,7 @@ class Store:
         self.initial_points = initial_points(spec)  # tried before the sampler is asked
         self._baselines = [frozen(params) for params in self.initial_points[: len(BASELINES)]]
         self._given_up: dict[str, set[Frozen]] = defaultdict(set)  # parameters that failed under this driver, by cell
+        self._opened: set[str] = set()  # cells of which no initial point is left: under this driver it stays so
         self.pruner = _pruner(spec)
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         self._studies = {
@@ -133,16 +134,19 @@ class Store:
         return self.add(cell, "search", params, derive_seed(self.spec.seed, cell.key, "search", number, "train"))
 
     def _untried(self, cell: Cell) -> Params | None:
+        if cell.key in self._opened:
+            return None
         trials = self.trials(cell, "search")
         tried = {frozen(t.user_attrs[PARAMS]) for t in trials if t.state != TrialState.FAIL} | self._given_up[cell.key]
-        return next((params for params in self.initial_points if frozen(params) not in tried), None)
+        untried = next((params for params in self.initial_points if frozen(params) not in tried), None)
+        if untried is None:
+            self._opened.add(cell.key)
+        return untried
 
     def _sample(self, cell: Cell, number: int) -> Params:
-        """What the sampler says. It is asked about a copy in memory: a kill must leave no trial proposed by half."""
-        sampler = _sampler(self.spec, derive_seed(self.spec.seed, cell.key, number, "sampler"))
-        study = optuna.create_study(direction="maximize", sampler=sampler)
-        study.add_trials(self.trials(cell, "search"))
-        return to_params(self.spec, study.ask(self.distributions).params)
+        sampler = make_sampler(self.spec.search.sampler, derive_seed(self.spec.seed, cell.key, number, "sampler"))
+        name = self._study(cell, "search").study_name
+        return to_params(self.spec, ask(sampler, self.storage, name, number, self.distributions))
 
     def add(self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int) -> Job:
         """A trial with given parameters, written in one piece."""
@@ -226,7 +230,7 @@ class Store:
         return Job(key, cell, attributes[PARAMS], attributes[SEED], attributes.get(FAILURES, 0), trial)
 
     def _frozen(self, job: Job) -> FrozenTrial:
-        return self._study_of(job).get_trials(deepcopy=False)[job.key.number]
+        return self.storage.get_trial(job.trial._trial_id)
 
     def _study_of(self, job: Job) -> optuna.Study:
         return self._studies[job.cell.key, job.key.phase]
@@ -258,16 +262,6 @@ def _state(trial: FrozenTrial) -> State:
         TrialState.FAIL: "failed",
     }
     return states.get(trial.state, "running")
-
-
-def _sampler(spec: StudySpec, seed: int) -> BaseSampler:
-    makers: dict[str, Callable[[], BaseSampler]] = {
-        "tpe": lambda: TPESampler(seed=seed),
-        "gp": lambda: GPSampler(seed=seed),
-        "random": lambda: RandomSampler(seed=seed),
-        "grid": lambda: RandomSampler(seed=seed),  # never asked: a grid is initial points alone
-    }
-    return makers[spec.search.sampler]()
 
 
 def _pruner(spec: StudySpec) -> BasePruner:

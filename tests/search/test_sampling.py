@@ -1,0 +1,73 @@
+"""Asking a sampler without writing a trial: the same proposal as Optuna's own `ask`, and nothing left there."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from search.sampling import ask, make_sampler
+from search.store import open_storage
+
+SPACE: dict[str, BaseDistribution] = {
+    "rate": FloatDistribution(-4, 1),
+    "warmup": IntDistribution(0, 8),
+    "batch": CategoricalDistribution([32, 64]),
+}
+
+
+def trial(number: int, state: TrialState = TrialState.COMPLETE) -> FrozenTrial:
+    rate = -4 + 5 * ((number * 0.618) % 1)
+    return create_trial(
+        state=state,
+        params={"rate": rate, "warmup": number % 9, "batch": 32 if number % 2 else 64},
+        distributions=SPACE,
+        value=None if state == TrialState.RUNNING else -abs(rate + 1),
+    )
+
+
+def filled(storage: BaseStorage, count: int, running: int = 0) -> optuna.Study:
+    study = optuna.create_study(storage=storage, study_name="cell", direction="maximize")
+    study.add_trials([trial(number) for number in range(count)])
+    study.add_trials([trial(count + number, TrialState.RUNNING) for number in range(running)])
+    return study
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "random"])
+@pytest.mark.parametrize(("ended", "running"), [(4, 0), (30, 0), (30, 3)])
+def test_proposal_is_that_of_optunas_own_ask(name: str, ended: int, running: int, tmp_path: Path) -> None:
+    storage = open_storage(None, tmp_path / "journal.log")
+    filled(storage, ended, running)
+    proposed = ask(make_sampler(name, 7), storage, "cell", ended + running, SPACE)
+    own = filled(optuna.storages.InMemoryStorage(), ended, running)
+    own.sampler = make_sampler(name, 7)
+    assert proposed == own.ask(SPACE).params
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_asking_writes_nothing(name: str, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    storage = open_storage(None, journal)
+    filled(storage, 20)
+    before = journal.read_bytes()
+    ask(make_sampler(name, 0), storage, "cell", 20, SPACE)
+    assert journal.read_bytes() == before
+
+
+def test_trials_that_ended_since_the_last_question_count(tmp_path: Path) -> None:
+    storage = open_storage(None, tmp_path / "journal.log")
+    study = filled(storage, 20)
+    first = ask(make_sampler("tpe", 3), storage, "cell", 20, SPACE)
+    study.add_trials([trial(number) for number in range(20, 40)])
+    assert ask(make_sampler("tpe", 3), storage, "cell", 20, SPACE) != first
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp", "random"])
+def test_where_there_is_one_choice_no_sampler_is_asked(name: str, tmp_path: Path) -> None:
+    storage = open_storage(None, tmp_path / "journal.log")
+    filled(storage, 20)
+    proposed = ask(make_sampler(name, 0), storage, "cell", 20, SPACE | {"depth": CategoricalDistribution([2])})
+    assert proposed.keys() == {*SPACE, "depth"}
+    assert proposed["depth"] == 2
