@@ -105,7 +105,8 @@ def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure
     for ax, (metric, name) in zip(axes, panels, strict=True):
         for arm, dash in zip(arms, cycle(("-", "--", "-.", ":"))):
             epochs, mean, low, high = _columns(_band(list(arm.runs.values()), metric), width=4)
-            ax.plot(epochs, mean, color=arm.colour, lw=2, ls=dash, label=arm.label, zorder=3)
+            lone = "o" if len(epochs) == 1 else ""  # training.test_every may leave one point, which is no line
+            ax.plot(epochs, mean, color=arm.colour, lw=2, ls=dash, marker=lone, label=arm.label, zorder=3)
             ax.fill_between(epochs, low, high, color=arm.colour, alpha=0.18, lw=0)
         if row.best_warmup and row.best_warmup < max((record.epochs for record in records), default=0):
             ax.axvline(row.best_warmup, color=INK, lw=1.2, ls=":", label=f"end of warm-up: epoch {row.best_warmup}")

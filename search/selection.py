@@ -188,6 +188,7 @@ def best_row(
     best = chosen(records, rule)
     arm, ce, ls = (confirmed(records, params) for params in (best, baselines.ce, baselines.ls))
     test, ce_test, ls_test = (outcomes(runs, "test_accuracy", level) for runs in (arm, ce, ls))
+    at_best = outcomes(arm, "test_accuracy", level, "best")
     gain, gain_low, gain_high = paired_gain(test, ce_test)
     oracle_rate, oracle_test_accuracy = _oracle(records)
     search = [record.state for record in records if record.phase == "search"]
@@ -208,7 +209,8 @@ def best_row(
         gain_over_ce=gain,
         gain_low=gain_low,
         gain_high=gain_high,
-        best_epoch_test_accuracy=_mean(outcomes(arm, "test_accuracy", level, "best")),
+        # Unknown where `training.test_every` left out any of them: the mean of the rest would be of other seeds.
+        best_epoch_test_accuracy=_mean(at_best) if len(at_best) == len(arm) else None,
         oracle_rate=oracle_rate,
         oracle_test_accuracy=oracle_test_accuracy,
         theory_rate=theory_rate(level.noise_rate, level.classes),

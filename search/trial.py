@@ -64,11 +64,10 @@ class TuneTrial(tune.Trainable):
 
 
 def _trainer(settings: dict[str, Any]) -> Trainer:
-    import torch  # noqa: PLC0415 - see above
-
+    from trainables.process import prepare  # noqa: PLC0415 - see above
     from trainables.train import Trainer  # noqa: PLC0415
 
-    torch.set_num_threads(settings["threads"])
+    prepare(settings["threads"])
     config = TrialConfig.from_dict(settings["trial"])
     return Trainer(config, _level(config.data, Folders(*map(Path, settings["folders"]))))
 

@@ -13,6 +13,7 @@ import torch
 
 from trainables.config import Folders, InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
+from trainables.process import prepare
 from trainables.train import Report, compute_dtype, default_device, train
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
@@ -60,8 +61,7 @@ def run(options: argparse.Namespace) -> None:
     folder = options.weights is not None and options.weights.is_dir()
     require(not folder, "--weights", str(options.weights), "a file to write, not a folder")
     device = torch.device(options.device) if options.device else default_device()
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
+    prepare(options.threads)
     config = trial_config(options)
     data = load_level(config.data, Folders(data=options.data_dir, cache=options.cache_dir))
     print(_json_opening(config, data) if options.json else _opening(config, data, device), flush=True)

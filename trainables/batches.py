@@ -1,5 +1,7 @@
 """Batches of a split as network inputs: taken from uint8 memory, cropped, flipped and normalised as whole tensors."""
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,17 +14,15 @@ PADDING = 4  # pixels; the usual crop of CIFAR training (He et al. 2016)
 class Batches:
     """Inputs and labels of a split on a device.
 
-    On the CPU the inputs stay where they are (mapped, shared by all trials of a machine); on a GPU the split is copied
-    there once, as uint8.
+    On the CPU the inputs stay where they are (mapped, shared by all trials of a machine). To a GPU a process copies a
+    data set once, as uint8, for all its trials.
     """
 
     def __init__(self, split: Split, data: LevelData, device: torch.device, dtype: torch.dtype) -> None:
         self.images = split.inputs.ndim == 4
-        self.labels = split.labels.to(device)
+        self.inputs = split.inputs if device.type == "cpu" else _copied(split.inputs, device)
+        self.rows, self.labels = split.rows.to(device), split.labels.to(device)
         self.dtype = dtype
-        on_cpu = device.type == "cpu"
-        self.rows = split.rows if on_cpu else torch.arange(len(split), device=device)
-        self.inputs = split.inputs if on_cpu else split.inputs[split.rows].to(device)
         # (x / 255 - mean) / std as one multiplication and one addition, per channel: [C, 1, 1]
         scale = 1 / (torch.tensor(data.std) * (255 if self.images else 1))
         shift = -torch.tensor(data.mean) / torch.tensor(data.std)
@@ -46,6 +46,11 @@ class Batches:
         x = x.permute(0, 3, 1, 2)  # [B, H, W, C] in memory is channels_last
         # Normalised in float32: bfloat16 has 8 bits, as many as a pixel.
         return (x.float() * self.scale + self.shift).to(self.dtype), self.labels[index]
+
+
+@functools.lru_cache(maxsize=4)  # train and test set of two data sets: levels of one share them
+def _copied(inputs: Tensor, device: torch.device) -> Tensor:
+    return inputs.to(device)
 
 
 def _crop(x: Tensor, generator: torch.Generator) -> Tensor:

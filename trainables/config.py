@@ -72,20 +72,22 @@ class DataConfig:
 
 
 T = TypeVar("T")
-NETWORKS = ("mlp", "cnn", "resnet18", "resnet34")
+NETWORKS = ("mlp", "cnn", "fastcnn", "resnet18", "resnet34")
+WIDE = ("mlp", "cnn", "fastcnn")  # networks whose width can be set
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
     """The network: `mlp` for features, the others for 32x32 images (any size works)."""
 
-    name: Literal["mlp", "cnn", "resnet18", "resnet34"] = "mlp"
-    width: int | None = None  # mlp: hidden units (64); cnn: channels of the first stage (32); a resnet's is fixed
+    name: Literal["mlp", "cnn", "fastcnn", "resnet18", "resnet34"] = "mlp"
+    width: int | None = None  # mlp: hidden units (64); cnn (32), fastcnn (64): channels of the first stage
     depth: int | None = None  # mlp alone: hidden layers (1)
 
     def __post_init__(self) -> None:
         require(self.name in NETWORKS, "network.name", self.name, f"one of {', '.join(NETWORKS)}")
-        require(self.width is None or self.name in ("mlp", "cnn"), "network.width", self.width, "for mlp and cnn alone")
+        wide = self.width is None or self.name in WIDE
+        require(wide, "network.width", self.width, f"for {', '.join(WIDE)}; a resnet's is fixed")
         require(self.width is None or self.width >= 1, "network.width", self.width, "at least 1")
         require(self.depth is None or self.name == "mlp", "network.depth", self.depth, "for mlp alone")
         require(self.depth is None or self.depth >= 1, "network.depth", self.depth, "at least 1")
@@ -152,6 +154,7 @@ class TrainingConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: Literal["none", "crop-flip"] = "none"  # images: random crop with a padding of 4, random horizontal flip
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the forward pass; the loss is float32 always
+    test_every: int = 1  # epochs from one evaluation of the clean test set to the next; the last epoch has one always
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "training.epochs", self.epochs, "at least 1")
@@ -162,6 +165,7 @@ class TrainingConfig:
         require(self.augment in ("none", "crop-flip"), "training.augment", self.augment, "none or crop-flip")
         choices = ("auto", "float32", "bfloat16")
         require(self.precision in choices, "training.precision", self.precision, f"one of {', '.join(choices)}")
+        require(self.test_every >= 1, "training.test_every", self.test_every, "at least 1 epoch")
         rampup = self.schedule.lr_rampup <= self.epochs
         require(rampup, "training.schedule.lr_rampup", self.schedule.lr_rampup, f"at most {self.epochs} epochs")
 

@@ -1,5 +1,6 @@
 """Pictures, decoded once into a memory-mapped Arrow file that all trials of a machine share."""
 
+import functools
 import hashlib
 import io
 import json
@@ -47,7 +48,7 @@ def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[
         with FileLock(f"{path}.lock"):
             if not path.exists():
                 _write(path, chunks())
-    return _open(path)
+    return _open(path, path.stat().st_mtime_ns)
 
 
 def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
@@ -160,7 +161,8 @@ def _facts(pixels: Pixels) -> dict[str, Any]:
     return {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest()}
 
 
-def _open(path: Path) -> Examples:
+@functools.lru_cache(maxsize=8)  # all levels of a data set share one tensor: a GPU gets one copy of it
+def _open(path: Path, changed: int) -> Examples:
     try:
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
             batch = reader.get_batch(0)

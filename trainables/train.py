@@ -16,10 +16,11 @@ from trainables.config import OptimizerConfig, TrialConfig
 from trainables.datasets import LevelData, Split
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
-from trainables.networks import build_network
+from trainables.networks import FastCNN, build_network
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
 
 CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
+WHITENED = 5000  # images whose patches a whitening layer is fitted to
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
 
@@ -29,7 +30,8 @@ class Report:
 
     Losses are in nats, accuracies in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the epoch's
     first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed loss of
-    each batch before its step. What is not finite, or needs a test set where there is none, is None.
+    each batch before its step. What is not finite is None, and so is all of `test_*` where there is no test set or
+    `training.test_every` leaves it out.
     """
 
     epoch: int
@@ -47,10 +49,11 @@ class Trainer:
         torch.manual_seed(config.train_seed)  # the initial weights
         self.generator = torch.Generator(self.device).manual_seed(config.train_seed)  # order and augmentation
         self.dtype = compute_dtype(config, self.device)
-        self.network = self._network(data)
-        self.optimizer = _optimizer(config.training.optimizer, self.network)
         self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
         self.test_set = self._batches(data.test, data) if data.test is not None else None
+        self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
+        self.network = self._network(data)
+        self.optimizer = _optimizer(config.training.optimizer, self.network)
         self.chance = 1 / data.classes
         self.epoch = 0
         self.diverged: str | None = None
@@ -65,13 +68,20 @@ class Trainer:
         start = time.perf_counter()
         if self.epoch == self.config.warmup and in_second_phase(self.config, self.epoch):
             self.optimizer = _optimizer(optimizer_of(self.config, self.epoch), self.network)
-        lr, loss, accuracy = self._train_epoch()
-        validation, test = self._evaluate(self.validation_set), self._evaluate(self.test_set)
+        last = self.epoch + 1 == self.config.training.epochs
+        tested = self.test_set if last or (self.epoch + 1) % self.config.training.test_every == 0 else None
+        trained, validated, tests = self._train_epoch(), self._evaluate(self.validation_set), self._evaluate(tested)
+        # All numbers of the epoch in one copy: on a GPU, nothing before this line waits for the device.
+        totals = [trained, validated.totals, tests.totals]
+        trained, *evaluated = torch.cat(totals).cpu().split([len(each) for each in totals])
+        validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
+        loss, correct = (trained / len(self.train_set)).tolist()
+        lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
-        self.diverged = self._divergence(loss, accuracy, validation["loss"])
+        self.diverged = self._divergence(loss, 100 * correct, validation["loss"])
         metrics = {
             "train_loss": loss,
-            "train_accuracy": accuracy,
+            "train_accuracy": 100 * correct,
             "val_loss": validation["loss"],
             "val_accuracy": validation["accuracy"],
             **{f"test_{name}": value for name, value in test.items()},
@@ -95,9 +105,13 @@ class Trainer:
             partial.unlink(missing_ok=True)
 
     def _network(self, data: LevelData) -> nn.Module:
-        network = fitting_network(self.config, data).to(self.device)
-        images = data.train.inputs.ndim == 4
-        return network.to(memory_format=torch.channels_last) if images else network
+        network = fitting_network(self.config, data)
+        if isinstance(network, FastCNN):
+            network.whiten(
+                self.train_set.take(torch.arange(min(len(data.train), WHITENED), device=self.device))[0].cpu()
+            )
+        network = network.to(self.device)
+        return network.to(memory_format=torch.channels_last) if self.train_set.images else network
 
     def _batches(self, split: Split, data: LevelData) -> Batches:
         return Batches(split, data, self.device, self.dtype)
@@ -105,23 +119,20 @@ class Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
-    def _train_epoch(self) -> tuple[float, float, float]:
-        """Returns the first step's learning rate, the mean training loss and the training accuracy in percent."""
-        n, size = len(self.train_set), self.config.training.batch_size
-        steps = math.ceil(n / size)
+    def _train_epoch(self) -> Tensor:
+        """Returns the summed training loss and the number of right predictions [2]."""
         rate = smoothing_rate(self.config, self.epoch)
         augment = self.generator if self.config.training.augment == "crop-flip" else None
-        order = torch.randperm(n, generator=self.generator, device=self.device)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)  # [loss, correct]
+        order = torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.train()
-        for step, index in enumerate(order.split(size)):
-            lr = learning_rate(self.config, self.epoch * steps + step, steps)
+        for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
+            lr = learning_rate(self.config, step, self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             inputs, labels = self.train_set.take(index, augment)
             sums += self._step(inputs, labels, rate)
-        loss, correct = sums.tolist()
-        return learning_rate(self.config, self.epoch * steps, steps), loss / n, 100 * correct / n
+        return sums
 
     def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
         """One optimizer step; returns the summed loss and the number of right predictions [2]."""
@@ -134,16 +145,16 @@ class Trainer:
         with torch.no_grad():
             return torch.stack([loss * len(labels), (logits.argmax(dim=1) == labels).sum()])
 
-    def _evaluate(self, batches: Batches | None) -> dict[str, float | None]:
+    def _evaluate(self, batches: Batches | None) -> Sums:
         sums = Sums(self.device)
         if batches is None:
-            return dict.fromkeys(sums.NAMES)
+            return sums
         self.network.eval()
         with torch.inference_mode(), self._autocast():
             for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH[self.device.type]):
                 inputs, labels = batches.take(index)
                 sums.add(self.network(inputs), labels)
-        return sums.result()
+        return sums
 
     def _divergence(self, loss: float, accuracy: float, val_loss: float | None) -> str | None:
         # The last step of an epoch may ruin the weights: then only the evaluation shows it.

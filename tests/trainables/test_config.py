@@ -105,7 +105,7 @@ def test_what_is_no_mapping_is_refused() -> None:
         ("lr_factor", float("inf"), "above 0"),
         ("train_seed", -1, "0 to 2**64 - 1, as torch takes a seed"),
         ("train_seed", 2**64, "0 to 2**64 - 1, as torch takes a seed"),
-        ("network.name", "vgg", "one of mlp, cnn, resnet18, resnet34"),
+        ("network.name", "vgg", "one of mlp, cnn, fastcnn, resnet18, resnet34"),
         ("network.width", 0, "at least 1"),
         ("network.depth", 0, "at least 1"),
         ("training.epochs", 0, "at least 1"),
@@ -135,7 +135,11 @@ def test_value_outside_its_bounds_is_refused_with_key_value_and_rule(key: str, v
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        (NetworkConfig, {"name": "resnet18", "width": 8}, "network.width: 8 is refused: for mlp and cnn alone"),
+        (
+            NetworkConfig,
+            {"name": "resnet18", "width": 8},
+            "network.width: 8 is refused: for mlp, cnn, fastcnn; a resnet",
+        ),
         (NetworkConfig, {"name": "cnn", "depth": 2}, "network.depth: 2 is refused: for mlp alone"),
         (OptimizerConfig, {"name": "adamw", "momentum": 0.8}, "momentum: 0.8 is refused: for sgd alone"),
         (OptimizerConfig, {"name": "adamw", "nesterov": True}, "Nesterov's method needs sgd with momentum"),

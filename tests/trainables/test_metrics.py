@@ -17,7 +17,7 @@ def measured(logits: Tensor, labels: Tensor, batch: int = 64) -> dict[str, float
     sums = Sums(CPU)
     for part, answers in zip(logits.split(batch), labels.split(batch), strict=True):
         sums.add(part, answers)
-    return sums.result()
+    return sums.result(sums.totals)
 
 
 def logits_of(confidences: Sequence[float]) -> Tensor:

@@ -56,6 +56,33 @@ def weights(config: TrialConfig, data: LevelData) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in trainer.network.parameters()])
 
 
+def test_test_set_is_evaluated_every_so_many_epochs_and_at_the_last(data: LevelData) -> None:
+    every = numbers(trial(epochs=5), data)
+    recipe = dataclasses.replace(trial(epochs=5).training, test_every=2)
+    some = numbers(dataclasses.replace(trial(epochs=5), training=recipe), data)
+    assert [found["test_accuracy"] is not None for found in some] == [False, True, False, True, True]
+    for epoch, (seldom, always) in enumerate(zip(some, every, strict=True), 1):
+        expected = {k: None if epoch in (1, 3) and k.startswith("test_") else v for k, v in always.items()}
+        assert seldom == expected  # nothing else changes
+
+
+def test_whitening_network_trains_on_a_bare_batch_of_images_and_repeats() -> None:
+    generator = torch.Generator().manual_seed(0)
+    split = Split(
+        torch.randint(0, 256, (96, 18, 18, 3), dtype=torch.uint8, generator=generator),
+        torch.arange(96),
+        torch.arange(96) % 3,
+    )
+    pictures = LevelData(split, split, split, 3, 0.0, True, (0.5,) * 3, (0.3,) * 3, "")
+    config = trial(epochs=2, network=NetworkConfig(name="fastcnn", width=8))
+    assert numbers(config, pictures) == numbers(config, pictures)
+    trainer = Trainer(config, pictures, CPU)
+    before = {name: weight.detach().clone() for name, weight in trainer.network.named_parameters()}
+    trainer.run_epoch()
+    after = dict(trainer.network.named_parameters())
+    assert [name for name, weight in before.items() if torch.equal(weight, after[name])] == ["whitening.weight"]
+
+
 def constant_level(labels: Tensor, classes: int) -> LevelData:
     """Inputs that say nothing about their labels."""
     split = Split(torch.zeros(len(labels), 4), torch.arange(len(labels)), labels)

@@ -1,0 +1,46 @@
+"""The Tune Trainable without Tune: what an actor keeps from trial to trial, and what it must not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.study import StudySpec
+from search.trial import TuneTrial
+from tests.search.tools import tiny
+
+
+def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
+    config = spec.trial_config(spec.cells()[1], {"rate": rate, "warmup": 1}, seed)
+    return {"trial": config.to_dict(), "folders": [str(folder)] * 2, "weights": None, "threads": 1}
+
+
+def ran(actor: TuneTrial) -> list[Any]:
+    """What an actor reports of its trial, but for the time it takes."""
+    found: list[Any] = []
+    while not found or not found[-1]["done"]:
+        result = actor.step()
+        result["metrics"] = [(name, value) for name, value in result["metrics"] if name != "seconds"]
+        found.append(result)
+    return found
+
+
+@pytest.mark.parametrize("network", ["{name: mlp, width: 8}", "{name: mlp, width: 16, depth: 2}"])
+def test_third_trial_of_an_actor_gives_the_numbers_of_a_fresh_one(network: str, tmp_path: Path) -> None:
+    spec = tiny(f"network={network}")
+    actor = TuneTrial(settings(spec, 0.1, 1, tmp_path))
+    first = ran(actor)
+    assert actor.reset_config(settings(spec, -2.0, 2, tmp_path))
+    second = ran(actor)
+    assert actor.reset_config(settings(spec, -0.4, 3, tmp_path))
+    third = ran(actor)
+    assert third == ran(TuneTrial(settings(spec, -0.4, 3, tmp_path)))
+    assert len({str(found) for found in (first, second, third)}) == 3
+
+
+def test_trial_given_up_halfway_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    spec = tiny()
+    actor = TuneTrial(settings(spec, 0.1, 1, tmp_path))
+    actor.step()
+    actor.reset_config(settings(spec, -0.4, 3, tmp_path))
+    assert ran(actor) == ran(TuneTrial(settings(spec, -0.4, 3, tmp_path)))
