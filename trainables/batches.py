@@ -8,8 +8,6 @@ from torch.nn import functional
 
 from trainables.datasets import LevelData, Split
 
-PADDING = 4  # pixels; the usual crop of CIFAR training (He et al. 2016)
-
 
 class Batches:
     """Inputs and labels of a split on a device.
@@ -18,7 +16,11 @@ class Batches:
     data set once, as uint8, for all its trials.
     """
 
-    def __init__(self, split: Split, data: LevelData, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, split: Split, data: LevelData, device: torch.device, dtype: torch.dtype, padding: int = 4
+    ) -> None:
+        """`padding`: pixels around an image before it is cropped at random; 4 is usual for CIFAR (He et al. 2016)."""
+        self.padding = padding
         self.images = split.inputs.ndim == 4
         self.inputs = split.inputs if device.type == "cpu" else _copied(split.inputs, device)
         self.rows, self.labels = split.rows.to(device), split.labels.to(device)
@@ -32,17 +34,24 @@ class Batches:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, index: Tensor, augment: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+    def take(
+        self, index: Tensor, augment: torch.Generator | None = None, mirrored: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Network inputs [B, C, H, W] (or [B, D]) and labels [B] of the examples `index` [B].
 
         With a generator, images are cropped and flipped at random, each on its own, as torchvision's
-        RandomCrop(H, padding=4) and RandomHorizontalFlip do.
+        RandomCrop(H, padding) and RandomHorizontalFlip do; `mirrored` [n] says which examples of the split are flipped
+        where that is not to be drawn.
         """
         x = self.inputs[self.rows[index]]
         if not self.images:
             return x.to(self.dtype), self.labels[index]
         if augment is not None:
-            x = _flip(_crop(x, augment), augment)
+            x = _crop(x, self.padding, augment)
+            flips = (
+                torch.rand(len(x), generator=augment, device=x.device) < 0.5 if mirrored is None else mirrored[index]
+            )
+            x = torch.where(flips[:, None, None, None], x.flip(2), x)
         x = x.permute(0, 3, 1, 2)  # [B, H, W, C] in memory is channels_last
         # Normalised in float32: bfloat16 has 8 bits, as many as a pixel.
         return (x.float() * self.scale + self.shift).to(self.dtype), self.labels[index]
@@ -53,19 +62,13 @@ def _copied(inputs: Tensor, device: torch.device) -> Tensor:
     return inputs.to(device)
 
 
-def _crop(x: Tensor, generator: torch.Generator) -> Tensor:
+def _crop(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
     """`x` [B, H, W, C] padded with black, a window of the same size cut out of each image at random."""
     b, h, w, c = x.shape
-    padded = functional.pad(x, (0, 0, PADDING, PADDING, PADDING, PADDING))
-    offset = torch.randint(0, 2 * PADDING + 1, (2, b), generator=generator, device=x.device)
+    padded = functional.pad(x, (0, 0, padding, padding, padding, padding))
+    offset = torch.randint(0, 2 * padding + 1, (2, b), generator=generator, device=x.device)
     rows = offset[0][:, None] + torch.arange(h, device=x.device)  # [B, H]
     columns = offset[1][:, None] + torch.arange(w, device=x.device)  # [B, W]
     pixels = (rows * padded.shape[2])[:, :, None] + columns[:, None, :]  # [B, H, W], into a padded image
     pixels += (torch.arange(b, device=x.device) * (padded.shape[1] * padded.shape[2]))[:, None, None]
     return padded.view(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)
-
-
-def _flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Each image of `x` [B, H, W, C] mirrored with probability one half."""
-    mirrored = torch.rand(len(x), generator=generator, device=x.device) < 0.5
-    return torch.where(mirrored[:, None, None, None], x.flip(2), x)

@@ -114,7 +114,7 @@ class Trainer:
         return network.to(memory_format=torch.channels_last) if self.train_set.images else network
 
     def _batches(self, split: Split, data: LevelData) -> Batches:
-        return Batches(split, data, self.device, self.dtype)
+        return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -122,7 +122,8 @@ class Trainer:
     def _train_epoch(self) -> Tensor:
         """Returns the summed training loss and the number of right predictions [2]."""
         rate = smoothing_rate(self.config, self.epoch)
-        augment = self.generator if self.config.training.augment == "crop-flip" else None
+        augment = self.generator if self.config.training.augment != "none" else None
+        mirrored = self._mirrored()
         order = torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
         sums = torch.zeros(2, dtype=torch.float64, device=self.device)
         self.network.train()
@@ -130,9 +131,18 @@ class Trainer:
             lr = learning_rate(self.config, step, self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
-            inputs, labels = self.train_set.take(index, augment)
+            inputs, labels = self.train_set.take(index, augment, mirrored)
             sums += self._step(inputs, labels, rate)
         return sums
+
+    def _mirrored(self) -> Tensor | None:
+        """Which examples [n] this epoch sees flipped, `None` where each batch draws them."""
+        if self.config.training.augment != "crop-altflip":
+            return None
+        # Drawn for the first epoch, then turned over by each: two epochs show every image both ways (arXiv 2404.00498).
+        generator = torch.Generator(self.device).manual_seed(self.config.train_seed)
+        first = torch.rand(len(self.train_set), generator=generator, device=self.device) < 0.5
+        return first ^ (self.epoch % 2 == 1)
 
     def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
         """One optimizer step; returns the summed loss and the number of right predictions [2]."""

@@ -9,10 +9,11 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
-from trainables.batches import PADDING, Batches
+from trainables.batches import Batches
 from trainables.datasets import LevelData, Split
 
 CPU = torch.device("cpu")
+PADDING = 4
 OFFSETS = 2 * PADDING + 1
 # Each pixel tells its row and column: [H, W, C], nowhere 0, which is the colour of the padding.
 PLACES = torch.stack(
@@ -82,6 +83,21 @@ def test_augmented_images_are_torchvisions_pixel_by_pixel_black_borders_included
 
 def test_images_of_a_batch_are_augmented_each_on_its_own() -> None:
     assert len({tuple(found) for found in transforms(augmented(64)).tolist()}) > 40
+
+
+def test_padding_bounds_how_far_an_image_is_moved() -> None:
+    split = copies(400)
+    part = Batches(split, level(split), CPU, torch.float32, padding=1)
+    images, _ = part.take(torch.arange(400), torch.Generator().manual_seed(0))
+    found = transforms((images * 255).round().to(torch.uint8))
+    assert {tuple(offset) for offset in found[:, :2].tolist()} == {(r, c) for r in (3, 4, 5) for c in (3, 4, 5)}
+
+
+def test_flips_that_are_given_are_not_drawn() -> None:
+    mirrored = torch.arange(64) % 3 == 0
+    order = torch.randperm(64, generator=torch.Generator().manual_seed(1))
+    images, _ = batches(copies(64)).take(order, torch.Generator().manual_seed(0), mirrored)
+    assert transforms((images * 255).round().to(torch.uint8))[:, 2].tolist() == mirrored[order].long().tolist()
 
 
 def test_augmentation_repeats_with_its_seed_alone() -> None:

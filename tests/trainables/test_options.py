@@ -54,6 +54,8 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (SECOND_PHASE, "training.second_optimizer.weight_decay", 0.01),
     (IMAGES, "network.width", 5),
     (IMAGES, "training.augment", "crop-flip"),
+    (IMAGES | {"training.augment": "crop-flip"}, "training.augment", "crop-altflip"),
+    (IMAGES | {"training.augment": "crop-flip"}, "training.crop_padding", 2),
     (IMAGES | {"training.precision": "float32"}, "training.precision", "bfloat16"),
     (IMAGES | {"network.width": None, "network.name": "resnet18"}, "network.name", "resnet34"),
 ]

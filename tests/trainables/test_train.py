@@ -83,6 +83,30 @@ def test_whitening_network_trains_on_a_bare_batch_of_images_and_repeats() -> Non
     assert [name for name, weight in before.items() if torch.equal(weight, after[name])] == ["whitening.weight"]
 
 
+def test_alternating_flips_show_every_image_both_ways_in_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.arange(16, dtype=torch.uint8)[None, None, :, None].expand(50, 16, 16, 3).contiguous()
+    split = Split(images, torch.arange(50), torch.arange(50) % 2)
+    pictures = LevelData(split, split, None, 2, 0.0, True, (0.0,) * 3, (1 / 255,) * 3, "")
+    recipe = TrainingConfig(epochs=3, augment="crop-altflip", crop_padding=0)
+    trainer = Trainer(trial(training=recipe, network=NetworkConfig(name="cnn", width=4)), pictures, CPU)
+    seen: list[Tensor] = []
+    take = trainer.train_set.take
+
+    def watch(index: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+        inputs, labels = take(index, *others)
+        flipped = torch.zeros(50, dtype=torch.bool)
+        flipped[index] = inputs[:, 0, 0, 0] > inputs[:, 0, 0, -1]
+        seen.append(flipped)
+        return inputs, labels
+
+    monkeypatch.setattr(trainer.train_set, "take", watch)  # one batch an epoch
+    while not trainer.done:
+        trainer.run_epoch()
+    assert 10 < seen[0].sum() < 40
+    assert torch.equal(seen[1], ~seen[0])
+    assert torch.equal(seen[2], seen[0])
+
+
 def constant_level(labels: Tensor, classes: int) -> LevelData:
     """Inputs that say nothing about their labels."""
     split = Split(torch.zeros(len(labels), 4), torch.arange(len(labels)), labels)
