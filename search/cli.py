@@ -100,12 +100,16 @@ def run(
     """Run or resume a study to its end and print its best-rate table."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
     try:
-        spec = _load(study, _home(home), changes, name, seed)
-        with err.status("Loading Ray, MLflow and PyTorch"):
-            from search import runner
-            from search.tables import terminal_table
+        from search.levels import Measuring
 
-        rows = runner.run(spec, runner.Options(_home(home), data_dir, address, tracking_uri, storage), err)
+        spec = _load(study, _home(home), changes, name, seed)
+        with Measuring(spec, _home(home).folders(data_dir)) as measuring:
+            with err.status("Loading Ray and MLflow"):
+                from search import runner
+                from search.tables import terminal_table
+
+            options = runner.Options(_home(home), data_dir, address, tracking_uri, storage)
+            rows = runner.run(spec, options, err, measuring)
     except KeyboardInterrupt:
         again = shlex.join(["tosmooth", *sys.argv[1:]])
         err.print(f"Stopped. What ended is kept; go on with: {again}", soft_wrap=True)

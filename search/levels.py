@@ -1,39 +1,63 @@
-"""What is measured of a study's noise levels before anything is trained."""
+"""A study's noise levels, measured before anything is trained, by a process of its own.
 
-import torch
+It takes PyTorch and the data with it when it ends: half a gigabyte that the driver, which may run for days, has no use
+for. And it works while the driver imports Ray and MLflow.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import Self
 
 from search.records import Level
 from search.study import StudySpec
-from trainables.config import Folders, TrialConfig
-from trainables.datasets import find_dataset, load_level
-from trainables.train import fitting_network
+from trainables.config import Folders, InputError, TrialConfig
+
+
+class Measuring:
+    """Starts to load and measure each level of a study; used as a context, so that no process is left behind."""
+
+    def __init__(self, spec: StudySpec, folders: Folders) -> None:
+        trials = [
+            TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training).to_dict()
+            for noise in spec.dataset.levels
+        ]
+        command = [sys.executable, "-m", "search.measure"]
+        with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported
+            json.dump({"data": str(folders.data), "cache": str(folders.cache), "trials": trials}, request)
+            request.seek(0)
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=request, stdout=pipe, stderr=pipe, text=True)
+        self._levels: dict[str, Level] | None = None
+
+    def levels(self) -> dict[str, Level]:
+        """The levels by name, as soon as they are measured.
+
+        Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
+        """
+        if self._levels is None:
+            answer, errors = self._process.communicate()
+            if self._process.returncode != 0:
+                raise RuntimeError(f"measuring the data failed:\n{errors}")
+            found = json.loads(answer)
+            if "refused" in found:
+                raise InputError(found["refused"])
+            self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}
+        return self._levels
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:
-    """Load each level of the study and measure it, by name.
-
-    Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
-    """
-    for noise in spec.dataset.levels:
-        find_dataset(spec.data_config(noise))  # before any data is read, which can take minutes
-    levels = (_measure(spec, noise, folders) for noise in spec.dataset.levels)
-    return {level.name: level for level in levels}
-
-
-def _measure(spec: StudySpec, noise: str, folders: Folders) -> Level:
-    config = TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training)
-    data = load_level(config.data, folders)
-    with torch.device("meta"):  # no memory, no time
-        fitting_network(config, data)
-    return Level(
-        dataset=spec.dataset.name,
-        noise=noise,
-        classes=data.classes,
-        train_size=len(data.train),
-        validation_size=len(data.validation),
-        test_size=len(data.test) if data.test is not None else 0,
-        noise_rate=data.noise_rate,
-        noise_rate_source="" if data.noise_rate is None else "measured",
-        symmetric=data.symmetric,
-        digest=data.digest,
-    )
+    """Load each level of the study and measure it, by name. Raises as `Measuring.levels` does."""
+    with Measuring(spec, folders) as measuring:
+        return measuring.levels()

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from search.history import History
 from search.home import Home, StudyFolder
-from search.levels import measure_levels
+from search.levels import Measuring
 from search.progress import Progress
 from search.pruning import OptunaPruning
 from search.records import Record
@@ -55,17 +55,18 @@ class Options:
     storage: str | None = None  # database URL for Optuna; None: a journal file under the home
 
 
-def run(spec: StudySpec, options: Options, console: Console) -> list[Row]:
+def run(spec: StudySpec, options: Options, console: Console, measuring: Measuring | None = None) -> list[Row]:
     """Run or resume a study to its end, write its results and return its table.
 
+    `measuring`: the data of this study, where that was begun before this module was imported.
     Raises `InputError` before anything is trained where study, data or home do not fit, and when trials keep failing.
     After a `KeyboardInterrupt`, as after a kill, what ended is kept, and the next run goes on.
     """
     folder = options.home.study(spec.name)
     folder.check(spec)
     folders = options.home.folders(options.data)
-    with console.status("Reading and measuring the data"):
-        levels = measure_levels(spec, folders)
+    with measuring or Measuring(spec, folders) as begun, console.status("Reading and measuring the data"):
+        levels = begun.levels()
     with folder.locked():
         folder.check(spec)  # again: another driver may have written it meanwhile
         folder.check_levels(levels)

@@ -24,6 +24,7 @@ LIGHT = (
     "records",
     "selection",
     "tables",
+    "levels",
 )  # load without any of the three
 
 
@@ -66,6 +67,12 @@ def test_light_module_loads_no_heavy_library(module: str) -> None:
     assert done.returncode == 0, f"search/{module}.py does not load alone:\n{done.stderr}"
     heavy = set(ALLOWED_IN_SEARCH) & set(json.loads(done.stdout))
     assert not heavy, f"search/{module}.py loads {', '.join(sorted(heavy))}"
+
+
+def test_driver_runs_without_torch() -> None:
+    code = "import sys, search.runner; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"  # half a GB, and seconds of its start
 
 
 def test_studies_are_choices_without_computation() -> None:

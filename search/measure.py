@@ -1,0 +1,54 @@
+"""Measures noise levels: `python -m search.measure`, as `levels` starts it. JSON comes in, JSON goes out."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from search.records import Level
+from trainables.config import Folders, InputError, TrialConfig
+from trainables.datasets import find_dataset, load_level
+from trainables.train import fitting_network
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    folders = Folders(Path(request["data"]), Path(request["cache"]))
+    configs = [TrialConfig.from_dict(values) for values in request["trials"]]
+    try:
+        answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in measure(configs, folders)]}
+    except InputError as error:
+        answer = {"refused": str(error)}
+    json.dump(answer, sys.stdout)
+
+
+def measure(configs: list[TrialConfig], folders: Folders) -> list[Level]:
+    """One level for each of the trials."""
+    for config in configs:
+        find_dataset(config.data)  # before any data is read, which can take minutes
+    return [_measure(config, folders) for config in configs]
+
+
+def _measure(config: TrialConfig, folders: Folders) -> Level:
+    data = load_level(config.data, folders)
+    with torch.device("meta"):  # no memory, no time
+        fitting_network(config, data)
+    return Level(
+        dataset=config.data.dataset,
+        noise=config.data.noise,
+        classes=data.classes,
+        train_size=len(data.train),
+        validation_size=len(data.validation),
+        test_size=len(data.test) if data.test is not None else 0,
+        noise_rate=data.noise_rate,
+        noise_rate_source="" if data.noise_rate is None else "measured",
+        symmetric=data.symmetric,
+        digest=data.digest,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""Measuring levels in a process of its own: what it finds, what it refuses, and that none is left behind."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.levels import Measuring, measure_levels
+from tests.search.tools import tiny
+from trainables.config import Folders, InputError
+
+
+def folders(folder: Path) -> Folders:
+    return Folders(data=folder / "data", cache=folder / "cache")
+
+
+def test_levels_are_measured_by_name(tmp_path: Path) -> None:
+    found = measure_levels(tiny(), folders(tmp_path))
+    assert list(found) == ["twonorm/clean", "twonorm/symmetric-0.4"]
+    noisy = found["twonorm/symmetric-0.4"]
+    assert (noisy.classes, noisy.train_size, noisy.validation_size, noisy.test_size) == (2, 300, 300, 200)
+    assert noisy.noise_rate == pytest.approx(0.4, abs=0.06)
+    assert noisy.symmetric
+    assert found["twonorm/clean"].noise_rate == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("dataset.validation_fraction=1e-9", "dataset.validation_fraction: 1e-09 is refused: at least one"),
+        ("dataset.levels=[worst]", "noise level 'worst' is unknown for twonorm"),
+        ("dataset.name=cifar10", "there is no CIFAR-10 here"),
+        ("network={name: cnn}", "network.name: 'cnn' is refused: images take"),
+    ],
+)
+def test_what_the_data_refuse_reaches_the_driver_as_it_was_said(change: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        measure_levels(tiny(change), folders(tmp_path))
+
+
+def test_process_is_gone_when_the_context_ends_before_it_has_measured(tmp_path: Path) -> None:
+    with Measuring(tiny(), folders(tmp_path)) as measuring:
+        process = measuring._process
+        assert process.poll() is None
+    assert process.returncode == -9
+
+
+def test_process_that_dies_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(RuntimeError, match="measuring the data failed"):
+        measure_levels(tiny(), folders(tmp_path))
