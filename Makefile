@@ -24,11 +24,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Each measures for minutes, on a machine that does nothing else. The numbers go to build/benchmarks/*.json, too.
 bench: $(INSTALLED)
 	@for script in tests/benchmarks/bench_*.py; do \
-		test -e "$$script" || { echo "There are no benchmarks in tests/benchmarks."; break; }; \
 		echo "== $$script"; \
-		$(BIN)/python "$$script" || exit 1; \
+		$(BIN)/python "$$script" --json "build/benchmarks/$$(basename "$$script" .py).json" || exit 1; \
 	done
 
 # Made anew unless a set-up was finished here before; after a change of the lock it is brought up to date in place.

@@ -3,6 +3,8 @@
 import re
 from importlib.resources import files
 
+import bench_sharing
+import bench_speedrun
 import pytest
 
 from search.study import load_study, read_study, shipped_studies, to_yaml
@@ -25,7 +27,7 @@ def header(name: str) -> dict[str, str]:
 
 
 def test_the_studies_are_those_of_the_readme() -> None:
-    expected = ["cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "digits", "twonorm"]
+    expected = ["cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "cifar10n-fast", "digits", "twonorm"]
     assert shipped_studies() == expected
 
 
@@ -74,3 +76,11 @@ def test_image_study_searches_the_papers_rates_and_the_learning_rate_after_the_w
     spec = load_study(name)
     assert spec.rate_bounds == (-8.0, 0.8)
     assert set(spec.space) == {"rate", "warmup", "lr_factor"}
+
+
+def test_benchmarks_of_a_bare_machine_train_as_the_fast_study_does() -> None:
+    spec = load_study("cifar10n-fast")
+    assert spec.training == bench_speedrun.RECIPE
+    assert spec.network == bench_speedrun.NETWORK
+    arms = spec.selection.finalists + 2
+    assert len(spec.cells()) * (spec.budget + arms * spec.selection.seeds) == bench_sharing.TABLE
