@@ -5,6 +5,7 @@ for. And it works while the driver imports Ray and MLflow.
 """
 
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,8 @@ from search.records import Level
 from search.study import StudySpec
 from trainables.config import Folders, InputError, TrialConfig
 
+PATIENCE = 2.0  # seconds that it may take to end when it is told to
+
 
 class Measuring:
     """Starts to load and measure each level of a study; used as a context, so that no process is left behind."""
@@ -24,7 +27,7 @@ class Measuring:
             TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training).to_dict()
             for noise in spec.dataset.levels
         ]
-        command = [sys.executable, "-m", "search.measure"]
+        command = [sys.executable, "-P", "-m", "search.measure"]  # -P: no modules from wherever the user is
         with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported
             json.dump({"data": str(folders.data), "cache": str(folders.cache), "trials": trials}, request)
             request.seek(0)
@@ -40,7 +43,7 @@ class Measuring:
         if self._levels is None:
             answer, errors = self._process.communicate()
             if self._process.returncode != 0:
-                raise RuntimeError(f"measuring the data failed:\n{errors}")
+                raise RuntimeError(f"measuring the data failed with exit code {self._process.returncode}\n{errors}")
             found = json.loads(answer)
             if "refused" in found:
                 raise InputError(found["refused"])
@@ -53,7 +56,12 @@ class Measuring:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # it takes back what it was writing
+            try:
+                self._process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
         self._process.communicate()
 
 

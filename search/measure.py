@@ -22,6 +22,8 @@ def main() -> None:
         answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in measure(configs, folders)]}
     except InputError as error:
         answer = {"refused": str(error)}
+    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+        answer = {"refused": f"{error.filename}: {error.strerror}; name a folder you may read and write"}
     json.dump(answer, sys.stdout)
 
 

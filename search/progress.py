@@ -28,7 +28,7 @@ class Progress:
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
-        self.bests: dict[Cell, str] = {}  # as long as no trial of the cell ends
+        self.bests: dict[Cell, tuple[int, str]] = {}  # as of so many trials of the search that ended
         for record in records:
             self._keep(record)
         self.at_start = self.ended.total()
@@ -61,9 +61,7 @@ class Progress:
         place = (record.level, record.method, record.phase)
         before = self.records[place].get(record.number)
         self.records[place][record.number] = record
-        if record.state in ENDED or (before is not None and before.state in ENDED):
-            self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
-            self.bests.pop(Cell(record.level, record.method), None)
+        self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
 
     def _print_line(self) -> None:
         self.last_line = time.monotonic()
@@ -92,9 +90,12 @@ class Progress:
 
     def best(self, cell: Cell) -> str:
         """The best rate of the search so far, with its noisy-validation accuracy."""
-        if cell not in self.bests:
-            self.bests[cell] = self._best(cell)
-        return self.bests[cell]
+        count = self.ended[(*cell, "search")]  # read first: a trial may end meanwhile, this is asked by another thread
+        known, text = self.bests.get(cell, (-1, ""))
+        if known != count:
+            text = self._best(cell)
+            self.bests[cell] = (count, text)
+        return text
 
     def _best(self, cell: Cell) -> str:
         found = self._of(cell, "search")

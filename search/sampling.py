@@ -38,13 +38,22 @@ def ask(
     study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, _View(storage)))
     trial = _unwritten(number)
     sampler.before_trial(study, trial)
-    sampled = sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial))
+    sampled = sampler.sample_relative(study, trial, _relative_space(sampler, study, trial, distributions))
     for name, kind in distributions.items():
         if isinstance(kind, CategoricalDistribution) and kind.single():
             sampled[name] = kind.choices[0]  # samplers are not asked where there is no choice
         elif name not in sampled:
             sampled[name] = sampler.sample_independent(study, trial, name, kind)
     return sampled
+
+
+def _relative_space(
+    sampler: BaseSampler, study: optuna.Study, trial: FrozenTrial, distributions: Mapping[str, BaseDistribution]
+) -> dict[str, BaseDistribution]:
+    """What the sampler draws together. TPE would go through all trials to find what they share: it is the space."""
+    if isinstance(sampler, TPESampler):
+        return {name: kind for name, kind in sorted(distributions.items()) if not kind.single()}
+    return sampler.infer_relative_search_space(study, trial)
 
 
 class _View:

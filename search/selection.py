@@ -64,7 +64,7 @@ class Row:
     gain_high: float | None
     p_beats_ce: float | None = None
     best_epoch_test_accuracy: float | None  # at each run's epoch of highest noisy validation
-    oracle_rate: float | None  # of the highest clean-test accuracy of any trial at any epoch
+    oracle_rate: float | None  # of the highest clean-test accuracy of any trial at any epoch that was tested
     oracle_test_accuracy: float | None
     theory_rate: float | None
     trials: int  # of the search: complete, pruned and diverged

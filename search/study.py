@@ -184,7 +184,7 @@ class StudySpec(BaseModel):
             "seed": self.seed,
             "dataset": {"name" if key == "dataset" else key: v for key, v in data.items() if key != "noise"},
             "network": self.network,
-            "training": self.training,
+            "training": dataclasses.replace(self.training, test_every=1),  # the test set chooses nothing
             "space": {name: parameter.kind for name, parameter in self.space.items()},
             "selection": {"epoch": self.selection.epoch},  # by which the sampler was told of each trial
         }

@@ -47,7 +47,7 @@ def rows_table(rows: Sequence[Row]) -> pa.Table:
 def trials_table(records: Sequence[Record]) -> pa.Table:
     """The trials in the order given; every searched parameter beyond rate and warm-up has a column of its own.
 
-    `test_accuracy` is that of the last epoch, `oracle_test_accuracy` the highest of any epoch.
+    `test_accuracy` is that of the last epoch, `oracle_test_accuracy` the highest of any epoch that was tested.
     """
     searched = sorted({name for record in records for name in record.params} - {"rate", "warmup"})
     columns: dict[str, pa.Array] = {}

@@ -75,6 +75,12 @@ def test_driver_runs_without_torch() -> None:
     assert done.stdout.strip() == "False"  # half a GB, and seconds of its start
 
 
+def test_workers_train_without_torchvision_and_scikit_learn() -> None:
+    code = "import sys, trainables.datasets, trainables.train; print({'torchvision', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"  # 3 of the 5 s that their imports take, and 300 MB each
+
+
 def test_studies_are_choices_without_computation() -> None:
     files = [path for path in (ROOT / "studies").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     strange = [str(path.relative_to(ROOT)) for path in files if path.suffix != ".yaml" and path.name != "__init__.py"]

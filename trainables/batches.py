@@ -12,8 +12,8 @@ from trainables.datasets import LevelData, Split
 class Batches:
     """Inputs and labels of a split on a device.
 
-    On the CPU the inputs stay where they are (mapped, shared by all trials of a machine). To a GPU a process copies a
-    data set once, as uint8, for all its trials.
+    On the CPU the inputs stay where they are (mapped, shared by all trials of a machine). To a GPU a process copies
+    them as uint8, once for all its trials and noise levels.
     """
 
     def __init__(
@@ -22,8 +22,11 @@ class Batches:
         """`padding`: pixels around an image before it is cropped at random; 4 is usual for CIFAR (He et al. 2016)."""
         self.padding = padding
         self.images = split.inputs.ndim == 4
-        self.inputs = split.inputs if device.type == "cpu" else _copied(split.inputs, device)
-        self.rows, self.labels = split.rows.to(device), split.labels.to(device)
+        self.inputs, self.rows, self.labels = split.inputs, split.rows.to(device), split.labels.to(device)
+        if device.type != "cpu" and 2 * len(split) > len(split.inputs):
+            self.inputs = _copied(split.inputs, device)
+        elif device.type != "cpu":  # a small part of them: no need for the rest there
+            self.inputs, self.rows = split.inputs[split.rows].to(device), torch.arange(len(split), device=device)
         self.dtype = dtype
         # (x / 255 - mean) / std as one multiplication and one addition, per channel: [C, 1, 1]
         scale = 1 / (torch.tensor(data.std) * (255 if self.images else 1))

@@ -1,17 +1,16 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in torchvision's layout or as Parquet, and what CIFAR-N adds to them."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100
-from torchvision.datasets.utils import check_integrity
 
 from trainables.config import DataConfig, Folders, InputError
-from trainables.digests import remembered_sha256
+from trainables.digests import md5, remembered_sha256
 from trainables.examples import Examples, Source
 from trainables.images import Chunk, decoded, pictures
 from trainables.parquet import readable
@@ -48,16 +47,25 @@ class Cifar:
     name: str
     title: str
     classes: int
-    reader: type[Any]  # torchvision's, with its list of files and published MD5s
+    folder: str  # of torchvision's layout
+    reader: Callable[[], type[Any]]  # gives torchvision's, with its list of files and published MD5s
     flips: Mapping[int, int]  # asymmetric noise (Patrini et al. 2017): class -> the class it is mistaken for
     human: HumanLabels
+
+
+def _torchvision(name: str) -> type[Any]:
+    from torchvision import datasets  # noqa: PLC0415 - 2 s of a worker's start, which Parquet does without
+
+    reader: type[Any] = getattr(datasets, name)
+    return reader
 
 
 CIFAR_10 = Cifar(
     name="cifar10",
     title="CIFAR-10",
     classes=10,
-    reader=CIFAR10,
+    folder="cifar-10-batches-py",
+    reader=partial(_torchvision, "CIFAR10"),
     flips={9: 1, 2: 0, 4: 7, 3: 5, 5: 3},  # truck -> automobile, bird -> airplane, deer -> horse, cat <-> dog
     human=HumanLabels(
         file="CIFAR-10_human.pt",
@@ -75,7 +83,8 @@ CIFAR_100 = Cifar(
     name="cifar100",
     title="CIFAR-100",
     classes=100,
-    reader=CIFAR100,
+    folder="cifar-100-python",
+    reader=partial(_torchvision, "CIFAR100"),
     flips=_within_superclass(),  # to the next class of the same superclass
     human=HumanLabels(
         file="CIFAR-100_human.pt",
@@ -88,11 +97,11 @@ CIFAR_100 = Cifar(
 def read(cifar: Cifar, config: DataConfig, folders: Folders) -> Source:
     """The images and clean labels, in the data set's order, which is the same in both layouts."""
     found = parquet_files(cifar, folders.data)
-    official = (folders.data / cifar.reader.base_folder).is_dir()
+    official = (folders.data / cifar.folder).is_dir()
     if not official and found is None:
         raise InputError(
             f"{folders.data}: there is no {cifar.title} here: `tosmooth data fetch {config.dataset}` brings it, or "
-            f"--data-dir names the folder that has it as {cifar.reader.base_folder}/ (torchvision's layout) or as "
+            f"--data-dir names the folder that has it as {cifar.folder}/ (torchvision's layout) or as "
             f"{cifar.name}/train.parquet and {cifar.name}/test.parquet"
         )
     if official or found is None:
@@ -104,9 +113,9 @@ def read(cifar: Cifar, config: DataConfig, folders: Folders) -> Source:
 
 def official_files(cifar: Cifar, data: Path) -> dict[Path, str]:
     """The files of torchvision's layout with their published MD5s."""
-    reader = cifar.reader
+    reader = cifar.reader()
     listed = [*reader.train_list, *reader.test_list, (reader.meta["filename"], reader.meta["md5"])]
-    return {data / reader.base_folder / name: md5 for name, md5 in listed}
+    return {data / cifar.folder / name: published for name, published in listed}
 
 
 def parquet_files(cifar: Cifar, data: Path) -> tuple[Path, Path] | None:
@@ -120,9 +129,9 @@ def parquet_files(cifar: Cifar, data: Path) -> tuple[Path, Path] | None:
 
 
 def _from_torchvision(cifar: Cifar, part: str, folders: Folders) -> Examples:
-    reader = cifar.reader
+    reader = cifar.reader()
     names = [name for name, _ in (reader.train_list if part == "train" else reader.test_list)]
-    files = [folders.data / reader.base_folder / name for name in names]
+    files = [folders.data / cifar.folder / name for name in names]
     for file in files:
         if not file.is_file():
             raise InputError(f"{file}: there is no such file: `tosmooth data fetch {cifar.name}` brings it anew")
@@ -132,9 +141,10 @@ def _from_torchvision(cifar: Cifar, part: str, folders: Folders) -> Examples:
 
 def _unpickled(cifar: Cifar, part: str, data: Path) -> Iterator[Chunk]:
     try:
-        images = cifar.reader(data, train=part == "train", download=False)  # checks every MD5 before it unpickles
+        images = cifar.reader()(data, train=part == "train", download=False)  # checks every MD5 before it unpickles
     except RuntimeError as error:
-        wrong = [str(file) for file, md5 in official_files(cifar, data).items() if not check_integrity(file, md5)]
+        official = official_files(cifar, data).items()
+        wrong = [str(file) for file, published in official if not file.is_file() or md5(file) != published]
         advice = f"not as published (MD5): `tosmooth data fetch {cifar.name}` brings it anew"
         raise InputError(f"{', '.join(wrong)}: {advice}") from error
     yield images.data, {"clean_label": np.asarray(images.targets, np.int64)}

@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from torch import Tensor
 
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
@@ -71,10 +70,10 @@ def _cifar(cifar: Cifar, human: HumanLabels | None = None) -> Dataset:
 
 DATASETS: dict[str, Dataset] = {
     "twonorm": Dataset(twonorm),
-    "digits": Dataset(partial(bundled, load_digits)),
-    "breast_cancer": Dataset(partial(bundled, load_breast_cancer)),
-    "wine": Dataset(partial(bundled, load_wine)),
-    "iris": Dataset(partial(bundled, load_iris)),
+    "digits": Dataset(partial(bundled, "digits")),
+    "breast_cancer": Dataset(partial(bundled, "breast_cancer")),
+    "wine": Dataset(partial(bundled, "wine")),
+    "iris": Dataset(partial(bundled, "iris")),
     "cifar10": _cifar(CIFAR_10),
     "cifar10n": _cifar(CIFAR_10, CIFAR_10.human),
     "cifar100": _cifar(CIFAR_100),

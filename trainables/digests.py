@@ -13,6 +13,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def md5(path: Path) -> str:
+    """The MD5 of a file, in hex: what CIFAR was published with."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def remembered_sha256(path: Path, cache: Path) -> str:
     """The same from `cache`/digests.json, as long as size and time of change are what they were when it was read."""
     path = path.resolve()

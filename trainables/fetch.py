@@ -13,11 +13,10 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 from filelock import FileLock
-from torchvision.datasets.utils import calculate_md5
 
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, official_files, parquet_files
 from trainables.config import Folders, InputError, require
-from trainables.digests import sha256
+from trainables.digests import md5, sha256
 from trainables.parquet import readable
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0
@@ -97,8 +96,8 @@ def _check_human(human: HumanLabels, data: Path) -> FileCheck:
 
 def _check_images(cifar: Cifar, data: Path) -> list[FileCheck]:
     packed = parquet_files(cifar, data)
-    if packed is None or (data / cifar.reader.base_folder).exists():
-        return [_check(path, md5, calculate_md5) for path, md5 in official_files(cifar, data).items()]
+    if packed is None or (data / cifar.folder).exists():
+        return [_check(path, published, md5) for path, published in official_files(cifar, data).items()]
     return [_check_parquet(path) for path in packed]
 
 
@@ -115,13 +114,13 @@ def _check_parquet(path: Path) -> FileCheck:
 
 
 def _fetch_images(cifar: Cifar, data: Path, scratch: Path, report: Progress) -> None:
-    reader = cifar.reader
+    reader = cifar.reader()
     _download(reader.url, scratch / reader.filename, "md5", reader.tgz_md5, report)
     reader(scratch, download=True)  # finds the archive there, unpacks it and checks every file
-    target = data / reader.base_folder
+    target = data / cifar.folder
     if target.exists():
         shutil.rmtree(target)
-    (scratch / reader.base_folder).replace(target)
+    (scratch / cifar.folder).replace(target)
 
 
 def _cifarn_url() -> str:

@@ -6,7 +6,6 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision import models
 
 from trainables.config import NetworkConfig, require
 
@@ -132,6 +131,8 @@ def _identity_like(before: int, after: int) -> nn.Conv2d:
 
 def _resnet(name: str, channels: int, classes: int) -> nn.Module:
     """torchvision's ResNet with the stem for 32x32 images: a 3x3 convolution and no pooling (He et al. 2016, 4.2)."""
+    from torchvision import models  # noqa: PLC0415 - 2 s of a worker's start
+
     network: nn.Module = models.get_model(name, num_classes=classes)
     network.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does

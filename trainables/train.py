@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.batches import Batches
-from trainables.config import OptimizerConfig, TrialConfig
+from trainables.config import OptimizerConfig, TrialConfig, require
 from trainables.datasets import LevelData, Split
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
@@ -55,6 +55,7 @@ class Trainer:
         self.network = self._network(data)
         self.optimizer = _optimizer(config.training.optimizer, self.network)
         self.chance = 1 / data.classes
+        self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
         self.epoch = 0
         self.diverged: str | None = None
         self._at_chance = 0
@@ -107,9 +108,8 @@ class Trainer:
     def _network(self, data: LevelData) -> nn.Module:
         network = fitting_network(self.config, data)
         if isinstance(network, FastCNN):
-            network.whiten(
-                self.train_set.take(torch.arange(min(len(data.train), WHITENED), device=self.device))[0].cpu()
-            )
+            some = torch.arange(0, len(data.train), max(1, len(data.train) // WHITENED), device=self.device)
+            network.whiten(self.train_set.take(some)[0].cpu())
         network = network.to(self.device)
         return network.to(memory_format=torch.channels_last) if self.train_set.images else network
 
@@ -139,10 +139,11 @@ class Trainer:
         """Which examples [n] this epoch sees flipped, `None` where each batch draws them."""
         if self.config.training.augment != "crop-altflip":
             return None
-        # Drawn for the first epoch, then turned over by each: two epochs show every image both ways (arXiv 2404.00498).
-        generator = torch.Generator(self.device).manual_seed(self.config.train_seed)
-        first = torch.rand(len(self.train_set), generator=generator, device=self.device) < 0.5
-        return first ^ (self.epoch % 2 == 1)
+        if self.mirrored is None:
+            self.mirrored = torch.rand(len(self.train_set), generator=self.generator, device=self.device) < 0.5
+        else:  # turned over: two epochs show every image both ways (arXiv 2404.00498)
+            self.mirrored = ~self.mirrored
+        return self.mirrored
 
     def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
         """One optimizer step; returns the summed loss and the number of right predictions [2]."""
@@ -193,7 +194,10 @@ def train(
 def fitting_network(config: TrialConfig, data: LevelData) -> nn.Module:
     """A new network for the data. Raises `InputError` where the two do not fit."""
     *size, channels = data.train.inputs.shape[1:]  # images [N, H, W, C], features [N, D]
-    return build_network(config.network, (channels, *size), data.classes)
+    network = build_network(config.network, (channels, *size), data.classes)
+    padding, rule = config.training.crop_padding, f"less than the images' {' x '.join(map(str, size))} pixels"
+    require(config.training.augment == "none" or padding < min(size), "training.crop_padding", padding, rule)
+    return network
 
 
 def default_device() -> torch.device:

@@ -79,8 +79,16 @@ def long_study(scratch: Path, spec: StudySpec, window: int) -> Run:
         parts |= {name: stack.enter_context(timed(*place)) for name, place in PARTS.items()}
         stack.enter_context(noted(Store, "end", end))
         ours.run(spec, scratch / "home").complete()  # raises where MLflow lacks a trial
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    return Run(run.windows, run.shares, peak)
+    return Run(run.windows, run.shares, _peak())
+
+
+def _peak() -> float:
+    """MiB that this process has had resident at most; `getrusage` would count its parent's, too."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def _measurements(runs: list[Run], window: int) -> list[Measurement]:

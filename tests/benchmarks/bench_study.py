@@ -27,7 +27,7 @@ from usual_trials import classic
 from search.levels import measure_levels
 from search.searcher import StudySearcher
 from search.study import StudySpec, load_study
-from trainables.config import Folders, TrialConfig
+from trainables.config import Folders, InputError, TrialConfig
 
 GOAL = 3.0
 CONCURRENT = 2
@@ -39,14 +39,20 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=4, help="of each of the two noise levels (%(default)s)")
     parser.add_argument("--epochs", type=int, help="of a trial, fewer to try this out [the study's]")
     parser.add_argument("--size", type=int, help="training images, fewer to try this out [the study's]")
-    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("TOSMOOTH_DATA", "tosmooth-home/data")))
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path(os.environ.get("TOSMOOTH_DATA_DIR", "tosmooth-home/data"))
+    )
     parser.add_argument("--cache-dir", type=Path, help="with decoded images [a new one]")
     options = parser.parse_args()
     spec = _study(options.trials, options.epochs, options.size)
     with tempfile.TemporaryDirectory() as name:
         cache = options.cache_dir or Path(name) / "cache"
         folders = Folders(options.data_dir.absolute(), cache.absolute())
-        measure_levels(spec, folders)  # decodes the images
+        try:
+            measure_levels(spec, folders)  # decodes the images
+        except InputError as error:
+            print(f"Trials per hour are not measured: {error}")
+            return
         threads: set[float] = set()
         sides = {
             OURS: lambda: fresh(rate_of_ours, spec, folders),

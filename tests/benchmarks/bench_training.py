@@ -151,7 +151,7 @@ def _share_of_peak(job: Job, data: LevelData, rates: list[float]) -> Measurement
 def _forward_flops(config: TrialConfig, data: LevelData) -> int:
     """FLOPs of an image, 2 for a multiplication with its addition."""
     height, width, channels = data.train.inputs.shape[1:]
-    network = fitting_network(config, data).eval()
+    network = fitting_network(config, data)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(torch.zeros(1, channels, height, width))
     return int(counter.get_total_flops())

@@ -32,7 +32,7 @@ class Pictures:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """`--data-dir` and `--cache-dir`."""
-    home = os.environ.get("TOSMOOTH_DATA", "tosmooth-home/data")
+    home = os.environ.get("TOSMOOTH_DATA_DIR", "tosmooth-home/data")
     text = "folder with CIFAR-10 and CIFAR-N's labels; without them random pictures [%(default)s]"
     parser.add_argument("--data-dir", type=Path, default=Path(home), metavar="DIR", help=text)
     parser.add_argument("--cache-dir", type=Path, metavar="DIR", help="keep decoded images there [a temporary folder]")
@@ -43,7 +43,7 @@ def cifar10(options: argparse.Namespace) -> Iterator[Pictures]:
     """The pictures that the `options` name; what is made for them lasts as long as the context."""
     data: Path = options.data_dir
     with tempfile.TemporaryDirectory() as scratch:
-        real = parquet_files(CIFAR_10, data) is not None or (data / CIFAR_10.reader.base_folder).is_dir()
+        real = parquet_files(CIFAR_10, data) is not None or (data / CIFAR_10.folder).is_dir()
         if not real:
             data = Path(scratch) / "data"
             write_random_pictures(data / CIFAR_10.name, PARTS)

@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 OURS = "tosmooth"  # the name of our own side, where there is one
 
 
@@ -69,6 +67,8 @@ def report(title: str, measurements: list[Measurement], file: Path | None) -> No
 
 def machine() -> dict[str, Any]:
     """Where this runs: numbers mean nothing without it."""
+    import torch  # half a GB, which a driver that is measured does without
+
     found: dict[str, Any] = {"processor": _processor(), "cores": len(_cores())}
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()

@@ -69,13 +69,14 @@ def test_every_benchmark_is_tried_here_and_says_how_to_run_it_alone() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", SMALL)
 def test_benchmark_runs_and_writes_finite_numbers(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     # Without data they measure with random pictures, but for the study with human labels, which is skipped then.
     data: Path = request.getfixturevalue("real_data") if name == "bench_study" else tmp_path / "none"
     file = tmp_path / "found.json"
     command = [sys.executable, str(FOLDER / f"{name}.py"), *SMALL[name], "--json", str(file)]
-    environment = os.environ | {"TOSMOOTH_DATA": str(data)}
+    environment = os.environ | {"TOSMOOTH_DATA_DIR": str(data)}
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     if name == "bench_speedrun" and not torch.cuda.is_available():

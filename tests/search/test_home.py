@@ -75,6 +75,7 @@ def test_the_same_meaning_goes_on_and_another_is_refused(tmp_path: Path) -> None
     folder.check(
         tiny("search.trials=50", "resources.concurrent=2", "dataset.levels=[clean, symmetric-0.4, symmetric-0.2]")
     )
+    folder.check(tiny("training.test_every=3"))  # the test set chooses nothing
     with pytest.raises(InputError, match=r"training\.batch_size: 50 -> 64") as caught:
         folder.check(tiny("training.batch_size=64"))
     assert "--name tiny-2" in str(caught.value)

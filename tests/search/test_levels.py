@@ -1,8 +1,11 @@
 """Measuring levels in a process of its own: what it finds, what it refuses, and that none is left behind."""
 
+import re
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from search.levels import Measuring, measure_levels
@@ -42,7 +45,25 @@ def test_process_is_gone_when_the_context_ends_before_it_has_measured(tmp_path: 
     with Measuring(tiny(), folders(tmp_path)) as measuring:
         process = measuring._process
         assert process.poll() is None
-    assert process.returncode == -9
+    assert process.returncode is not None
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    table = "{train: train.parquet, image: img}"
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"img": [b"x"] * 20, "label": [0, 1] * 10}), tmp_path / "data" / "train.parquet")
+    (tmp_path / "cache").write_text("a file where a folder should be")
+    spec = tiny(f"dataset={{name: mine, levels: [given], table: {table}}}", "network={name: cnn}")
+    with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'cache'}: File exists; name a folder")):
+        measure_levels(spec, folders(tmp_path))
+
+
+def test_modules_of_the_working_directory_are_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "search.py").write_text("raise SystemExit('a module of the user')")
+    monkeypatch.chdir(tmp_path)
+    assert len(measure_levels(tiny(), folders(tmp_path))) == 2
 
 
 def test_process_that_dies_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

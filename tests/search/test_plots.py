@@ -170,6 +170,18 @@ def test_learning_curves_show_mean_and_band_of_every_confirmed_arm() -> None:
     assert (val.get_xlabel(), train.get_ylabel()) == ("epoch", "accuracy (%)")
 
 
+def test_test_set_that_was_evaluated_once_is_a_point() -> None:
+    def at_the_end(record: Record) -> Record:
+        *before, last = record.curve
+        return replace(record, curve=(*({**metrics, "test_accuracy": None} for metrics in before), last))
+
+    train, _, test = learning_curves(LEVEL, [at_the_end(r) for r in RECORDS], row_of()).axes
+    assert line(test, "chosen") == ([2], [88])
+    (point,) = [drawn for drawn in test.lines if str(drawn.get_label()).startswith("chosen")]
+    assert point.get_marker() == "o"
+    assert {drawn.get_marker() for drawn in train.lines} <= {"", "None"}
+
+
 def test_the_end_of_the_warm_up_is_marked() -> None:
     figure = learning_curves(LEVEL, RECORDS, row_of())
     assert all(line(ax, "end of warm-up")[0] == [1, 1] for ax in figure.axes)

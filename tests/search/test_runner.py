@@ -20,6 +20,7 @@ from rich.console import Console
 from safetensors import safe_open
 
 from search.home import Home, StudyFolder
+from search.pruning import OptunaPruning
 from search.records import ENDED, Record
 from search.results import read_records, study_rows
 from search.runner import Options, _slots, run
@@ -182,6 +183,22 @@ def test_the_same_seed_gives_the_same_proposals_and_numbers_and_more_trials_go_o
     assert [row.trials for row in rows] == [5, 5]
     before = numbers(records_of(finished.home))
     assert [trial for trial in numbers(records_of(tmp_path / "twice")) if trial in before] == before
+
+
+def test_tune_forgets_the_trials_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+
+    class Watched(OptunaPruning):
+        def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+            super().on_trial_add(tune_controller, trial)
+            held = {*tune_controller.get_trials(), *tune_controller._stopped_trials, *tune_controller._trials_to_cache}
+            kept.append(len(held))
+
+    monkeypatch.setattr("search.runner.OptunaPruning", Watched)
+    rows = run_here(tiny(), tmp_path)
+    assert [row.trials for row in rows] == [4, 4]
+    assert len(kept) > 16  # the searches and their confirmation
+    assert max(kept) <= 2  # the one that is added, and one that is only just ending
 
 
 @pytest.mark.parametrize(

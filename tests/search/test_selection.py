@@ -179,6 +179,15 @@ def test_one_common_seed_has_no_interval_and_none_has_no_gain() -> None:
     assert paired_gain({7: 90.0}, {8: 80.0}) == (None, None, None)
 
 
+def test_epochs_at_which_the_test_set_was_left_out_give_no_mean_of_the_rest() -> None:
+    def untested(record: Record) -> Record:
+        return replace(record, curve=tuple({**metrics, "test_accuracy": None} for metrics in record.curve))
+
+    some = [untested(r) if r.params == NLS and r.train_seed == 8 else r for r in CONFIRMED]
+    assert row_of(SEARCH + CONFIRMED).best_epoch_test_accuracy == 91.0
+    assert row_of(SEARCH + some).best_epoch_test_accuracy is None
+
+
 def test_a_row_holds_what_can_be_worked_out_by_hand() -> None:
     assert row_of(SEARCH + CONFIRMED) == Row(
         dataset="twonorm",

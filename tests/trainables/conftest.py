@@ -64,7 +64,7 @@ class SmallCifar:
         data.mkdir(parents=True, exist_ok=True)
         with tarfile.open(fileobj=io.BytesIO(self.archive)) as archive:
             archive.extractall(data, filter="data")
-        return data / str(self.about.reader.base_folder)
+        return data / self.about.folder
 
     def write_parquet(self, data: Path, save: Save, train: str = "train.parquet", test: str = "test.parquet") -> None:
         """Write the Parquet layout under `data`."""
@@ -98,7 +98,7 @@ def small_cifar(monkeypatch: pytest.MonkeyPatch) -> SmallCifar:
         tgz_md5 = hashlib.md5(packed.getvalue(), usedforsecurity=False).hexdigest()
 
     monkeypatch.setattr(cifar, "PARTS", {"train": 50, "test": 20})
-    about = dataclasses.replace(CIFAR_10, reader=Reader)
+    about = dataclasses.replace(CIFAR_10, reader=lambda: Reader)
     return SmallCifar(train, test, train_labels, test_labels, about, packed.getvalue())
 
 

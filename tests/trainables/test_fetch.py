@@ -38,7 +38,7 @@ def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.Monkey
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall stop
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(small_cifar.about.reader, "url", f"{address}/cifar.tar.gz", raising=False)
+    monkeypatch.setattr(small_cifar.about.reader(), "url", f"{address}/cifar.tar.gz", raising=False)
     human = dataclasses.replace(small_cifar.about.human, sha256=hashlib.sha256(HUMAN).hexdigest())
     monkeypatch.setitem(FETCHABLE, "cifar10n", (small_cifar.about, human))
     monkeypatch.setenv(module.CIFARN_URL_VARIABLE, address)

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainables.config import DataConfig, Folders, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
@@ -105,6 +107,60 @@ def test_alternating_flips_show_every_image_both_ways_in_two_epochs(monkeypatch:
     assert 10 < seen[0].sum() < 40
     assert torch.equal(seen[1], ~seen[0])
     assert torch.equal(seen[2], seen[0])
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations for which the host of a GPU would have to wait, and the calls that bring numbers to it."""
+
+    BRINGING = ("tolist", "cpu", "numpy", "item")
+    WAITING = ("aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal", "aten::unique")
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+        self.patches: list[Any] = []
+
+    def __enter__(self) -> Any:
+        for name in self.BRINGING:
+            self.patches.append(mock.patch.object(Tensor, name, self._counted(getattr(Tensor, name))))
+            self.patches[-1].start()
+        return super().__enter__()  # type: ignore[no-untyped-call]
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for patch in self.patches:
+            patch.stop()
+
+    def _counted(self, method: Any) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            self.count += 1
+            return method(*arguments, **named)
+
+        return call
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.name().split(".")[0].startswith(self.WAITING)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("network", ["cnn", "fastcnn"])
+def test_no_step_makes_the_host_wait_for_the_device(network: Any) -> None:
+    images = torch.randint(0, 256, (120, 18, 18, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    counts = []
+    for batch_size in (60, 10):  # 2 and 12 steps
+        split = Split(images, torch.arange(120), torch.arange(120) % 3)
+        pictures = LevelData(split, split, split, 3, 0.0, True, (0.5,) * 3, (0.3,) * 3, "")
+        recipe = TrainingConfig(epochs=2, batch_size=batch_size, augment="crop-altflip")
+        trainer = Trainer(trial(-0.4, training=recipe, network=NetworkConfig(name=network, width=4)), pictures, CPU)
+        with Waits() as waits:
+            trainer.run_epoch()
+        counts.append(waits.count)
+    assert counts[0] == counts[1]
+    assert 0 < counts[0] < 10
+    with Waits() as waits:
+        torch.ones(3).tolist()
+        torch.nonzero(torch.ones(3))
+    assert waits.count == 2  # it does count
 
 
 def constant_level(labels: Tensor, classes: int) -> LevelData:
