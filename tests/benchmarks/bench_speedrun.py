@@ -20,11 +20,11 @@ from trainables.datasets import LevelData, load_level
 from trainables.process import prepare
 from trainables.train import Report, default_device, train
 
-NETWORK = NetworkConfig(name="fastcnn")
+NETWORK = NetworkConfig(name="fastcnn", width=80)
 RECIPE = TrainingConfig(  # the study's: a bare machine cannot read study files. tests/search/test_studies.py compares
     epochs=9,
-    batch_size=1024,
-    optimizer=OptimizerConfig(name="sgd", lr=1.5, momentum=0.85, nesterov=True, weight_decay=1.33e-3),
+    batch_size=512,
+    optimizer=OptimizerConfig(name="sgd", lr=1.0, momentum=0.85, nesterov=True, weight_decay=1e-3),
     schedule=ScheduleConfig(name="cosine", lr_rampup=2.0),
     augment="crop-altflip",
     crop_padding=2,
