@@ -11,7 +11,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 # Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench bench-search clean
 
 run: $(INSTALLED)
 	$(BIN)/tosmooth run twonorm
@@ -30,6 +30,10 @@ bench: $(INSTALLED)
 		echo "== $$script"; \
 		$(BIN)/python "$$script" --json "build/benchmarks/$$(basename "$$script" .py).json" || exit 1; \
 	done
+
+# The search against the paper's full grid, replayed on recorded trials.
+bench-search: $(INSTALLED)
+	$(BIN)/python tests/benchmarks/bench_search.py --json build/benchmarks/bench_search.json
 
 # Made anew unless a set-up was finished here before; after a change of the lock it is brought up to date in place.
 # The project is built with the pinned hatchling of the lock (no build isolation), so that nothing unpinned is run.

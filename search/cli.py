@@ -93,6 +93,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     data_dir: DataOption = None,
     home: HomeOption = DEFAULT_HOME,
+    prior_study: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Propose early what another study of the home found.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="An existing Ray cluster [a local one].")] = None,
     tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
@@ -102,7 +105,8 @@ def run(
     try:
         from search.levels import Measuring
 
-        spec = _load(study, _home(home), changes, name, seed)
+        prior = [] if prior_study is None else [f"search.prior_study={prior_study}"]
+        spec = _load(study, _home(home), [*(changes or ()), *prior], name, seed)
         with Measuring(spec, _home(home).folders(data_dir)) as measuring:
             with err.status("Loading Ray and MLflow"):
                 from search import runner
@@ -260,7 +264,8 @@ def _home(root: Path) -> "Home":
 
 def _load(study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None) -> "StudySpec":
     """A shipped study, one kept in the home, or a file."""
-    from search.study import NAME, load_study, shipped_studies
+    from search.sections import NAME
+    from search.study import load_study, shipped_studies
 
     kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
     return load_study(home.study(study).spec_file if kept else study, changes or (), name, seed)

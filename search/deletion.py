@@ -1,4 +1,4 @@
-"""Remove a study: its folder, its Optuna studies, its MLflow experiment."""
+"""Remove a study: its folder, its Optuna studies, its MLflow experiment, its trunks."""
 
 import shutil
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
 from search.tracking import delete_experiment
+from trainables.places import remove_trunks
 
 
 def size(folder: Path) -> str:
@@ -21,6 +22,7 @@ def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, stor
         delete_experiment(home.root, tracking_uri, spec.name)
         if storage is not None:
             Store(spec, open_storage(storage, folder.journal)).delete()
+        remove_trunks(folder.trunks(spec))
     shutil.rmtree(folder.path)
     return _words(before - _bytes(home.root))
 

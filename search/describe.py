@@ -9,12 +9,13 @@ from rich.table import Table
 from search.parameters import Parameter, Range
 from search.records import Level
 from search.study import StudySpec
+from trainables.places import shown
 
 
 def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
     """Levels with sizes, classes and noise rates; space, budget, resources; all as JSON takes it."""
     training, selection = spec.training, spec.selection
-    runs = spec.budget + selection.seeds * (selection.finalists + 2)
+    runs = spec.budget + selection.most_seeds * (selection.finalists + 2)
     return {
         "study": spec.name,
         "question": spec.question,
@@ -38,8 +39,15 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
         "pruner": spec.search.pruner,
         "cells": len(spec.cells()),
         "trials_per_cell": spec.budget,
+        "confirmation_seeds": selection.seeds_in_words,
         "confirmation_runs_per_cell": runs - spec.budget,  # at most: fewer where cross-entropy is the best
         "epochs_at_most": runs * len(spec.cells()) * training.epochs,
+        "trunks": {
+            "share": spec.trunks.share,
+            "folder": spec.trunks.folder and shown(spec.trunks.folder),  # None: in the home
+            "keep": spec.trunks.keep,
+            "max_gb": spec.trunks.most_gb,
+        },
         "resources": {
             "cpus": spec.resources.cpus,
             "gpus": spec.resources.gpus,
@@ -62,9 +70,19 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         console.print(f"  searched: {name} {parameter}")
     console.print(
         f"{facts['cells']} cells of {facts['trials_per_cell']} trials ({facts['sampler']}, pruner {facts['pruner']}) "
-        f"and at most {facts['confirmation_runs_per_cell']} confirmation runs: "
+        f"and at most {facts['confirmation_runs_per_cell']} confirmation runs "
+        f"on {facts['confirmation_seeds']} seeds: "
         f"at most {facts['epochs_at_most']} epochs of training",
     )
+    trunks = facts["trunks"]
+    if trunks["share"]:
+        where, how_long = trunks["folder"] or "the home", "kept" if trunks["keep"] else "removed at the end"
+        console.print(
+            f"trials of one level and seed share their warm-up, so that fewer are trained: "
+            f"at most {trunks['max_gb']:g} GB in {where}, {how_long}",
+        )
+    else:
+        console.print("every trial trains its own warm-up")
     given = ", ".join(f"{value:g} {name}" for name, value in facts["resources"].items() if value is not None)
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
     console.print(f"a trial takes: {given}{gpus}")

@@ -6,15 +6,17 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from search.parameters import Params
 from search.records import Level, TrialKey
 from search.study import StudySpec, check_name, difference, load_study, to_yaml
 from search.tables import write
+from trainables import places
 from trainables.config import Folders, InputError
 
 
@@ -47,7 +49,7 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class StudyFolder:
-    """What one study keeps: its file, what its levels measure, Optuna's journal, the history, weights and plots."""
+    """What one study keeps: its file, its levels and proposals, Optuna's journal, the history, weights and plots."""
 
     path: Path
 
@@ -64,12 +66,26 @@ class StudyFolder:
         return self.path / "history.jsonl"
 
     @property
+    def prior_file(self) -> Path:
+        return self.path / "prior.json"
+
+    @property
     def plots(self) -> Path:
         return self.path / "plots"
 
     def weights(self, key: TrialKey) -> Path:
         """Where the weights of a confirmation run lie."""
         return self.path / "weights" / f"{key.level.replace('/', '-')}-{key.method}-{key.number}.safetensors"
+
+    def trunks(self, spec: StudySpec) -> str:
+        """Where trials that share their warm-up keep it meanwhile: an absolute path, or the URI the study names."""
+        named = spec.trunks.folder
+        return str((self.path / "trunks").absolute()) if named is None else places.join(named, self.path.name)
+
+    def check_trunks(self, spec: StudySpec) -> None:
+        """Raise `InputError` where the study names a folder for trunks that cannot be written to."""
+        if spec.trunks.folder is not None:
+            places.check_place(self.trunks(spec))
 
     def spec(self) -> StudySpec:
         """The study as it was last run."""
@@ -112,6 +128,17 @@ class StudyFolder:
         write(to_yaml(spec), self.spec_file)
         plain = {name: dataclasses.asdict(level) for name, level in levels.items()}
         write(json.dumps(plain, indent=2), self.path / "levels.json")
+
+    def prior(self, study: str) -> dict[str, list[Params]]:
+        """What `study` proposed when this one first ran, by level; nothing where that was another study, or none."""
+        if not self.prior_file.exists():
+            return {}
+        kept = json.loads(self.prior_file.read_text(encoding="utf-8"))
+        return dict(kept["proposals"]) if kept["study"] == study else {}
+
+    def keep_prior(self, study: str, proposals: Mapping[str, Sequence[Params]]) -> None:
+        """Write down what `study` proposes: it may grow or go, and this one goes on as it began."""
+        write(json.dumps({"study": study, "proposals": proposals}, indent=2), self.prior_file)
 
     def driver(self) -> str | None:
         """Which process runs the study just now, in words; None where none does."""

@@ -7,7 +7,7 @@ import io
 import re
 import statistics
 from collections.abc import Iterable, Sequence
-from itertools import cycle
+from itertools import cycle, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from search.posterior import Posterior
 from search.records import Level, Record
 from search.selection import Row, confirmed, outcomes, theory_rate
 from search.tables import write
@@ -39,17 +40,23 @@ class Arm(NamedTuple):
     runs: dict[int, Record]  # by training seed
 
 
-def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row) -> Figure:
+def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model: Posterior | None = None) -> Figure:
     """Noisy-validation and, below, clean-test accuracy of a cell's search trials over their smoothing rate.
 
-    What was confirmed stands in both, as mean and sample standard deviation over the fresh seeds.
+    What was confirmed stands in both, as mean and sample standard deviation over the fresh seeds; the `model` where the
+    choice was made, in the first.
     """
     panels = [("val_accuracy", "noisy validation", BLUE)]
     panels += [("test_accuracy", "clean test (oracle knowledge)", SKY)] if level.test_size else []
     title = f"{level.name}: accuracy over smoothing rate"
     figure, axes = _figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
     arms = _arms(records, row)
+    if model is not None:
+        _model(axes[0], model)
     for ax, (metric, name, colour) in zip(axes, panels, strict=True):
+        if row.rate_low is not None and row.rate_high is not None:
+            label = f"95 % interval of the best rate, {_signed(row.rate_low)} to {_signed(row.rate_high)}"
+            ax.axvspan(row.rate_low, row.rate_high, color=GREEN, alpha=0.1, lw=0, label=label, zorder=0)
         _trials(ax, records, metric, colour)
         _vertical(ax, row.best_rate, "chosen rate", GREEN, "-")
         _vertical(ax, row.theory_rate, "theory's rate", PURPLE, "--")
@@ -117,12 +124,20 @@ def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure
     return _legend(figure, axes, columns=4)
 
 
-def save_plots(folder: Path, cells: Sequence[tuple[Level, Sequence[Record]]], rows: Sequence[Row]) -> list[Path]:
-    """Write every picture of these cells and their rows (in the same order) into `folder` as PNG; returns the files."""
+def save_plots(
+    folder: Path,
+    cells: Sequence[tuple[Level, Sequence[Record]]],
+    rows: Sequence[Row],
+    models: Sequence[Posterior | None] = (),
+) -> list[Path]:
+    """Write every picture of these cells, their rows and models (in the same order) into `folder` as PNG.
+
+    Returns the files.
+    """
     figures: dict[str, Figure] = {}
-    for (level, records), row in zip(cells, rows, strict=True):
+    for (level, records), row, model in zip_longest(cells, rows, models):
         own = [record for record in records if record.level == level.name and record.method == row.method]
-        figures[f"{level.name}-{row.method}-accuracy-over-rate"] = accuracy_over_rate(level, own, row)
+        figures[f"{level.name}-{row.method}-accuracy-over-rate"] = accuracy_over_rate(level, own, row, model)
         if any(record.phase == "confirmation" and record.curve for record in own):
             figures[f"{level.name}-{row.method}-learning-curves"] = learning_curves(level, own, row)
     classes = {level.dataset: level.classes for level, _ in cells}
@@ -136,6 +151,13 @@ def save_plots(folder: Path, cells: Sequence[tuple[Level, Sequence[Record]]], ro
         figure.savefig(png, format="png", dpi=150)
         write(png.getvalue(), path)
     return list(paths)
+
+
+def _model(ax: Axes, model: Posterior) -> None:
+    rates, mean, low, high = _columns(model.over_rates(), width=4)
+    warmup = f" at warm-up {model.best['warmup']}" if model.best["warmup"] else ""
+    ax.plot(rates, mean, color=BLUE, lw=1.4, label=f"posterior mean{warmup}", zorder=1)
+    ax.fill_between(rates, low, high, color=BLUE, alpha=0.13, lw=0, label="its 95 % interval", zorder=0)
 
 
 def _trials(ax: Axes, records: Sequence[Record], metric: str, colour: str) -> None:
@@ -205,8 +227,9 @@ def _band(runs: Sequence[Record], metric: str) -> list[tuple[int, float, float, 
 
 
 def _kind(row: Row) -> str:
-    """`symmetric` of `symmetric-0.4`: levels that differ in their rate alone are one line."""
-    return re.sub(r"-[\d.]+$", "", row.noise)
+    """`symmetric` of `symmetric-0.4`: levels that differ in their rate alone are one line, if it was measured."""
+    kind = re.sub(r"-[\d.]+$", "", row.noise)
+    return f"{kind} (noise rate estimated)" if row.noise_rate_source == "estimated" else kind
 
 
 def _columns(points: Sequence[tuple[Any, ...]], width: int = 2) -> list[list[Any]]:

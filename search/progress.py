@@ -24,7 +24,10 @@ class Progress:
         self.cells = spec.cells()
         self.rule: Selection = spec.selection
         self.budget = spec.budget
-        self.confirmations = spec.selection.seeds * (spec.selection.finalists + 2)  # at most: CE may be the best
+        arms = spec.selection.finalists + 2  # at most: CE may be the best
+        self.confirmations = spec.selection.fewest_seeds * arms  # more where `seeds: auto` needs them
+        self.most_confirmations = spec.selection.most_seeds * arms
+        self.even = spec.search.allocation == "even"  # else a cell has no share of its own of the trials
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
@@ -71,7 +74,7 @@ class Progress:
         """One line on the whole study."""
         searched, confirmed = (sum(self.count(cell, phase) for cell in self.cells) for phase in PHASES)
         bests = ", ".join(f"{cell.noise} {self.best(cell)}" for cell in self.cells)
-        total, extra = self.budget * len(self.cells), self.confirmations * len(self.cells)
+        total, extra = self.budget * len(self.cells), self._extra(len(self.cells))
         return f"trials {searched}/{total}, confirmation {confirmed}/{extra}, {self._left()}; best so far: {bests}"
 
     def table(self) -> Table:
@@ -80,7 +83,8 @@ class Progress:
         for cell in self.cells:
             running = sum(r.state == "running" for phase in PHASES for r in self._of(cell, phase))
             counts = (self.count(cell, "search"), self.count(cell, "confirmation"))
-            trials, confirmed = f"{counts[0]}/{self.budget}", f"{counts[1]}/{self.confirmations}"
+            trials = f"{counts[0]}/{self.budget}" if self.even else str(counts[0])
+            confirmed = f"{counts[1]}/{self._extra()}"
             table.add_row(cell.key, trials, confirmed, str(running or ""), self.best(cell))
         return table
 
@@ -108,11 +112,16 @@ class Progress:
     def _of(self, cell: Cell, phase: Phase) -> list[Record]:
         return list(self.records[(*cell, phase)].values())
 
+    def _extra(self, cells: int = 1) -> str:
+        """The confirmation runs of so many cells: "12", or "18 to 120" where it shows how many are needed."""
+        few, most = (number * cells for number in (self.confirmations, self.most_confirmations))
+        return str(few) if few == most else f"{few} to {most}"
+
     def _left(self) -> str:
-        """A guess from the pace of this run."""
+        """A guess from the pace of this run, as if no cell needed more confirmation runs than it must have."""
         ended = self.ended.total()
         done = ended - self.at_start
-        missing = (self.budget + self.confirmations) * len(self.cells) - ended
+        missing = max(0, (self.budget + self.confirmations) * len(self.cells) - ended)
         if self.started is None or done <= 0:
             return "time left: not known yet"
         seconds = (time.monotonic() - self.started) / done * missing
@@ -132,7 +141,7 @@ def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None)
         table.add_column(name, no_wrap=True)
     for cell in progress.cells:
         found = [record.state for record in records if (record.level, record.method, record.phase) == (*cell, "search")]
-        confirmed = f"{progress.count(cell, 'confirmation')}/{progress.confirmations}"
+        confirmed = f"{progress.count(cell, 'confirmation')}/{progress._extra()}"
         name = cell.noise if len(spec.method) == 1 else f"{cell.noise}/{cell.method}"
         table.add_row(name, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
     return table

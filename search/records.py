@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 Phase = Literal["search", "confirmation"]
+Rule = Literal["last", "best"]  # the last epoch, or that of highest noisy-validation accuracy
 State = Literal["running", "complete", "pruned", "diverged", "failed"]
 PHASES: tuple[Phase, ...] = ("search", "confirmation")
 ENDED: tuple[State, ...] = ("complete", "pruned", "diverged")  # what counts towards the budget
@@ -76,20 +77,48 @@ class Record:
 
     @property
     def epochs(self) -> int:
-        """Epochs trained."""
+        """Epochs reported: trained, or spared by a trunk."""
         return len(self.curve)
+
+    @property
+    def spared(self) -> int:
+        """Epochs of the curve that a trunk spared the trial."""
+        return sum(bool(metrics.get("spared")) for metrics in self.curve)
+
+    @property
+    def trained(self) -> int:
+        """Epochs of the curve that the trial trained itself."""
+        return self.epochs - self.spared
 
     def last(self, metric: str) -> float | None:
         """The metric at the last epoch, `None` where it has none."""
         return self.curve[-1].get(metric) if self.curve else None
 
 
+def best_epoch(record: Record) -> int | None:
+    """The first epoch (from 1) of highest noisy-validation accuracy, `None` where it was never reported."""
+    values = [metrics.get("val_accuracy") for metrics in record.curve]
+    known = [value for value in values if value is not None]
+    return values.index(max(known)) + 1 if known else None
+
+
+def at_epoch(record: Record, metric: str, rule: Rule) -> float | None:
+    """The metric at the last epoch, or at the one of highest noisy-validation accuracy."""
+    if rule == "last":
+        return record.last(metric)
+    epoch = best_epoch(record)
+    return record.curve[epoch - 1].get(metric) if epoch else None
+
+
 def to_parquet(records: Sequence[Record]) -> bytes:
-    """One row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own."""
+    """One row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own.
+
+    `epochs` are those reported, `spared` how many of them a trunk spared.
+    """
     metrics = sorted({key for record in records for key in (record.curve[-1] if record.curve else ())})
     plain = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
     columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in records] for name in plain}
-    columns["epochs"] = [record.epochs for record in records]
+    columns |= {name: [getattr(record, name) for record in records] for name in ("epochs", "spared")}
     columns |= {f"last_{name}": [record.last(name) for record in records] for name in metrics}
     columns["params"] = [json.dumps(record.params) for record in records]
     columns["curve"] = [json.dumps(record.curve) for record in records]

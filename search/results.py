@@ -5,10 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from search import plots, tables
+from search.allocation import savings
+from search.choice import chosen, model_of, sureness
 from search.history import History
 from search.home import Home, StudyFolder
 from search.records import Level, Record, to_parquet
-from search.selection import Row, best_row, chosen
+from search.selection import Row, best_row
 from search.store import Store, open_storage
 from search.study import Cell, StudySpec
 from trainables.config import InputError
@@ -34,11 +36,23 @@ def of_cell(cell: Cell, records: Sequence[Record]) -> list[Record]:
 def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]) -> list[Row]:
     """The best-rate table: one row a cell, in the order of the study."""
     rows = []
+    saved = savings(spec, records)
     for cell in spec.cells():
         found = of_cell(cell, records)
-        baselines = spec.baselines(chosen(found, spec.selection))
-        level = levels[cell.level]
-        rows.append(best_row(level, cell.method, found, spec.selection, baselines, spec.rate_bounds))
+        best = chosen(spec, found)
+        sure = sureness(spec, model_of(spec, found), best)
+        row = best_row(
+            levels[cell.level],
+            cell.method,
+            found,
+            spec.selection,
+            best,
+            spec.baselines(best),
+            spec.rate_bounds,
+            sure,
+        )
+        early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
+        rows.append(replace(row, note="; ".join(filter(None, (row.note, *early)))))
     return rows
 
 
@@ -66,7 +80,8 @@ def draw(
 ) -> list[Path]:
     """Draw the study's plots into `folder`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    return plots.save_plots(folder, [(levels[cell.level], of_cell(cell, records)) for cell in spec.cells()], rows)
+    cells = [(levels[cell.level], of_cell(cell, records)) for cell in spec.cells()]
+    return plots.save_plots(folder, cells, rows, [model_of(spec, found) for _, found in cells])
 
 
 def write_results(

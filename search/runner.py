@@ -14,9 +14,11 @@ import ray
 from ray import tune
 from rich.console import Console
 
+from search.allocation import savings
 from search.history import History
 from search.home import Home, StudyFolder
 from search.levels import Measuring
+from search.prior import settled_proposals
 from search.progress import Progress
 from search.pruning import OptunaPruning
 from search.records import Record
@@ -28,6 +30,7 @@ from search.study import StudySpec
 from search.tracking import Tracker, home_id
 from search.trial import TuneTrial
 from trainables.config import InputError
+from trainables.places import remove_trunks
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +70,15 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
     folders = options.home.folders(options.data)
     with measuring or Measuring(spec, folders) as begun, console.status("Reading and measuring the data"):
         levels = begun.levels()
+    folder.check_trunks(spec)
+    prior = settled_proposals(options.home, spec, levels, options.storage)
     with folder.locked():
         folder.check(spec)  # again: another driver may have written it meanwhile
         folder.check_levels(levels)
         folder.check_storage(options.storage)
         folder.keep(spec, levels)
+        if spec.search.prior_study is not None:
+            folder.keep_prior(spec.search.prior_study, prior)
         repair_journal(folder.journal)
         owner = None if options.storage is None else home_id(options.home.root)
         store = Store(spec, open_storage(options.storage, folder.journal), owner)
@@ -83,8 +90,9 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             tracker.catch_up(records)
             progress = Progress(spec, records, console)
             searcher = StudySearcher(
-                spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress)
+                spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress), prior
             )
+            searcher.trunks = folder.trunks(spec) if spec.trunks.share else None
             if searcher.prepare():
                 with _ray(options.address, console), progress:
                     _execute(searcher, folder)
@@ -95,10 +103,14 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             for cell in spec.cells():
                 tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
             finished = True
+            if not spec.trunks.keep:
+                remove_trunks(folder.trunks(spec))
         finally:
             history.close()
             with console.status("Bringing MLflow up to date"):
                 left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
+        for saving in savings(spec, records):
+            console.print(saving.words(), soft_wrap=True)
         if left:
             console.print(f"MLflow lacks {left} records; run the study again to bring it up to date")
     return rows

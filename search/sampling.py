@@ -17,6 +17,7 @@ def make_sampler(name: str, seed: int) -> BaseSampler:
         "tpe": lambda: TPESampler(seed=seed),
         "gp": lambda: GPSampler(seed=seed),
         "random": lambda: RandomSampler(seed=seed),
+        "posterior": lambda: RandomSampler(seed=seed),  # asked only while there are too few trials for a posterior
         "grid": lambda: RandomSampler(seed=seed),  # never asked: a grid is initial points alone
     }
     return makers[name]()

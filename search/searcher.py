@@ -1,19 +1,23 @@
 """Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray.tune.search import Searcher
 
+from search.allocation import Allocation
+from search.confirmation import next_run
 from search.history import History
+from search.parameters import Params
 from search.records import Level, Metrics, Phase, Record, State, TrialKey
-from search.selection import chosen, finalists, score
-from search.store import Job, Store, frozen
+from search.selection import score
+from search.store import Job, Store
 from search.study import Cell, StudySpec
 from trainables.config import Folders
+from trainables.places import lengths
 
 FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
 
@@ -34,17 +38,21 @@ class StudySearcher(Searcher):
         folders: Folders,
         weights: Callable[[TrialKey], Path],
         listen: Callable[[Record], None],
+        prior: Mapping[str, Sequence[Params]] | None = None,
     ) -> None:
+        """`prior`: by level, what an earlier study found, to be proposed early (`search.prior`)."""
         super().__init__()
         self.spec, self.store, self.history, self.levels = spec, store, history, levels
         self.folders, self.weights, self.listen = folders, weights, listen
         self.slots = 1  # trials at once
+        self.trunks: str | None = None  # where trials share their warm-ups; None: they do not
         self.finished = False
         self.cells = spec.cells()
         self.running: dict[str, Job] = {}  # by Tune's trial id
         self.again = list(store.lost())  # to be started (again) before anything new
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.started: Counter[Cell] = Counter()  # trials of a cell's search that did not fail
+        self.allocation = Allocation(spec, store, levels, self._searched, prior or {})
         for record in store.records(history.read()):
             self._keep(record)
         self.failed: dict[TrialKey, Record] = {}  # under this driver
@@ -115,44 +123,29 @@ class StudySearcher(Searcher):
         """Nothing, see `save`."""
 
     def _next(self) -> Job | None:
-        """A new trial: of the search with the fewest, else a confirmation run, else none for now."""
+        """A new trial: of the search, else a confirmation run, else none for now."""
         started = self.started
         for cell in self.cells:
             failed = [record for key, record in self.failed.items() if key[:2] == cell]
             if len(failed) > max(FAILURES, started[cell]):
                 self.trouble = f"{cell.key}: {len(failed)} trials failed, the last with: {failed[-1].reason}"
                 return None
-        unfinished = [cell for cell in self.cells if started[cell] < self.spec.budget]
-        unfinished = [cell for cell in unfinished if not self.store.exhausted(cell)]
-        if unfinished:
-            return self.store.propose(min(unfinished, key=started.__getitem__))
+        job = self.allocation.next(started)
+        if job is not None:
+            return job
+        searching = {cell for cell in self.cells if any(r.state == "running" for r in self._searched(cell))}
+        if searching and self.spec.search.allocation == "adaptive":
+            return None  # one that fails gives its place to any cell: the search must be over in all of them
         for cell in self.cells:
-            if not any(record.state == "running" for record in self._of(cell, "search").values()):
-                job = self._confirmation(cell)
-                if job is not None:
-                    return job
+            if cell not in searching and (job := self._confirmation(cell)) is not None:
+                return job
         return None
 
     def _confirmation(self, cell: Cell) -> Job | None:
         """A missing run of the cell's finalists and baselines on the confirmation seeds."""
-        confirmations = self._of(cell, "confirmation").values()
-        records = [*self._of(cell, "search").values(), *confirmations]
-        rule = self.spec.selection
-        arms = finalists(records, rule)
-        # What failed under an earlier driver is tried once more.
-        settled = [record for record in confirmations if record.state != "failed" or record.key in self.failed]
-        done = {(frozen(record.params), record.train_seed): record.state for record in settled}
-        seeds = self.spec.confirmation_seeds()
-        wanted = [(params, seed) for params in arms for seed in seeds]
-        states = [done.get((frozen(params), seed)) for params, seed in wanted]
-        if len(arms) < 2 or all(state not in (None, "running") for state in states):
-            # The baselines take the recipe of the chosen one, which is known now.
-            baselines = self.spec.baselines(chosen(records, rule))
-            wanted += [(params, seed) for params in (baselines.ce, baselines.ls) for seed in seeds]
-        for params, seed in wanted:
-            if (frozen(params), seed) not in done:
-                return self.store.add(cell, "confirmation", params, seed)
-        return None
+        records = [*self._searched(cell), *self._of(cell, "confirmation").values()]
+        run = next_run(self.spec, self.levels[cell.level], records, self.failed)
+        return None if run is None else self.store.add(cell, "confirmation", *run)
 
     def _retry(self, job: Job, reason: str) -> None:
         """Queue a trial that crashed once more, with the same parameters, or fail it."""
@@ -184,7 +177,29 @@ class StudySearcher(Searcher):
             "folders": [str(self.folders.data), str(self.folders.cache)],
             "weights": str(self.weights(job.key).absolute()) if first else None,
             "threads": max(1, int(self.spec.resources.cpus)),
+            "trunks": self._trunks(job),
+            "estimate_noise": self._estimates_noise(job),
         }
+
+    def _estimates_noise(self, job: Job) -> bool:
+        """Whether the trial tells the noise rate: cross-entropy, in the search only where nothing else does.
+
+        It costs each worker process an import of 2 s, which a short search with clean labels need not wait for.
+        """
+        unknown = self.levels[job.key.level].noise_rate is None
+        wanted = self.spec.search.estimate_noise and job.params["rate"] == 0
+        return bool(wanted) and (job.key.phase == "confirmation" or unknown)
+
+    def _trunks(self, job: Job) -> dict[str, Any] | None:
+        """Where the trial finds and keeps its warm-up, and of which lengths; None where it has no other to share with.
+
+        With a training seed for each trial (`search.seeds: own`) that is the whole search.
+        """
+        alone = job.key.phase == "search" and self.spec.search.seeds == "own"
+        epochs = sorted(lengths(self.spec.space["warmup"].points()))
+        if self.trunks is None or alone or not epochs:
+            return None
+        return {"place": self.trunks, "epochs": epochs, "limit": int(self.spec.trunks.most_gb * 1e9)}
 
     def _update(self, job: Job, curve: tuple[Metrics, ...]) -> None:
         key = job.key
@@ -203,6 +218,10 @@ class StudySearcher(Searcher):
         )
         self._keep(record)
         self.listen(record)
+
+    def _searched(self, cell: Cell) -> list[Record]:
+        """The trials of a cell's search."""
+        return list(self._of(cell, "search").values())
 
     def _of(self, cell: Cell, phase: Phase) -> dict[int, Record]:
         """The trials of a cell's phase by number."""

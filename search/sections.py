@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from search.parameters import Space, grid_size
 from trainables.config import DataConfig, TableSource, require
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)  # of a study, which is that of its folder
+NAME_RULE = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # names become parts of keys and of file names
 
 
@@ -45,33 +47,73 @@ class DatasetSpec:
         )
 
 
+GUIDED = ("posterior", "tpe", "gp")  # samplers that have a head start: a random search and a grid take no advice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopWhen:
+    """When a level's search ends before its budget is used; either is enough."""
+
+    rate_interval: float | None = None  # the best rate's 95 % interval is at most so wide, in symlog units
+    accuracy_margin: float | None = None  # the expected loss of accuracy by choosing wrongly is at most so many points
+
+    def __post_init__(self) -> None:
+        for key, value in (("rate_interval", self.rate_interval), ("accuracy_margin", self.accuracy_margin)):
+            require(value is None or value > 0, f"search.stop_when.{key}", value, "above 0")
+        some = self.rate_interval is not None or self.accuracy_margin is not None
+        require(some, "search.stop_when", {}, "rate_interval, accuracy_margin or both")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchSpec:
     """How parameters are proposed and poor trials stopped. What is None in the file is filled in by `resolved`."""
 
     trials: int | None = None  # per cell, baselines included; None: 30, for a grid: all of it
-    sampler: Literal["tpe", "gp", "random", "grid"] = "tpe"
+    # `posterior`: the trial from which the readout's own model expects to learn most; the others are Optuna's
+    sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "tpe"
+    seeds: int | Literal["own"] = 3  # training seeds that the trials of a level take in turn; own: each has another
+    estimate_noise: bool = True  # cross-entropy runs estimate the noise rate from the noisy labels alone
+    head_start: bool = True  # posterior, tpe and gp: propose the theory's rate and the neighbouring levels' best early
+    prior_study: str | None = None  # a study of the same home whose findings are proposed early
+    allocation: Literal["even", "adaptive"] = "even"  # of the trials among the cells
+    stop_when: StopWhen | None = None  # None: each level uses its budget
     pruner: Literal["none", "successive-halving", "median"] = "none"
     pruner_min_epochs: int | None = None  # no trial is pruned before; None: a quarter of the epochs
+    pruner_grace: int | None = None  # nor before so many epochs after its warm-up; None: 2
     reduction_factor: int | None = None  # successive halving: one in so many goes on; None: 4
+
+    def __post_init__(self) -> None:
+        require(self.seeds == "own" or self.seeds >= 1, "search.seeds", self.seeds, "at least 1, or own")
+        name = self.prior_study is None or NAME.fullmatch(self.prior_study) is not None
+        require(name, "search.prior_study", self.prior_study, NAME_RULE)
 
     def resolved(self, space: Space, epochs: int) -> "SearchSpec":
         """This search in this space, every number settled. Raises `InputError` where they do not fit together."""
         pruned, halved = self.pruner != "none", self.pruner == "successive-halving"
         require(not pruned or epochs > 1, "search.pruner", self.pruner, "a run of one epoch cannot be pruned")
+        guided, rule = self.sampler in GUIDED, f"for the samplers {', '.join(GUIDED)}"
+        require(guided or self.prior_study is None, "search.prior_study", self.prior_study, rule)
+        adaptive = self.allocation == "adaptive"
+        require(self.sampler != "grid" or not adaptive, "search.allocation", "adaptive", "a grid is tried whole")
+        stopped = {key: value for key, value in asdict(self.stop_when).items() if value} if self.stop_when else {}
+        require(self.sampler != "grid" or not stopped, "search.stop_when", stopped, "a grid is tried whole")
         least = self.pruner_min_epochs if self.pruner_min_epochs is not None else max(1, epochs // 4)
         rule = f"from 1 to below {epochs}, the epochs of the run"
         require(not pruned or 1 <= least < epochs, "search.pruner_min_epochs", least, rule)
+        grace = self.pruner_grace if self.pruner_grace is not None else min(2, epochs - 1)
+        require(not pruned or 0 <= grace < epochs, "search.pruner_grace", grace, f"from 0 to below {epochs} epochs")
         factor = self.reduction_factor if self.reduction_factor is not None else 4
         require(factor >= 2, "search.reduction_factor", factor, "at least 2")
         if not pruned:
             require(self.pruner_min_epochs is None, "search.pruner_min_epochs", least, "there is no pruner")
+            require(self.pruner_grace is None, "search.pruner_grace", grace, "there is no pruner")
         if not halved:
             require(self.reduction_factor is None, "search.reduction_factor", factor, "for successive-halving alone")
         return replace(
             self,
             trials=self._budget(space),
             pruner_min_epochs=least if pruned else None,
+            pruner_grace=grace if pruned else None,
             reduction_factor=factor if halved else None,
         )
 
@@ -89,6 +131,26 @@ class SearchSpec:
         trials = 30 if self.trials is None else self.trials
         require(trials >= 2, "search.trials", trials, "at least 2, which are cross-entropy and label smoothing")
         return trials
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkSpec:
+    """Whether trials of one level and training seed share their warm-up, and where it is kept meanwhile."""
+
+    share: bool = True
+    keep: bool = False  # after the study is done
+    folder: str | None = None  # a path that every node sees, or a URI (s3://, gs://, hdfs://); None: in the home
+    max_gb: float | None = None  # beyond it the oldest go, in units of 1e9 bytes; None: 20
+
+    def __post_init__(self) -> None:
+        require(self.max_gb is None or self.max_gb > 0, "trunks.max_gb", self.max_gb, "above 0")
+        for key, value in (("keep", self.keep), ("folder", self.folder), ("max_gb", self.max_gb)):
+            require(self.share or not value, f"trunks.{key}", value, "for trunks that are shared")
+
+    @property
+    def most_gb(self) -> float:
+        """What all trunks of the study may take, in units of 1e9 bytes."""
+        return 20.0 if self.max_gb is None else self.max_gb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,38 +1,17 @@
 """The space of a study as Optuna samples it, and the way between what is sampled and a trial's parameters."""
 
 import itertools
-import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import qmc
 
 from search.parameters import BASELINES, Parameter, Params, Range
+from search.scales import DIGITS, symexp, symlog, value_at
+from search.sections import GUIDED
 from search.study import StudySpec, derive_seed
-
-# The symlog scale is linear within about +-0.1, logarithmic beyond. 0.1 is the usual rate of label smoothing: with it
-# as the unit a third of the axis from -8 to 0.8 lies within +-0.2, and as much from -8 to -0.8.
-SYMLOG_UNIT = 0.1
-DIGITS = 6  # significant ones of a sampled float, so that a table can print it and a person repeat it exactly
-
-
-def symlog(rate: float) -> float:
-    """sign(r) * log(1 + |r| / 0.1)."""
-    return math.copysign(math.log1p(abs(rate) / SYMLOG_UNIT), rate)
-
-
-def symexp(position: float) -> float:
-    """The inverse of `symlog`."""
-    return math.copysign(SYMLOG_UNIT * math.expm1(abs(position)), position)
-
-
-SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
-    "linear": (float, float),
-    "log": (math.log, math.exp),
-    "symlog": (symlog, symexp),
-}  # to the axis on which values lie evenly, and back
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
@@ -67,7 +46,7 @@ def initial_points(spec: StudySpec) -> list[Params]:
     if spec.search.sampler == "grid":
         return grid(spec)
     baselines = [spec.baseline(rate) for rate in BASELINES]
-    return baselines + (sobol_points(spec) if spec.search.sampler in ("tpe", "gp") else [])
+    return baselines + (sobol_points(spec) if spec.search.sampler in GUIDED else [])
 
 
 def sobol_points(spec: StudySpec) -> list[Params]:
@@ -80,7 +59,7 @@ def sobol_points(spec: StudySpec) -> list[Params]:
     engine = qmc.Sobol(len(spec.space), rng=derive_seed(spec.seed, "sobol"))
     points = engine.random_base2(exponent).tolist()
     names = spec.space.items()
-    return [{name: _at(p, u) for (name, p), u in zip(names, point, strict=True)} for point in points]
+    return [{name: value_at(p, u) for (name, p), u in zip(names, point, strict=True)} for point in points]
 
 
 def grid(spec: StudySpec) -> list[Params]:
@@ -93,16 +72,6 @@ def grid(spec: StudySpec) -> list[Params]:
     others = [params for point in points if (params := dict(zip(spec.space, point, strict=True))) not in baselines]
     random.Random(derive_seed(spec.seed, "grid")).shuffle(others)
     return baselines + others
-
-
-def _at(parameter: Parameter, share: float) -> Any:
-    """The value that lies at a share in [0, 1) of the way through a parameter, on its scale."""
-    if not isinstance(parameter, Range) or parameter.count is not None:
-        values = list(parameter.points())
-        return values[int(share * len(values))]
-    transform, back = SCALES[parameter.scale]
-    low, high = transform(parameter.low), transform(parameter.high)
-    return parameter.nearest(float(f"{back(low + share * (high - low)):.{DIGITS}g}") + 0.0)
 
 
 def _is_symlog(parameter: Parameter) -> bool:

@@ -6,19 +6,20 @@ trained again under its number, so that neither sampler nor pruner ever sees a l
 
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.pruners import BasePruner, MedianPruner, NopPruner, SuccessiveHalvingPruner
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.parameters import BASELINES, Params
+from search.proposals import SAMPLER, SPREAD, Proposal
+from search.pruners import DIVERGED, PARAMS, make_pruner
 from search.records import PHASES, Metrics, Phase, Record, State, TrialKey
 from search.sampling import ask, make_sampler
 from search.space import distributions, initial_points, to_params, to_sampled
@@ -27,7 +28,8 @@ from trainables.config import InputError
 
 Frozen = tuple[tuple[str, Any], ...]
 # Attributes of an Optuna trial.
-PARAMS, SEED, FAILURES, REASON, DIVERGED = "params", "train_seed", "failures", "reason", "diverged"
+SEED, FAILURES, REASON = "train_seed", "failures", "reason"  # PARAMS and DIVERGED besides
+SOURCE = "source"  # where the parameters of a search trial come from, as `search.proposals` has it
 HOME = "home"  # attribute of an Optuna study: whose it is
 
 
@@ -91,9 +93,9 @@ class Store:
         self.distributions = distributions(spec)
         self.initial_points = initial_points(spec)  # tried before the sampler is asked
         self._baselines = [frozen(params) for params in self.initial_points[: len(BASELINES)]]
+        self._initials = [Proposal(SPREAD, params) for params in self.initial_points]
         self._given_up: dict[str, set[Frozen]] = defaultdict(set)  # parameters that failed under this driver, by cell
-        self._opened: set[str] = set()  # cells of which no initial point is left: under this driver it stays so
-        self.pruner = _pruner(spec)
+        self.pruner = make_pruner(spec)
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
         self._studies = {
             (cell.key, phase): optuna.load_study(study_name=self._name(cell, phase), storage=storage)
@@ -119,39 +121,51 @@ class Store:
 
     def exhausted(self, cell: Cell) -> bool:
         """Whether a cell's search is a grid of which no point is left."""
-        return self.spec.search.sampler == "grid" and self._untried(cell) is None
+        return self.spec.search.sampler == "grid" and self._initial(cell) is None
 
-    def propose(self, cell: Cell) -> Job:
-        """The next trial of a cell's search: the first initial point not tried yet, else what the sampler says.
+    def propose(self, cell: Cell, proposal: Proposal | None = None) -> Job:
+        """The next trial of a cell's search: `None` for the first initial point not tried, else what the sampler says.
 
         An initial point that failed under an earlier driver is tried once more.
+        """
+        proposal = proposal or self._initial(cell) or Proposal(SAMPLER, self.sampled(cell))
+        trials = self.trials(cell, "search")
+        same = [t for t in trials if t.state != TrialState.FAIL and t.user_attrs[PARAMS] == proposal.params]
+        had = {trial.user_attrs[SEED] for trial in same}
+        baseline = frozen(proposal.params) in self._baselines
+        seed = self.spec.search_seed(cell, len(trials), baseline, had)
+        return self.add(cell, "search", proposal.params, seed, proposal.source)
 
-        The sampler is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that
-        ended, never on when they were asked for or on how often the driver was restarted.
+    def untried(self, cell: Cell, proposals: Sequence[Proposal]) -> Proposal | None:
+        """The first of the proposals that the cell has not tried; one that is made once is known by its source."""
+        trials = [t for t in self.trials(cell, "search") if t.state != TrialState.FAIL]
+        tried = {frozen(trial.user_attrs[PARAMS]) for trial in trials} | self._given_up[cell.key]
+        made = {trial.user_attrs.get(SOURCE) for trial in trials}
+        left = (p for p in proposals if frozen(p.params) not in tried and not (p.once and p.source in made))
+        return next(left, None)
+
+    def asked(self, cell: Cell) -> bool:
+        """Whether the sampler proposed any of the cell's trials that did not fail."""
+        trials = self.trials(cell, "search")
+        return any(t.user_attrs.get(SOURCE) == SAMPLER and t.state != TrialState.FAIL for t in trials)
+
+    def sampled(self, cell: Cell) -> Params:
+        """What the sampler proposes for the cell's next trial.
+
+        It is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that ended,
+        never on when they were asked for or on how often the driver was restarted.
         """
         number = len(self.trials(cell, "search"))
-        params = self._untried(cell) or self._sample(cell, number)
-        return self.add(cell, "search", params, derive_seed(self.spec.seed, cell.key, "search", number, "train"))
-
-    def _untried(self, cell: Cell) -> Params | None:
-        if cell.key in self._opened:
-            return None
-        trials = self.trials(cell, "search")
-        tried = {frozen(t.user_attrs[PARAMS]) for t in trials if t.state != TrialState.FAIL} | self._given_up[cell.key]
-        untried = next((params for params in self.initial_points if frozen(params) not in tried), None)
-        if untried is None:
-            self._opened.add(cell.key)
-        return untried
-
-    def _sample(self, cell: Cell, number: int) -> Params:
         sampler = make_sampler(self.spec.search.sampler, derive_seed(self.spec.seed, cell.key, number, "sampler"))
         name = self._study(cell, "search").study_name
         return to_params(self.spec, ask(sampler, self.storage, name, number, self.distributions))
 
-    def add(self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int) -> Job:
+    def add(
+        self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int, source: str | None = None
+    ) -> Job:
         """A trial with given parameters, written in one piece."""
         study = self._study(cell, phase)
-        attributes = {PARAMS: dict(params), SEED: train_seed}
+        attributes = {PARAMS: dict(params), SEED: train_seed} | ({} if source is None else {SOURCE: source})
         sampled = to_sampled(self.spec, params) if phase == "search" else {}
         kinds = {name: self.distributions[name] for name in sampled}
         state = TrialState.RUNNING
@@ -202,6 +216,9 @@ class Store:
         for study in self._studies.values():
             optuna.delete_study(study_name=study.study_name, storage=self.storage)
         self._studies.clear()
+
+    def _initial(self, cell: Cell) -> Proposal | None:
+        return self.untried(cell, self._initials)
 
     def _record(
         self, cell: Cell, phase: Phase, trial: FrozenTrial, curves: Mapping[TrialKey, tuple[Metrics, ...]]
@@ -262,14 +279,3 @@ def _state(trial: FrozenTrial) -> State:
         TrialState.FAIL: "failed",
     }
     return states.get(trial.state, "running")
-
-
-def _pruner(spec: StudySpec) -> BasePruner:
-    """The study's pruner; steps are epochs, and none is pruned before `pruner_min_epochs`."""
-    grace = spec.search.pruner_min_epochs
-    if spec.search.pruner == "successive-halving":
-        # min_resource is given: "auto" would be estimated anew after each restart.
-        return SuccessiveHalvingPruner(min_resource=grace or 1, reduction_factor=spec.search.reduction_factor or 4)
-    if spec.search.pruner == "median":
-        return MedianPruner(n_startup_trials=4, n_warmup_steps=grace or 1)
-    return NopPruner()

@@ -8,16 +8,18 @@ A study file says (only `name` and `dataset` must be there):
     network, training       the recipe, as `trainables.config` has it
     method                  gls
     space                   parameter: {low, high, scale, step} or {values: [...]}
-    search                  trials, sampler, pruner, pruner_min_epochs, reduction_factor
-    selection               epoch, seeds, finalists
+    search                  trials, sampler, seeds, estimate_noise, head_start, prior_study, allocation, stop_when,
+                            pruner, pruner_min_epochs, pruner_grace, reduction_factor
+    trunks                  share, keep, folder, max_gb
+    selection               readout, epoch, seeds, finalists, gain_interval, max_seeds
     resources               cpus, gpus, concurrent
     trial_attempts          how often a trial that crashes is started before it is failed
 """
 
 import dataclasses
+import itertools
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from hashlib import blake2b
 from importlib.resources import files
@@ -27,14 +29,13 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from search.parameters import BASELINES, Params, Range, Space, build_space, with_params
-from search.sections import DatasetSpec, Resources, SearchSpec, require_distinct
+from search.sections import NAME, NAME_RULE, DatasetSpec, Resources, SearchSpec, TrunkSpec, require_distinct
 from search.selection import Baselines, Selection
 from search.study_file import differences, dump, override, parse_mapping, plain, readable
 from trainables.config import DataConfig, InputError, NetworkConfig, TrainingConfig, TrialConfig, build, require
 
 T = TypeVar("T")
 METHODS = ("gls",)
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
 class Cell(NamedTuple):
@@ -77,6 +78,7 @@ class StudySpec(BaseModel):
     method: tuple[Literal["gls"], ...] = ("gls",)
     space: Space = Field(default_factory=dict, validate_default=True)
     search: Annotated[SearchSpec, _section(SearchSpec, "search")] = Field(default=SearchSpec(), validate_default=True)
+    trunks: Annotated[TrunkSpec, _section(TrunkSpec, "trunks")] = TrunkSpec()
     selection: Annotated[Selection, _section(Selection, "selection")] = Selection()
     resources: Annotated[Resources, _section(Resources, "resources")] = Resources()
     trial_attempts: int = Field(default=3, ge=1)
@@ -174,8 +176,26 @@ class StudySpec(BaseModel):
         return Baselines(ce=ce, ls=ls)
 
     def confirmation_seeds(self) -> list[int]:
-        """The fresh training seeds of the confirmation: the same for all cells and parameters, to compare in pairs."""
-        return [derive_seed(self.seed, "confirmation", i, "train") for i in range(self.selection.seeds)]
+        """The fresh training seeds of the confirmation: the same for all cells and parameters, to compare in pairs.
+
+        As many as there are at most: `seeds: auto` takes as many of the first as it needs.
+        """
+        return [derive_seed(self.seed, "confirmation", i, "train") for i in range(self.selection.most_seeds)]
+
+    def search_seed(self, cell: Cell, number: int, baseline: bool, had: Collection[int]) -> int:
+        """The training seed of search trial `number` of a cell, whose parameters have `had` others already.
+
+        With `search.seeds: n` the trials of all levels take n seeds in turn, so that those of one seed can be compared
+        and share their warm-up; the baselines take the first. Parameters that come again get a seed that they have not
+        had, from beyond the n where they had them all.
+        """
+        pool = self.search.seeds
+        if pool == "own":
+            return derive_seed(self.seed, cell.key, "search", number, "train")
+        if had:
+            seeds = (derive_seed(self.seed, "search", i, "train") for i in itertools.count())
+            return next(seed for seed in seeds if seed not in had)
+        return derive_seed(self.seed, "search", 0 if baseline else number % pool, "train")
 
     def meaning(self) -> dict[str, Any]:
         """What shapes the numbers of trials that ended, plain: while this is the same, a study can grow."""
@@ -248,8 +268,7 @@ def difference(old: StudySpec, new: StudySpec) -> list[str]:
 
 def check_name(name: str) -> str:
     """The name of a study, which is that of its folder. Raises `InputError` for one that could lead out of the home."""
-    rule = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
-    require(NAME.fullmatch(name) is not None, "name", name, rule)
+    require(NAME.fullmatch(name) is not None, "name", name, NAME_RULE)
     return name
 
 

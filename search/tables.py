@@ -20,8 +20,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from search.records import Record
-from search.selection import Row, at_epoch, best_epoch
+from search.records import Record, at_epoch, best_epoch
+from search.selection import Row
 from trainables.config import InputError, require
 
 ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -47,7 +47,8 @@ def rows_table(rows: Sequence[Row]) -> pa.Table:
 def trials_table(records: Sequence[Record]) -> pa.Table:
     """The trials in the order given; every searched parameter beyond rate and warm-up has a column of its own.
 
-    `test_accuracy` is that of the last epoch, `oracle_test_accuracy` the highest of any epoch that was tested.
+    `epochs` are those it trained, besides `epochs_spared`, which it took from a trunk. `test_accuracy` is that of the
+    last epoch, `oracle_test_accuracy` the highest of any epoch that was tested.
     """
     searched = sorted({name for record in records for name in record.params} - {"rate", "warmup"})
     columns: dict[str, pa.Array] = {}
@@ -77,22 +78,23 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     """
     several = len({row.dataset for row in rows}) > 1
     levels = [f"{row.dataset}/{row.noise}" if several else row.noise for row in rows]
-    joint = " " if width >= 79 + max(map(len, levels), default=0) else "\n"
+    joint = " " if width >= 86 + max(map(len, levels), default=0) else "\n"
     title = "best smoothing rate" + (f", {rows[0].dataset}" if rows and not several else "")
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     table.padding = 0  # the box leaves one space between columns
     table.add_column("level" if several else "noise", no_wrap=True)
-    gain = "gain over CE\n(95 %)"
+    gain, best = "gain over CE\n(95 %)", "best rate\n(95 %)"
     tested = any(row.test_accuracy is not None for row in rows)
     accuracy = "test\nacc." if tested else "noisy\nval. acc."
-    for name in ("noise\nrate", "best\nrate", "warm-\nup", accuracy, "CE", "LS", gain, "theory", "trials"):
-        table.add_column(name, justify="right", no_wrap=True, style="bold" if name == "best\nrate" else "")
+    for name in ("noise\nrate", best, "warm-\nup", accuracy, "CE", "LS", gain, "theory"):
+        table.add_column(name, justify="right", no_wrap=True, style="bold" if name == best else "")
     notes: dict[str, list[str]] = {}
     for row, level in zip(rows, levels, strict=True):
-        cells = [_fixed(row.noise_rate, 3), _rate(row.best_rate), _short(row.best_warmup)]
+        guess = "~" if row.noise_rate_source == "estimated" else ""
+        cells = [guess + _fixed(row.noise_rate, 3), _best(row, joint), _short(row.best_warmup)]
         cells.append(_spread(row, joint) if tested else _fixed(row.val_accuracy))
         cells += [_fixed(row.ce_test_accuracy), _fixed(row.ls_test_accuracy), _gain(row, joint)]
-        table.add_row(level, *cells, _rate(row.theory_rate), str(row.trials))
+        table.add_row(level, *cells, _rate(row.theory_rate))
         for note in row.note.split("; ") if row.note else ():
             notes.setdefault(note, []).append(level)
     lines = [f"{note}: {', '.join(where)}" for note, where in notes.items()]
@@ -112,7 +114,8 @@ _TRIAL_COLUMNS: tuple[tuple[str, type, Callable[[Record], Any]], ...] = (
     ("rate", float, lambda r: r.params.get("rate")),
     ("warmup", int, lambda r: r.params.get("warmup")),
     ("train_seed", int, lambda r: r.train_seed),
-    ("epochs", int, lambda r: r.epochs),
+    ("epochs", int, lambda r: r.trained),
+    ("epochs_spared", int, lambda r: r.spared),
     ("seconds", float, lambda r: r.seconds),
     ("train_accuracy", float, lambda r: r.last("train_accuracy")),
     ("val_accuracy", float, lambda r: r.last("val_accuracy")),
@@ -181,6 +184,11 @@ def _short(value: float | None) -> str:
 def _rate(value: float | None) -> str:
     """Short, but a rate near 0 is not shown as 0."""
     return f"{value:.1g}" if value and abs(value) < 0.095 else _fixed(value)
+
+
+def _best(row: Row, joint: str) -> str:
+    interval = "" if row.rate_low is None else f"{joint}[{row.rate_low:.2g}, {row.rate_high:.2g}]"
+    return _rate(row.best_rate) + interval
 
 
 def _spread(row: Row, joint: str) -> str:

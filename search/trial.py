@@ -66,10 +66,14 @@ class TuneTrial(tune.Trainable):
 def _trainer(settings: dict[str, Any]) -> Trainer:
     from trainables.process import prepare  # noqa: PLC0415 - see above
     from trainables.train import Trainer  # noqa: PLC0415
+    from trainables.trunks import Trunks  # noqa: PLC0415
 
     prepare(settings["threads"])
     config = TrialConfig.from_dict(settings["trial"])
-    return Trainer(config, _level(config.data, Folders(*map(Path, settings["folders"]))))
+    given = settings["trunks"]
+    trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
+    data = _level(config.data, Folders(*map(Path, settings["folders"])))
+    return Trainer(config, data, trunks=trunks, estimate_noise=settings["estimate_noise"])
 
 
 @functools.lru_cache(maxsize=16)  # a study's levels: images are mapped, so that only labels take memory of each process

@@ -4,11 +4,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from search.choice import chosen
 from search.home import StudyFolder
 from search.parameters import Params
 from search.records import Record
 from search.results import of_cell
-from search.selection import chosen, confirmed
+from search.selection import confirmed
 from search.study import Cell, StudySpec, to_yaml
 from search.study_file import dump, parse_mapping
 from search.tables import write
@@ -29,7 +30,7 @@ def write_winner(
     files = []
     for cell in cells:
         found = of_cell(cell, records)
-        params = chosen(found, spec.selection)
+        params = chosen(spec, found)
         run = confirmed(found, params).get(spec.confirmation_seeds()[0])
         weights = folder.weights(run.key) if run is not None else None
         if params is None or run is None or weights is None or not weights.exists():

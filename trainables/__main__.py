@@ -13,8 +13,11 @@ import torch
 
 from trainables.config import Folders, InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
+from trainables.noise_estimate import has_cleanlab
+from trainables.places import check_place, lengths
 from trainables.process import prepare
 from trainables.train import Report, compute_dtype, default_device, train
+from trainables.trunks import Trunks
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
 
@@ -63,13 +66,17 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(options.device) if options.device else default_device()
     prepare(options.threads)
     config = trial_config(options)
+    require(not options.estimate_noise or config.rate == 0, "--estimate-noise", config.rate, "for a rate of 0 alone")
+    installed = not options.estimate_noise or has_cleanlab()
+    require(installed, "--estimate-noise", True, "cleanlab estimates it, and is not installed: pip install cleanlab")
+    trunks = _trunks(options.trunks, config)
     data = load_level(config.data, Folders(data=options.data_dir, cache=options.cache_dir))
     print(_json_opening(config, data) if options.json else _opening(config, data, device), flush=True)
 
     def report(epoch: Report) -> None:
         print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), flush=True)
 
-    trainer = train(config, data, report, device)
+    trainer = train(config, data, report, device, trunks, options.estimate_noise)
     if options.weights is not None:
         trainer.save_weights(options.weights)
 
@@ -114,8 +121,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to train [a GPU where there is one]")
     parser.add_argument("--threads", type=int, help="CPU threads; another number may change last digits [torch's]")
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors", help="write the trained weights here")
+    parser.add_argument(
+        "--trunks",
+        metavar="DIR",
+        help="share the warm-up: begin where another trial left it in this folder (or URI), and leave it there; what "
+        "lies there is yours to delete",
+    )
+    parser.add_argument(
+        "--estimate-noise",
+        action="store_true",
+        help="at the end of cross-entropy (rate 0), say how many labels its predictions call wrong; needs cleanlab",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines with all metrics: the trial, then epochs")
     return parser
+
+
+def _trunks(place: str | None, config: TrialConfig) -> Trunks | None:
+    if place is None:
+        return None
+    place = place if "://" in place else str(Path(place).absolute())
+    check_place(place, "--trunks")
+    return Trunks(place, lengths(range(config.warmup + 1)))
 
 
 def _change(text: str) -> tuple[str, str]:
@@ -189,6 +215,8 @@ def _line(report: Report) -> str:
     cells = [(key, report.metrics[key], form) for key, form in COLUMNS.items()]
     texts = [(key, "-" if value is None else format(value, form)) for key, value, form in cells]
     line = f"{report.epoch:>5}" + "".join(f"  {text:>{max(WIDTH, len(key))}}" for key, text in texts)
+    if (estimate := report.metrics.get("noise_rate_estimate")) is not None:
+        line += f"\nnoise rate, estimated from the noisy labels: {100 * estimate:.3f} %"
     return line if report.diverged is None else f"{line}\ndiverged: {report.diverged}"
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -226,13 +226,18 @@ def build(cls: type[T], values: object, path: str) -> T:
     return cls(**{key: _convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
 
 
-def _convert(kind: Any, value: Any, path: str) -> Any:
+def _convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
+    """The value as one of `kind`; `words` are those that the key takes besides, for the message."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        (kind,) = [argument for argument in arguments if argument is not type(None)]
-        return _convert(kind, value, path)
+        literals = [argument for argument in arguments if typing.get_origin(argument) is Literal]
+        words = [word for literal in literals for word in typing.get_args(literal)]
+        if isinstance(value, str) and value in words:
+            return value
+        (kind,) = [argument for argument in arguments if argument is not type(None) and argument not in literals]
+        return _convert(kind, value, path, words)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{path}.")
     if origin is Literal:
@@ -243,5 +248,5 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
         return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
-    require(type(value) is kind, path, value, f"of type {kind.__name__}")
+    require(type(value) is kind, path, value, ", or ".join([f"of type {kind.__name__}", *words]))
     return value

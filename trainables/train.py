@@ -17,7 +17,9 @@ from trainables.datasets import LevelData, Split
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
 from trainables.networks import FastCNN, build_network
+from trainables.noise_estimate import HeldOut
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
+from trainables.trunks import State, Trunks, trunk_key, unchanged
 
 CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
@@ -31,7 +33,8 @@ class Report:
     Losses are in nats, accuracies in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the epoch's
     first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed loss of
     each batch before its step. What is not finite is None, and so is all of `test_*` where there is no test set or
-    `training.test_every` leaves it out.
+    `training.test_every` leaves it out. An epoch taken from a trunk says `spared` 1 and took no `seconds`. The last one
+    of a run that estimates the noise says `noise_rate_estimate`, in [0, 1].
     """
 
     epoch: int
@@ -40,9 +43,21 @@ class Report:
 
 
 class Trainer:
-    """A training run. Call `run_epoch` until `done`; all random numbers come from the trial's seed."""
+    """A training run. Call `run_epoch` until `done`; all random numbers come from the trial's seed.
 
-    def __init__(self, config: TrialConfig, data: LevelData, device: torch.device | None = None) -> None:
+    With `trunks` a run begins where the longest trunk of its warm-up ends, and keeps what it trains of the warm-up
+    itself. On a CPU its numbers are those of a run without, bit for bit. With `estimate_noise` a run of plain
+    cross-entropy, and no other, tells the noise rate by what it predicts for the noisy validation, where cleanlab is.
+    """
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: LevelData,
+        device: torch.device | None = None,
+        trunks: Trunks | None = None,
+        estimate_noise: bool = False,
+    ) -> None:
         self.config = config
         self.device = device or default_device()
         torch.backends.cudnn.deterministic = True  # the same seed gives the same numbers on a GPU too
@@ -51,31 +66,65 @@ class Trainer:
         self.dtype = compute_dtype(config, self.device)
         self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
         self.test_set = self._batches(data.test, data) if data.test is not None else None
+        self.noisy_labels = data.validation.labels
+        self.estimates = estimate_noise and config.rate == 0
+        self.held_out = HeldOut()
         self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
         self.network = self._network(data)
         self.optimizer = _optimizer(config.training.optimizer, self.network)
         self.chance = 1 / data.classes
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
-        self.epoch = 0
+        self.epoch = 0  # trained so far, or spared
         self.diverged: str | None = None
+        self.curve: list[dict[str, float | None]] = []  # metrics of the epochs so far
         self._at_chance = 0
+        self._told = 0  # epochs reported
+        self.trunks, self._trunk = trunks, unchanged(config)
+        self._key = trunk_key(config, data.digest, self.device, self.dtype) if trunks is not None else ""
+        if trunks is not None and (state := trunks.longest(self._key, self._trunk)) is not None:
+            self._load(state)
 
     @property
     def done(self) -> bool:
-        return self.epoch >= self.config.training.epochs or self.diverged is not None
+        return self._told >= self.config.training.epochs or self.diverged is not None
 
     def run_epoch(self) -> Report:
-        """Train one epoch, evaluate, and report it."""
+        """Report the next epoch: that of the trunk where one spares it, else train one and evaluate."""
+        report = self._next_epoch()
+        if not (self.estimates and self.done) or self.diverged is not None:
+            return report
+        estimate = self.held_out.noise_rate(self.noisy_labels)
+        known = {} if estimate is None else {"noise_rate_estimate": estimate}
+        return Report(report.epoch, {**report.metrics, **known})
+
+    def _next_epoch(self) -> Report:
+        if self._told < self.epoch:
+            self._told += 1
+            return Report(self._told, {**self.curve[self._told - 1], "seconds": 0.0, "spared": 1.0})
+        report = self._run_epoch()
+        self._told = report.epoch
+        self.curve.append(report.metrics)
+        if self.trunks is not None and report.epoch <= self._trunk and report.diverged is None:
+            self.trunks.keep(self._key, report.epoch, self._state())
+        return report
+
+    def _run_epoch(self) -> Report:
         start = time.perf_counter()
         if self.epoch == self.config.warmup and in_second_phase(self.config, self.epoch):
             self.optimizer = _optimizer(optimizer_of(self.config, self.epoch), self.network)
         last = self.epoch + 1 == self.config.training.epochs
         tested = self.test_set if last or (self.epoch + 1) % self.config.training.test_every == 0 else None
-        trained, validated, tests = self._train_epoch(), self._evaluate(self.validation_set), self._evaluate(tested)
+        # A trunk keeps them too, for the runs of cross-entropy that may branch from it.
+        held = self.estimates or (self.trunks is not None and self.epoch < self._trunk)
+        logits: list[Tensor] | None = [] if held else None
+        trained, validated = self._train_epoch(), self._evaluate(self.validation_set, logits)
+        tests = self._evaluate(tested)
         # All numbers of the epoch in one copy: on a GPU, nothing before this line waits for the device.
         totals = [trained, validated.totals, tests.totals]
         trained, *evaluated = torch.cat(totals).cpu().split([len(each) for each in totals])
         validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
+        if logits is not None:
+            self.held_out.add(validation["accuracy"], torch.cat(logits))
         loss, correct = (trained / len(self.train_set)).tolist()
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
@@ -91,6 +140,34 @@ class Trainer:
         }
         finite = {key: value if value is None or math.isfinite(value) else None for key, value in metrics.items()}
         return Report(self.epoch, finite, self.diverged)
+
+    def _state(self) -> State:
+        """All that the next epoch depends on, and the curve so far."""
+        return {
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),  # no layer draws from it as yet, nor from the device's
+            "device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "mirrored": self.mirrored,
+            "at_chance": self._at_chance,
+            "curve": self.curve,
+            "held_out": self.held_out.state(),
+        }
+
+    def _load(self, state: State) -> None:
+        self.epoch = state["epoch"]
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["device"], self.device)
+        self.mirrored = state["mirrored"] if state["mirrored"] is None else state["mirrored"].to(self.device)
+        self._at_chance = state["at_chance"]
+        self.curve = state["curve"]
+        self.held_out.load(state["held_out"], self.device)
 
     def save_weights(self, path: Path) -> None:
         """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
@@ -156,7 +233,8 @@ class Trainer:
         with torch.no_grad():
             return torch.stack([loss * len(labels), (logits.argmax(dim=1) == labels).sum()])
 
-    def _evaluate(self, batches: Batches | None) -> Sums:
+    def _evaluate(self, batches: Batches | None, held: list[Tensor] | None = None) -> Sums:
+        """Sums over the predictions for `batches`; their logits [B, K] go to `held` where it is given."""
         sums = Sums(self.device)
         if batches is None:
             return sums
@@ -164,7 +242,10 @@ class Trainer:
         with torch.inference_mode(), self._autocast():
             for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH[self.device.type]):
                 inputs, labels = batches.take(index)
-                sums.add(self.network(inputs), labels)
+                logits = self.network(inputs)
+                sums.add(logits, labels)
+                if held is not None:
+                    held.append(logits.float())
         return sums
 
     def _divergence(self, loss: float, accuracy: float, val_loss: float | None) -> str | None:
@@ -182,10 +263,15 @@ class Trainer:
 
 
 def train(
-    config: TrialConfig, data: LevelData, report: Callable[[Report], None], device: torch.device | None = None
+    config: TrialConfig,
+    data: LevelData,
+    report: Callable[[Report], None],
+    device: torch.device | None = None,
+    trunks: Trunks | None = None,
+    estimate_noise: bool = False,
 ) -> Trainer:
     """Run a trial to its last epoch, or until it diverges, calling `report` after each epoch."""
-    trainer = Trainer(config, data, device)
+    trainer = Trainer(config, data, device, trunks, estimate_noise)
     while not trainer.done:
         report(trainer.run_epoch())
     return trainer

@@ -92,7 +92,8 @@ def state_tags(record: Record) -> dict[str, str]:
     """The tags that change while a trial runs."""
     tags = {"state": str(record.state)}
     if record.state != "running":
-        tags |= {"epochs": str(record.epochs), "attempts": str(record.attempts)}
+        tags |= {"epochs": str(record.trained), "epochs_spared": str(record.spared)}
+        tags["attempts"] = str(record.attempts)
     if record.reason:
         tags["reason"] = record.reason[:5000]
     return tags

@@ -34,7 +34,7 @@ from search.tracking.runs import Runs
 GOAL = 5.0
 LIMIT = 0.15  # seconds a trial on an idle machine
 PARTS = {
-    "Optuna: sampler": (Store, "_sample"),  # with `add` all of `propose` that takes time
+    "Optuna: sampler": (Store, "sampled"),  # with `add` all of `propose` that takes time
     "Optuna: add": (Store, "add"),
     "Optuna: report": (Store, "report"),
     "Optuna: should_prune": (Store, "should_prune"),

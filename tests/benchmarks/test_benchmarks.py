@@ -16,6 +16,8 @@ SMALL = {
     "bench_growth": ["--trials", "20", "--window", "5"],
     "bench_memory": ["--repeats", "1"],
     "bench_overhead": ["--trials", "10", "--repeats", "1"],
+    "bench_search": ["--studies", "4"],
+    "bench_pruning": ["--studies", "2", "--trials", "6", "--only", "none", "median, same epoch, grace 2"],
     "bench_sharing": ["--device", "cpu", "--share", "1", "2", "--trials", "1", "--repeats", "1"],
     "bench_speedrun": [],  # says that there is no GPU
     "bench_startup": ["--repeats", "1"],

@@ -24,7 +24,7 @@ from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
 from search.parameters import Range
-from search.space import symexp, symlog
+from search.scales import symexp, symlog
 from search.study import StudySpec
 
 

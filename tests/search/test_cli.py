@@ -102,7 +102,9 @@ def test_describe_says_what_would_run_and_trains_nothing(command: Command, study
     assert "searched: rate -2 to 0.8 (symlog)" in words
     assert "searched: warmup 0 to 2 (linear)" in words
     # 2 cells x (4 + 3 x 2) runs x 3 epochs.
-    assert "2 cells of 4 trials (tpe, pruner none) and at most 6 confirmation runs: at most 60 epochs" in words
+    assert (
+        "2 cells of 4 trials (tpe, pruner none) and at most 6 confirmation runs on 2 seeds: at most 60 epochs" in words
+    )
     assert list(tmp_path.iterdir()) == [study_file]
 
 
@@ -274,7 +276,7 @@ def test_an_absolute_path_is_no_name_either(command: Command, home: Path, neighb
         ("name=../x", ["name: '../x' is refused"]),
         ("dataset.levels=[clean, wrost]", ["'wrost' is unknown for twonorm: one of symmetric-E, pairflip-E, clean"]),
         ("dataset.name=cifar11", ["dataset.name: 'cifar11' is unknown: one of cifar10"]),
-        ("search.sampler=gpp", ["search.sampler: 'gpp' is refused: one of tpe, gp, random, grid"]),
+        ("search.sampler=gpp", ["search.sampler: 'gpp' is refused: one of posterior, tpe, gp, random, grid"]),
         ("training.epochs=0", ["training.epochs: 0 is refused: at least 1"]),
         ("selection.seeds=0", ["selection.seeds: 0 is refused: at least 1"]),
         ("network.name=cnn", ["network", "refused"]),
@@ -299,6 +301,17 @@ def test_an_unknown_study_is_refused_with_the_nearest(command: Command) -> None:
     assert (code, "study 'twonrom': unknown; did you mean 'twonorm'?" in err) == (2, True)
     code, _, err = command("run", "nowhere/mine.yaml")
     assert (code, "nowhere/mine.yaml: the study file cannot be read" in err) == (2, True)
+
+
+def test_a_prior_study_that_the_home_lacks_is_refused_before_anything_is_written(
+    command: Command, home: Path, study_file: Path
+) -> None:
+    code, out, err = command("run", study_file, "--home", home, "--name", "next", "--prior-study", "gone")
+    assert (code, out) == (2, "")
+    assert f"search.prior_study: 'gone' is refused: a study of the home {home} (there: tiny)" in err
+    assert not (home / "studies" / "next").exists()
+    code, _, err = command("run", study_file, "--home", home, "--name", "next", "--prior-study", "../x")
+    assert (code, "search.prior_study: '../x' is refused: lower-case letters" in err) == (2, True)
 
 
 @pytest.mark.parametrize("what", ["status", "export", "plot", "delete"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+from typing import Any
 
 from rich.console import Console
 
@@ -18,6 +19,14 @@ def test_facts_count_runs_and_epochs_at_most() -> None:
     assert facts["epochs_at_most"] == 2 * (4 + 12) * 3
 
 
+def test_seeds_of_the_confirmation_are_told_with_both_ends_under_auto() -> None:
+    facts = description(tiny("selection={seeds: auto}"), LEVELS)
+    assert facts["confirmation_seeds"] == "3 to 20"
+    assert facts["confirmation_runs_per_cell"] == 60  # 1 finalist and 2 baselines on at most 20
+    assert "at most 60 confirmation runs on 3 to 20 seeds: at most 384 epochs" in text_of(facts)  # 2 x (4 + 60) x 3
+    assert "at most 6 confirmation runs on 2 seeds" in text_of(description(tiny(), LEVELS))
+
+
 def test_parameters_are_told_in_words() -> None:
     changes = ("space.lr_factor={low: 0.01, high: 1, scale: log}", "space.warmup={low: 0, high: 2, step: 2}")
     space = description(tiny(*changes, "space.training.batch_size.values=[25, 50]"), LEVELS)["space"]
@@ -27,6 +36,23 @@ def test_parameters_are_told_in_words() -> None:
         "lr_factor": "0.01 to 1 (log)",
         "training.batch_size": "one of 25, 50",
     }
+
+
+def text_of(facts: dict[str, Any]) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    show(facts, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_whether_trunks_are_shared_and_where_is_told() -> None:
+    facts = description(tiny(), LEVELS)
+    assert facts["trunks"] == {"share": True, "folder": None, "keep": False, "max_gb": 20.0}
+    assert "trials of one level and seed share their warm-up" in text_of(facts)
+    assert "at most 20 GB in the home, removed at the end" in text_of(facts)
+    named = description(tiny("trunks={folder: 's3://me:secret@bucket/a', keep: true, max_gb: 0.5}"), LEVELS)
+    assert "at most 0.5 GB in s3://bucket/a, kept" in text_of(named)
+    assert "every trial trains its own warm-up" in text_of(description(tiny("trunks.share=false"), LEVELS))
 
 
 def test_an_unknown_noise_rate_is_called_unknown_and_brackets_are_no_markup() -> None:

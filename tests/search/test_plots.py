@@ -13,8 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from search.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
+from search.posterior import fit
 from search.records import Level, Metrics, Phase, Record, State
 from search.selection import Baselines, Row, Selection, best_row
+from search.study import load_study
+from tests.search.test_posterior import hill
 
 LEVEL = Level(
     dataset="twonorm",
@@ -62,7 +65,9 @@ RECORDS = [
 
 
 def row_of(records: list[Record] = RECORDS, level: Level = LEVEL) -> Row:
-    return best_row(level, "gls", records, Selection(seeds=2), Baselines(ce=CE, ls=LS), (-8.0, 0.8))
+    return best_row(
+        level, "gls", records, Selection(seeds=2), NLS if records else None, Baselines(ce=CE, ls=LS), (-8.0, 0.8)
+    )
 
 
 def numbers(values: Any) -> list[Any]:
@@ -216,6 +221,11 @@ def test_best_rates_stand_over_their_noise_rate_one_line_for_each_kind_of_noise(
     assert len(ax.containers) == 2
 
 
+def test_an_estimated_noise_rate_is_called_so_in_the_plot() -> None:
+    (ax,) = rate_over_noise([replace(row, noise_rate_source="estimated") for row in rows()[2:3]], classes=2).axes
+    assert bars(ax, "best rate, worst (noise rate estimated)") == [([0.3], [-1.0], [])]
+
+
 def test_the_theory_is_drawn_for_the_classes_of_the_data() -> None:
     (ax,) = rate_over_noise(rows(), classes=10).axes
     x, y = line(ax, "theory: symmetric noise, 10 classes")
@@ -253,3 +263,19 @@ def test_pictures_of_what_is_not_known_yet_are_left_out(tmp_path: Path) -> None:
 def test_plotting_leaves_pyplot_alone() -> None:
     code = "import sys, search.plots; raise SystemExit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
+
+
+def test_model_and_interval_stand_behind_the_noisy_validation() -> None:
+    row = replace(row_of(), rate_low=-2.5, rate_high=-1.0)
+    model = fit(load_study("twonorm"), hill(-1.4))
+    assert model is not None
+    val, test = accuracy_over_rate(LEVEL, RECORDS, row, model).axes
+    rates, means = line(val, "posterior mean")
+    assert rates == [rate for rate, *_ in model.over_rates()]
+    assert means == [mean for _, mean, *_ in model.over_rates()]
+    for ax in (val, test):
+        labels = [str(patch.get_label()) for patch in ax.patches]
+        assert labels == ["95 % interval of the best rate, \N{MINUS SIGN}2.5 to \N{MINUS SIGN}1"]
+    plain = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes[0]
+    assert not plain.patches
+    assert not any(str(drawn.get_label()).startswith("posterior") for drawn in plain.lines)

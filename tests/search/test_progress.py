@@ -116,6 +116,27 @@ def test_time_left_counts_what_this_run_did_and_not_the_start_of_the_workers(clo
         assert "about 30 s left" in shown.line()  # 15 more at 2 s each
 
 
+def test_under_seeds_auto_the_confirmation_s_length_is_open_and_the_time_left_is_that_of_the_least() -> None:
+    spec = tiny("selection={seeds: auto}", "search.allocation=adaptive")
+    shown = Progress(spec, [trial(0, 0.0)], plain())
+    # 3 to 20 seeds of the best rate, CE and LS in each of two cells.
+    assert shown.line().startswith("trials 1/8, confirmation 0/18 to 120, ")
+    console = Console(file=io.StringIO(), width=90)
+    console.print(shown.table())
+    # No cell has a share of its own of the trials under adaptive.
+    assert printed(console)[1].split()[:5] == ["twonorm/clean/gls", "1", "0/9", "to", "60"]
+
+
+def test_confirmation_runs_beyond_the_least_leave_no_negative_time(clock: list[float]) -> None:
+    spec = tiny("selection={seeds: auto}", "dataset.levels=[clean]", "search.trials=2")
+    with Progress(spec, [], plain()) as shown:
+        shown.update(replace(trial(0, 0.0), state="running"))
+        for number in range(12):  # of 2 trials and at least 9 confirmation runs
+            clock[0] += 1
+            shown.update(replace(trial(number, 0.0), phase="confirmation"))
+        assert "about 0 s left" in shown.line()
+
+
 def test_status_says_who_runs_the_study() -> None:
     console = plain()
     console.width = 90

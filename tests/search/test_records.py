@@ -1,5 +1,6 @@
 """Records go to Parquet and come back as they were."""
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -45,7 +46,7 @@ def test_no_records_are_written_and_read_too(tmp_path: Path) -> None:
 def test_the_last_epoch_has_columns_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "records.parquet").write_bytes(to_parquet([FULL, EMPTY]))
     columns = pq.read_table(tmp_path / "records.parquet").to_pydict()
-    assert columns["epochs"] == [2, 0]
+    assert (columns["epochs"], columns["spared"]) == ([2, 0], [0, 0])
     assert columns["last_val_accuracy"] == [57.125, None]
     assert columns["last_test_accuracy"] == [91.5, None]
 
@@ -54,6 +55,15 @@ def test_the_last_value_of_a_metric_is_none_where_there_is_no_epoch_or_no_such_m
     assert FULL.last("val_accuracy") == 57.125
     assert FULL.last("test_ece") is None
     assert EMPTY.last("val_accuracy") is None
+
+
+def test_epochs_reported_are_trained_or_spared_by_a_trunk(tmp_path: Path) -> None:
+    branched = dataclasses.replace(FULL, curve=({**FULL.curve[0], "spared": 1.0}, FULL.curve[1]))
+    assert (branched.epochs, branched.spared, branched.trained) == (2, 1, 1)
+    assert (FULL.epochs, FULL.spared, FULL.trained) == (2, 0, 2)
+    (tmp_path / "records.parquet").write_bytes(to_parquet([branched, FULL]))
+    assert pq.read_table(tmp_path / "records.parquet")["spared"].to_pylist() == [1, 0]
+    assert read_parquet(tmp_path / "records.parquet") == [branched, FULL]
 
 
 def test_lost_attempts_and_running_trials_do_not_count_towards_the_budget() -> None:

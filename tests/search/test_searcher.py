@@ -6,6 +6,7 @@ Above all: a study stopped at any point goes on as if it had not been.
 import pickle
 import shutil
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -35,7 +36,13 @@ def confirmations(records: list[Record]) -> list[Record]:
 
 @pytest.mark.parametrize("slots", [1, 3])
 def test_every_cell_gets_its_budget_and_its_confirmation_exactly(slots: int, tmp_path: Path) -> None:
-    driver = Driver(tmp_path, tiny("search.trials=9", "search.pruner=median", "search.pruner_min_epochs=1"))
+    pruned = (
+        "search.pruner=median",
+        "search.pruner_min_epochs=1",
+        "search.pruner_grace=0",
+        "space.warmup={values: [0]}",
+    )
+    driver = Driver(tmp_path, tiny("search.trials=9", *pruned))
     driver.searcher.slots = slots
     records = play(driver)
     assert driver.searcher.finished
@@ -71,7 +78,8 @@ def test_no_more_trials_run_at_once_than_there_are_slots(slots: int, tmp_path: P
 
 
 def test_finalists_are_confirmed_first_then_the_baselines_on_the_same_seeds(tmp_path: Path) -> None:
-    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "search.trials=12", "selection.finalists=2"))
+    changes = ("selection.finalists=2", "selection.readout=best")
+    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "search.trials=12", *changes))
     records = play(driver)
     ranked = sorted(
         (r for r in searched(records) if r.state == "complete"), key=lambda r: -(r.last("val_accuracy") or 0)
@@ -90,7 +98,7 @@ def test_a_baseline_that_is_the_best_is_not_confirmed_twice(tmp_path: Path) -> N
     driver = Driver(tmp_path, tiny("dataset.levels=[clean]", space, "search={sampler: grid}"))
     records = play(driver)
     assert [record.params["rate"] for record in searched(records)] == [0.0, 0.1, 0.4]
-    assert [record.params["rate"] for record in confirmations(records)] == [0.0, 0.0, 0.1, 0.1]
+    assert [record.params["rate"] for record in confirmations(records)] == [0.0, 0.1, 0.0, 0.1]  # seed by seed
 
 
 def test_weights_are_kept_of_the_confirmation_s_first_seed_alone(tmp_path: Path) -> None:
@@ -105,6 +113,38 @@ def test_weights_are_kept_of_the_confirmation_s_first_seed_alone(tmp_path: Path)
     first = driver.spec.confirmation_seeds()[0]
     assert {(phase, seed) for phase, seed, weights in kept if weights} == {("confirmation", first)}
     assert sum(weights for _, _, weights in kept) == len(arms)
+
+
+@pytest.mark.parametrize(("noise_rate", "told"), [(0.4, {"confirmation"}), (None, {"search", "confirmation"})])
+def test_cross_entropy_tells_the_noise_rate_and_in_the_search_only_where_it_is_unknown(
+    noise_rate: float | None, told: set[str], tmp_path: Path
+) -> None:
+    driver = Driver(tmp_path, tiny("dataset.levels=[clean]"))
+    levels = driver.searcher.levels.items()
+    driver.searcher.levels = {name: replace(each, noise_rate=noise_rate) for name, each in levels}
+    asked = []
+    for step in steps(driver.searcher):
+        if step == "start":
+            (job,) = driver.searcher.running.values()
+            asked.append((job.key.phase, job.params["rate"], driver.searcher._settings(job)["estimate_noise"]))
+    assert {phase for phase, rate, asks in asked if asks} == told
+    assert all(asks == (rate == 0 and phase in told) for phase, rate, asks in asked)
+
+
+@pytest.mark.parametrize("noise_rate", [0.4, None])
+def test_no_trial_tells_the_noise_rate_where_the_study_does_not_want_it(
+    noise_rate: float | None, tmp_path: Path
+) -> None:
+    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "search.estimate_noise=false"))
+    levels = driver.searcher.levels.items()
+    driver.searcher.levels = {name: replace(each, noise_rate=noise_rate) for name, each in levels}
+    asked = []
+    for step in steps(driver.searcher):
+        if step == "start":
+            (job,) = driver.searcher.running.values()
+            asked.append(driver.searcher._settings(job)["estimate_noise"])
+    assert len(asked) >= 8  # four trials and the confirmation, cross-entropy in both
+    assert not any(asked)
 
 
 def test_a_trial_that_crashes_is_tried_again_with_the_same_parameters(tmp_path: Path) -> None:

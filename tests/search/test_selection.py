@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 
+from search.parameters import Params
 from search.records import Level, Phase, Record, State
 from search.selection import (
     Baselines,
     Row,
     Selection,
+    Sureness,
     best_row,
-    chosen,
+    estimated_noise_rate,
     finalists,
     paired_gain,
     score,
     theory_rate,
+    winner,
 )
 from trainables.config import InputError
 
@@ -75,8 +78,14 @@ CONFIRMED = [
 THREE = Selection(seeds=3)
 
 
+def chosen(records: list[Record], rule: Selection) -> Params | None:
+    """The choice by the readout `best`, among the records of this cell."""
+    own = [record for record in records if (record.level, record.method) == (LEVEL.name, "gls")]
+    return winner(finalists(own, rule), own, rule)
+
+
 def row_of(records: list[Record], rule: Selection = THREE, level: Level = LEVEL) -> Row:
-    return best_row(level, "gls", records, rule, BASELINES, (-8.0, 0.8))
+    return best_row(level, "gls", records, rule, chosen(records, rule), BASELINES, (-8.0, 0.8))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +93,7 @@ def row_of(records: list[Record], rule: Selection = THREE, level: Level = LEVEL)
     [
         ({"epoch": "first"}, "selection.epoch: 'first' is refused: last or best"),
         ({"seeds": 0}, "selection.seeds: 0 is refused: at least 1"),
+        ({"readout": "mean"}, "selection.readout: 'mean' is refused: posterior or best"),
         ({"finalists": 0}, "selection.finalists: 0 is refused: at least 1"),
     ],
 )
@@ -219,6 +229,13 @@ def test_a_row_holds_what_can_be_worked_out_by_hand() -> None:
     )
 
 
+def test_epochs_are_those_trained_and_those_that_trunks_spared_stand_beside_them() -> None:
+    spared = [replace(r, curve=({**r.curve[0], "spared": 1.0}, *r.curve[1:])) for r in CONFIRMED]
+    row = row_of(SEARCH + spared)
+    assert (row.epochs, row.epochs_spared) == (9, 9)  # of 18, see above: the first of each confirmation run is spared
+    assert row.test_accuracy == 91.0  # nothing else changes
+
+
 def test_the_best_epoch_is_that_of_noisy_validation_and_the_oracle_takes_any() -> None:
     # noisy validation is highest in epoch 2 (first of two equal), where the test set has 88, not its highest, 95
     fresh = trial(0, NLS, [50.0, 60.0, 60.0, 55.0], [95.0, 88.0, 70.0, 80.0], phase="confirmation", seed=7)
@@ -283,7 +300,7 @@ def test_a_best_rate_on_a_bound_is_noted(rate: float, note: str) -> None:
 
 
 def test_without_bounds_none_is_noted() -> None:
-    row = best_row(LEVEL, "gls", [trial(0, {"rate": -8.0}, [58.0])], LAST, BASELINES, None)
+    row = best_row(LEVEL, "gls", [trial(0, {"rate": -8.0}, [58.0])], LAST, {"rate": -8.0}, BASELINES, None)
     assert (row.best_rate, row.best_warmup) == (-8.0, None)
     assert row.note == "0 of 5 seeds confirmed so far"
 
@@ -309,6 +326,42 @@ def test_data_without_clean_labels_leave_empty_what_needs_them() -> None:
     assert unknown == [None] * 9
     assert row.val_accuracy == pytest.approx((50 + 58 + 59) / 3)
     assert "no clean test labels" in row.note
+
+
+def telling(records: list[Record], estimates: list[float]) -> list[Record]:
+    """The records, of which the runs of cross-entropy tell these noise rates in turn."""
+    told = iter(estimates)
+    return [
+        replace(r, curve=(*r.curve[:-1], {**r.curve[-1], "noise_rate_estimate": value}))
+        if r.params == CE and r.curve and (value := next(told, None)) is not None
+        else r
+        for r in records
+    ]
+
+
+def test_the_estimated_noise_rate_is_the_mean_over_the_runs_that_tell_one() -> None:
+    assert estimated_noise_rate(SEARCH + CONFIRMED) is None
+    assert estimated_noise_rate(telling(SEARCH + CONFIRMED, [0.25])) == 0.25
+    # the search's one and two of the confirmation's three
+    assert estimated_noise_rate(telling(SEARCH + CONFIRMED, [0.25, 0.5, 0.75])) == 0.5
+
+
+def test_an_estimate_stands_beside_the_measured_noise_rate_and_changes_nothing_else() -> None:
+    row = row_of(telling(SEARCH + CONFIRMED, [0.25]))
+    assert row == replace(row_of(SEARCH + CONFIRMED), noise_rate_estimate=0.25)
+    assert (row.noise_rate, row.noise_rate_source) == (0.4, "measured")
+
+
+def test_where_clean_labels_do_not_exist_the_estimate_is_the_noise_rate_and_the_note_says_so() -> None:
+    unknown = replace(LEVEL, noise_rate=None, noise_rate_source="", symmetric=False)
+    row = row_of(telling(SEARCH + CONFIRMED, [0.25]), level=unknown)
+    assert (row.noise_rate, row.noise_rate_source, row.noise_rate_estimate) == (0.25, "estimated", 0.25)
+    assert row.theory_rate == -1.0  # rho = 0.5
+    assert "noise rate, and theory with it, estimated from the noisy labels" in row.note
+    assert "theory assumes symmetric noise" in row.note
+    nothing = row_of(SEARCH + CONFIRMED, level=unknown)
+    assert (nothing.noise_rate, nothing.noise_rate_source, nothing.theory_rate) == (None, "", None)
+    assert "estimated" not in nothing.note
 
 
 def test_seeds_still_to_come_are_noted() -> None:
@@ -343,10 +396,27 @@ def test_note_says_that_the_gain_includes_another_learning_rate() -> None:
     found = [trial(0, slow, [58.0], [90.0]), *(confirmation(slow, seed, 90.0) for seed in (7, 8, 9))]
     baselines = Baselines(ce={**CE, "lr_factor": 1.0}, ls={**LS, "lr_factor": 1.0})
     note = "gain includes that of another learning rate after the warm-up"
-    assert note in best_row(LEVEL, "gls", found, THREE, baselines, None).note
+    assert note in best_row(LEVEL, "gls", found, THREE, chosen(found, THREE), baselines, None).note
     assert note not in row_of([*SEARCH, *CONFIRMED]).note
 
 
 def test_confirmation_runs_that_failed_are_counted_in_the_note() -> None:
     failed = confirmation(NLS, 9, 90.0, state="failed")
     assert "confirmation runs that failed: 1" in row_of([*SEARCH, *CONFIRMED[:2], failed, *CONFIRMED[3:]]).note
+
+
+def sure_row(low: float, high: float) -> Row:
+    sure = Sureness(rate_low=low, rate_high=high, p_beats_ce=0.93, p_beats_ls=0.9)
+    return best_row(LEVEL, "gls", SEARCH + CONFIRMED, THREE, NLS, BASELINES, None, sure)
+
+
+def test_interval_and_probabilities_stand_in_the_row() -> None:
+    row = sure_row(-4.0, -1.0)
+    assert (row.rate_low, row.rate_high, row.p_beats_ce, row.p_beats_ls) == (-4.0, -1.0, 0.93, 0.9)
+    without = row_of(SEARCH + CONFIRMED)
+    assert (without.rate_low, without.rate_high, without.p_beats_ce, without.p_beats_ls) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("low", "high", "said"), [(-4.0, -0.1, False), (-4.0, 0.0, True), (-1.0, 0.2, True)])
+def test_interval_that_holds_0_is_no_evidence_for_smoothing(low: float, high: float, said: bool) -> None:
+    assert ("no evidence for smoothing" in sure_row(low, high).note) is said

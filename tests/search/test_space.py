@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from search.parameters import Range
-from search.space import distributions, grid, initial_points, inside, symexp, symlog, to_params, to_sampled
+from search.scales import symexp, symlog
+from search.space import distributions, grid, initial_points, inside, to_params, to_sampled
 from search.study import StudySpec, read_study
 
 STUDY = "name: s\ndataset: {name: twonorm, levels: [clean]}\ntraining: {epochs: 8}\n"

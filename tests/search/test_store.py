@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from search.proposals import Proposal
 from search.records import PHASES, Metrics, Phase
 from search.store import Job, Store, open_storage, repair_journal
 from search.study import Cell, StudySpec, derive_seed
@@ -14,6 +15,7 @@ from trainables.config import InputError
 
 CLEAN, NOISY = Cell("twonorm/clean", "gls"), Cell("twonorm/symmetric-0.4", "gls")
 LONG = ("training.epochs=8",)
+AT_ONCE = (*LONG, "space.warmup={values: [0]}")  # with a warm-up trials are pruned later: see test_pruners.py
 
 
 def open_store(folder: Path, spec: StudySpec, url: str | None = None) -> Store:
@@ -50,8 +52,8 @@ def test_a_grid_is_proposed_whole_baselines_first(tmp_path: Path) -> None:
     assert sorted(found) == [(-0.4, 0), (-0.4, 1), (0.0, 0), (0.1, 0), (0.1, 1)]
 
 
-def test_training_seeds_come_from_study_seed_cell_and_number(tmp_path: Path) -> None:
-    store = open_store(tmp_path, tiny("seed=7"))
+def test_training_seeds_come_from_study_seed_cell_and_number_where_each_trial_has_its_own(tmp_path: Path) -> None:
+    store = open_store(tmp_path, tiny("seed=7", "search.seeds=own"))
     jobs = [*propose(store, CLEAN, 3), *propose(store, NOISY, 3)]
     expected = [
         derive_seed(7, f"twonorm/{noise}/gls", "search", number, "train")
@@ -60,6 +62,44 @@ def test_training_seeds_come_from_study_seed_cell_and_number(tmp_path: Path) -> 
     ]
     assert [job.train_seed for job in jobs] == expected
     assert len(set(expected)) == 6
+
+
+def pool(number: int) -> int:
+    return derive_seed(7, "search", number, "train")
+
+
+def test_trials_of_all_levels_take_the_training_seeds_in_turn_and_the_baselines_the_first(tmp_path: Path) -> None:
+    store = open_store(tmp_path, tiny("seed=7", "search.seeds=3", "search.trials=8"))
+    for cell in (CLEAN, NOISY):
+        jobs = propose(store, cell, 7)
+        # Cross-entropy and label smoothing share the first, so that they compare; trial 2 takes seed 2, 3 seed 0, ...
+        assert [job.train_seed for job in jobs] == [pool(number) for number in (0, 0, 2, 0, 1, 2, 0)]
+
+
+def test_parameters_that_come_again_take_a_seed_they_have_not_had_and_go_on_beyond_the_pool(tmp_path: Path) -> None:
+    spec = tiny("seed=7", "search.seeds=2", "space={rate: {values: [0, 0.1]}, warmup: {values: [0]}}")
+    jobs = propose(open_store(tmp_path, spec), CLEAN, 6)
+    seeds: dict[float, list[int]] = {0.0: [], 0.1: []}
+    for job in jobs:
+        seeds[job.params["rate"]].append(job.train_seed)
+    # Two parameters in six trials: at least one of them comes a third time, when the pool of two is used up.
+    assert max(len(found) for found in seeds.values()) >= 3
+    for found in seeds.values():
+        assert found == [pool(number) for number in range(len(found))]
+
+
+def test_a_proposal_that_is_made_once_is_not_made_again_with_other_parameters(tmp_path: Path) -> None:
+    store = open_store(tmp_path, tiny())
+    theory = [Proposal("theory", {"rate": -0.8, "warmup": 0})]
+    assert store.untried(CLEAN, theory) == theory[0]
+    finish(store, store.propose(CLEAN, theory[0]))
+    assert store.untried(CLEAN, [Proposal("theory", {"rate": -0.9, "warmup": 0})]) is None  # the estimate got better
+    below = Proposal("below", {"rate": -0.8, "warmup": 0})
+    assert store.untried(CLEAN, [below]) is None  # tried, whoever proposed it
+    assert store.untried(NOISY, [below]) == below
+    assert not store.asked(CLEAN)
+    finish(store, store.propose(CLEAN, Proposal("sampler", store.sampled(CLEAN))))
+    assert store.asked(CLEAN)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
@@ -230,16 +270,16 @@ GOOD, BAD = [60.0 + i for i in range(8)], [50.0] * 8
 
 
 def test_the_median_pruner_stops_what_is_below_the_median_and_not_before_its_first_epoch(tmp_path: Path) -> None:
-    store = open_store(tmp_path, tiny(*LONG, "search.pruner=median", "search.pruner_min_epochs=3"))
+    store = open_store(tmp_path, tiny(*AT_ONCE, "search.pruner=median", "search.pruner_min_epochs=3"))
     assert [feed(store, GOOD)[1] for _ in range(4)] == [8] * 4
     assert [feed(store, BAD)[1] for _ in range(3)] == [3] * 3
-    assert feed(store, [*GOOD[:5], 0.0, 0.0, 0.0])[1] == 6, "its best so far, 64, is below the median of epoch 6, 65"
+    assert feed(store, [*GOOD[:5], 0.0, 0.0, 0.0])[1] == 7, "its second epoch in a row below the median"
     assert [record.state for record in store.records({})] == ["complete"] * 4 + ["pruned"] * 4
 
 
 def test_successive_halving_stops_what_is_not_among_the_best_of_a_rung(tmp_path: Path) -> None:
     changes = ("search.pruner=successive-halving", "search.pruner_min_epochs=2", "search.reduction_factor=2")
-    store = open_store(tmp_path, tiny(*LONG, *changes))
+    store = open_store(tmp_path, tiny(*AT_ONCE, *changes))
     assert [feed(store, GOOD)[1] for _ in range(2)] == [8, 8]
     # Rungs at epochs 2, 4 and 8: of those that reached one, the better half goes on.
     assert feed(store, BAD)[1] == 2
@@ -249,19 +289,20 @@ def test_successive_halving_stops_what_is_not_among_the_best_of_a_rung(tmp_path:
 
 @pytest.mark.parametrize("pruner", ["median", "successive-halving"])
 def test_rungs_and_medians_outlive_the_driver(pruner: str, tmp_path: Path) -> None:
-    spec = tiny(*LONG, f"search.pruner={pruner}", "search.pruner_min_epochs=2")
+    spec = tiny(*AT_ONCE, f"search.pruner={pruner}", "search.pruner_min_epochs=2")
     for _ in range(4):
         feed(open_store(tmp_path, spec), GOOD)
     assert feed(open_store(tmp_path, spec), BAD)[1] == 2
 
 
-@pytest.mark.parametrize("pruner", ["median", "successive-halving"])
-def test_baselines_and_confirmations_are_never_pruned(pruner: str, tmp_path: Path) -> None:
-    store = open_store(tmp_path, tiny(*LONG, f"search.pruner={pruner}", "search.pruner_min_epochs=1"))
+# Stopped where the grace of 2 epochs ends, or at the next rung, 1 * 4.
+@pytest.mark.parametrize(("pruner", "stopped"), [("median", 2), ("successive-halving", 4)])
+def test_baselines_and_confirmations_are_never_pruned(pruner: str, stopped: int, tmp_path: Path) -> None:
+    store = open_store(tmp_path, tiny(*AT_ONCE, f"search.pruner={pruner}", "search.pruner_min_epochs=1"))
     assert [feed(store, values)[1] for values in (GOOD, BAD)] == [8, 8]
     for _ in range(4):
         feed(store, GOOD)
-    assert [feed(store, BAD, phase)[1] for phase in PHASES] == [1, 8]
+    assert [feed(store, BAD, phase)[1] for phase in PHASES] == [stopped, 8]
 
 
 def test_without_a_pruner_nothing_is_pruned(tmp_path: Path) -> None:

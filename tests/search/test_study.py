@@ -98,6 +98,8 @@ def test_run_of_one_epoch_has_nothing_to_choose_for_the_warmup() -> None:
         ("search.reduction_factor=3", ["search.reduction_factor", "successive-halving"]),
         ("search={pruner: median, pruner_min_epochs: 8}", ["search.pruner_min_epochs", "below 8"]),
         ("selection.seeds=0", ["selection.seeds", "0", "at least 1"]),
+        ("selection.seeds=foo", ["selection.seeds: 'foo' is refused: of type int, or auto"]),
+        ("search.seeds=1.5", ["search.seeds: 1.5 is refused: of type int, or own"]),
         ("resources.gpus=1.5", ["resources.gpus", "1.5", "whole"]),
         ("resources.cpus=0", ["resources.cpus", "0", "above 0"]),
         ("trial_attempts=0", ["trial_attempts: 0 is refused", "1"]),

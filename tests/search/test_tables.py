@@ -19,11 +19,11 @@ from trainables.config import InputError
 
 # The columns in the order: other programs read these files by them.
 NAMES = [
-    *("dataset", "noise", "method", "noise_rate", "noise_rate_source", "best_rate", "rate_low", "rate_high"),
-    *("best_warmup", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds", "ce_test_accuracy"),
-    *("ls_test_accuracy", "gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "best_epoch_test_accuracy"),
-    *("oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned", "diverged", "failed", "epochs"),
-    *("hours", "note"),
+    *("dataset", "noise", "method", "noise_rate", "noise_rate_source", "noise_rate_estimate", "best_rate", "rate_low"),
+    *("rate_high", "best_warmup", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds", "ce_test_accuracy"),
+    *("ls_test_accuracy", "gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "p_beats_ls"),
+    *("best_epoch_test_accuracy", "oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned"),
+    *("diverged", "failed", "epochs", "epochs_spared", "hours", "note"),
 ]
 
 WORST = Row(
@@ -93,7 +93,7 @@ TRIAL = Record(
     params={"rate": -6.0, "warmup": 3, "lr_factor": 0.1},
     train_seed=17,
     curve=(
-        {"train_accuracy": 20.0, "val_accuracy": 30.0, "test_accuracy": 60.0},
+        {"train_accuracy": 20.0, "val_accuracy": 30.0, "test_accuracy": 60.0, "spared": 1.0},
         {"train_accuracy": 21.0, "val_accuracy": 40.0, "test_accuracy": 50.0},
         {"train_accuracy": 10.0, "val_accuracy": 10.0, "test_accuracy": 10.5},
     ),
@@ -168,7 +168,7 @@ def test_parquet_has_the_same_types_whether_a_column_holds_something_or_not() ->
 def test_markdown_is_rounded_and_drops_columns_that_hold_nothing() -> None:
     header, rule, worst = text(render([WORST], "markdown")).splitlines()
     row = dict(zip(cells(header), cells(worst), strict=True))
-    assert set(NAMES) - set(row) == {"rate_low", "rate_high", "p_beats_ce"}
+    assert set(NAMES) - set(row) == {"noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
     assert (row["test_accuracy"], row["gain_low"], row["hours"]) == ("65.19", "-0.25", "1.23")  # two decimals
     assert (row["best_rate"], row["oracle_rate"], row["noise_rate"]) == ("-0.435", "-0.0004", "0.402")  # 3 significant
     assert cells(rule)[:4] == [":---", ":---", ":---", "---:"]
@@ -188,9 +188,18 @@ def test_latex_is_a_booktabs_table_with_escaped_text_and_real_minus_signs() -> N
     assert r"a\_b \& 50\%" in table
     assert r"x\#\{y\}\textasciitilde{}\textasciicircum{}\textbackslash{}\$" in table
     assert "& $-0.435$ &" in table
-    columns = len(NAMES) - 3  # rate_low, rate_high and p_beats_ce hold nothing
+    columns = len(NAMES) - 5  # noise_rate_estimate, rate_low, rate_high, p_beats_ce and p_beats_ls hold nothing
     rows = [line for line in table.splitlines() if line.endswith(r"\\")]
     assert [line.replace(r"\&", "").count("&") for line in rows] == [columns - 1] * 2
+
+
+def test_an_estimated_noise_rate_is_marked_on_the_terminal_and_a_measured_one_is_not() -> None:
+    def first(row: Row) -> str:
+        table = terminal_table([row])
+        return str(next(iter(table.columns[1].cells)))
+
+    assert first(WORST) == "0.402"
+    assert first(replace(WORST, noise_rate_source="estimated")) == "~0.402"
 
 
 def test_no_rows_give_a_header_alone() -> None:
@@ -226,7 +235,8 @@ def test_a_trial_is_a_flat_row_with_a_column_for_every_searched_parameter() -> N
         "lr_factor": 0.1,
         "training.batch_size": None,
         "train_seed": 17,
-        "epochs": 3,
+        "epochs": 2,
+        "epochs_spared": 1,  # of the 3 it reported
         "seconds": 12.5,
         "train_accuracy": 10.0,
         "val_accuracy": 10.0,  # of the last epoch
@@ -280,13 +290,27 @@ def shown(rows: list[Row], width: int) -> list[str]:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_terminal_shows_every_number_uncut(width: int) -> None:
     screen = "\n".join(
-        shown([replace(WORST, noise="symmetric-0.4", gain_over_ce=14.12, gain_low=13.29, gain_high=14.96)], width)
+        shown(
+            [
+                replace(
+                    WORST,
+                    noise="symmetric-0.4",
+                    rate_low=-0.874,
+                    rate_high=-0.226,
+                    gain_over_ce=14.12,
+                    gain_low=13.29,
+                    gain_high=14.96,
+                )
+            ],
+            width,
+        )
     )
     assert "…" not in screen
     for part in (
         "symmetric-0.4",
         "0.402",
         "-0.44",
+        "[-0.87, -0.23]",
         "65.19",
         "±0.40",
         "63.80",
@@ -300,7 +324,7 @@ def test_the_terminal_shows_every_number_uncut(width: int) -> None:
 
 def test_a_wide_terminal_shows_a_row_in_one_line() -> None:
     (line,) = [line for line in shown([WORST], 120) if line.startswith("worst")]
-    parts = "worst 0.402 -0.44 4 65.19 ±0.40 63.80 62.90 +1.39 [-0.25, 3.03] -0.81 40"
+    parts = "worst 0.402 -0.44 4 65.19 ±0.40 63.80 62.90 +1.39 [-0.25, 3.03] -0.81"
     assert line.split() == parts.split()
 
 
@@ -316,7 +340,7 @@ def test_levels_of_several_datasets_are_told_apart_and_the_unknown_is_blank() ->
     screen = shown([WORST, UNKNOWN], 120)
     assert any(line.startswith("cifar10n/worst ") for line in screen)
     (line,) = [line for line in screen if line.startswith("mine/given")]
-    assert line.split() == ["mine/given", "0"]
+    assert line.split() == ["mine/given"]
 
 
 def test_a_rate_near_zero_is_not_shown_as_zero() -> None:

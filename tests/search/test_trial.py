@@ -12,7 +12,8 @@ from tests.search.tools import tiny
 
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
     config = spec.trial_config(spec.cells()[1], {"rate": rate, "warmup": 1}, seed)
-    return {"trial": config.to_dict(), "folders": [str(folder)] * 2, "weights": None, "threads": 1}
+    own = {"trunks": None, "estimate_noise": True}  # of no effect on a rate but 0
+    return {"trial": config.to_dict(), "folders": [str(folder)] * 2, "weights": None, "threads": 1, **own}
 
 
 def ran(actor: TuneTrial) -> list[Any]:
@@ -44,3 +45,10 @@ def test_trial_given_up_halfway_leaves_nothing_to_the_next(tmp_path: Path) -> No
     actor.step()
     actor.reset_config(settings(spec, -0.4, 3, tmp_path))
     assert ran(actor) == ran(TuneTrial(settings(spec, -0.4, 3, tmp_path)))
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_cross_entropy_tells_the_noise_rate_where_it_is_asked_to(asked: bool, tmp_path: Path) -> None:
+    found = ran(TuneTrial(settings(tiny(), 0.0, 1, tmp_path) | {"estimate_noise": asked}))
+    told = ["noise_rate_estimate" in dict(result["metrics"]) for result in found]
+    assert told == [False, False, asked]

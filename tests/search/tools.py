@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from search.history import History
+from search.parameters import Params
 from search.records import Level, Record
 from search.searcher import StudySearcher
 from search.store import Store, open_storage, repair_journal
@@ -36,29 +37,34 @@ def tiny(*overrides: str) -> StudySpec:
     return read_study(TINY, overrides=overrides)
 
 
-def level(noise: str) -> Level:
+def level(noise: str, noise_rate: float | None = 0.4, test_size: int = 200) -> Level:
     return Level(
         dataset="twonorm",
         noise=noise,
         classes=2,
         train_size=300,
         validation_size=300,
-        test_size=200,
-        noise_rate=0.4,
-        noise_rate_source="measured",
+        test_size=test_size,
+        noise_rate=noise_rate,
+        noise_rate_source="" if noise_rate is None else "measured",
         symmetric=True,
         digest=noise,
     )
 
 
 def made_up(settings: dict[str, Any], epoch: int) -> dict[str, Any]:
-    """What a trial with these settings reports: best at a rate of -0.8; below -1 it diverges in its second epoch."""
+    """What a trial with these settings reports: best at a rate of -0.8; below -1 it diverges in its second epoch.
+
+    Where it is asked to, it estimates a noise rate of 0.3 at its last epoch.
+    """
     trial = settings["trial"]
     luck = trial["train_seed"] % 1000 / 1000
     accuracy = 90 - 10 * abs(trial["rate"] + 0.8) - trial["warmup"] - 8 / epoch + luck
     diverged = trial["rate"] < -1 and epoch == 2
     done = diverged or epoch == trial["training"]["epochs"]
     metrics = {"train_loss": 1 / epoch, "val_accuracy": accuracy, "test_accuracy": accuracy + 5, "seconds": 0.5}
+    if done and settings["estimate_noise"]:
+        metrics["noise_rate_estimate"] = 0.3
     return {
         "epoch": epoch,
         "metrics": list(metrics.items()),
@@ -69,19 +75,36 @@ def made_up(settings: dict[str, Any], epoch: int) -> dict[str, Any]:
 
 
 class Driver:
-    """The parts of a driver, made from what lies in a folder. To start one again, make another."""
+    """The parts of a driver, made from what lies in a folder. To start one again, make another.
 
-    def __init__(self, folder: Path, spec: StudySpec, storage: str | None = None) -> None:
+    `levels`: the study's, as they were measured (None: all with a noise rate of 0.4). `prior`: what another found.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        spec: StudySpec,
+        storage: str | None = None,
+        levels: Sequence[Level] | None = None,
+        prior: Mapping[str, Sequence[Params]] | None = None,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         repair_journal(folder / "journal.log")
         self.spec = spec
         self.store = Store(spec, open_storage(storage, folder / "journal.log"))
         self.history = History(folder / "history.jsonl")
         self.heard: list[Record] = []
-        levels = {found.name: found for found in map(level, spec.dataset.levels)}
+        known = {found.name: found for found in levels or map(level, spec.dataset.levels)}
         folders = Folders(data=folder, cache=folder)
         self.searcher = StudySearcher(
-            spec, self.store, self.history, levels, folders, lambda key: folder / str(key.number), self.heard.append
+            spec,
+            self.store,
+            self.history,
+            known,
+            folders,
+            lambda key: folder / str(key.number),
+            self.heard.append,
+            prior,
         )
 
     def records(self) -> list[Record]:

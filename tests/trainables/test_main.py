@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_json_lines_hold_the_trial_its_data_and_every_metric(capsys: pytest.Capt
     assert all(len(epoch["metrics"]) == 12 and epoch["diverged"] is None for epoch in epochs)
 
 
+def test_noise_rate_is_estimated_where_asked_and_only_for_cross_entropy(capsys: pytest.CaptureFixture[str]) -> None:
+    *_, epoch, estimate = lines(capsys, "--estimate-noise")
+    assert epoch.split()[0] == "2"
+    assert re.fullmatch(r"noise rate, estimated from the noisy labels: \d+\.\d{3} %", estimate)
+    assert "estimated" not in "".join(lines(capsys))
+    message = refusal(capsys, "--estimate-noise", "--rate", "-0.4")
+    assert message == "error: --estimate-noise: -0.4 is refused: for a rate of 0 alone"
+
+
 def test_trial_file_is_run_and_flags_change_it(capsys: pytest.CaptureFixture[str]) -> None:
     config = TrialConfig(data=DataConfig(dataset="twonorm", size=300, validation_fraction=0.5), rate=-0.8, warmup=2)
     Path("trial.json").write_text(json.dumps(config.to_dict()))
@@ -113,6 +123,16 @@ def test_saved_weights_are_a_trial_that_can_be_run_again(capsys: pytest.CaptureF
     assert again[-1]["metrics"]["test_loss"] == first[-1]["metrics"]["test_loss"]
 
 
+def test_warm_up_is_shared_through_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    first = records(capsys, "--rate", "0.1", "--warmup", "1", "--trunks", "kept")  # relative to where one is
+    assert [file.name for file in (tmp_path / "kept").rglob("*.trunk")] == ["1.trunk"]
+    second = records(capsys, "--rate", "-0.4", "--warmup", "1", "--trunks", (tmp_path / "kept").as_uri())
+    assert [epoch["metrics"].get("spared") for epoch in (*first[1:], *second[1:])] == [None, None, 1.0, None]
+    alone = records(capsys, "--rate", "-0.4", "--warmup", "1")
+    assert second[2]["metrics"]["test_loss"] == alone[2]["metrics"]["test_loss"]
+    assert "spared" not in alone[1]["metrics"]
+
+
 def test_trial_that_diverges_is_a_result(capsys: pytest.CaptureFixture[str]) -> None:
     found = lines(capsys, "--rate", "-8", "--set", "training.optimizer.lr=1e9")
     assert found[-1].startswith("diverged: train_loss is ")
@@ -135,6 +155,8 @@ def test_images_are_given_to_the_small_cnn(capsys: pytest.CaptureFixture[str]) -
         (("--dataset", "twonrm"), "error: dataset.name: 'twonrm' is unknown: one of twonorm"),
         (("--threads", "0"), "error: --threads: 0 is refused: at least 1"),
         (("--weights", "."), "error: --weights: '.' is refused: a file to write, not a folder"),
+        (("--trunks", "nosuch://a"), "error: --trunks: 'nosuch://a' is refused: an absolute path, or a URI"),
+        (("--trunks", "/dev/null/a"), "error: --trunks: '/dev/null/a' is refused: an absolute path, or a URI"),
         (("missing.json",), "error: missing.json: cannot be read"),
         (("missing.safetensors",), "error: missing.safetensors: cannot be read"),
     ],

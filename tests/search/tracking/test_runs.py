@@ -42,6 +42,7 @@ def test_a_trial_is_a_child_run_with_parameters_metrics_dataset_and_tags(home: P
         "seed": "107",
         "state": "diverged",
         "epochs": "3",
+        "epochs_spared": "0",
         "attempts": "1",
         "reason": "epoch 3: loss 1e9",
     }

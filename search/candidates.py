@@ -1,0 +1,110 @@
+"""Parameters as points of a model, and the parameters among which the best is looked for."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import qmc
+
+from search.gaussian_process import Array, Prior
+from search.parameters import BASELINES, Parameter, Params, Range, Space
+from search.scales import SCALES, signed_log, value_at
+from search.study import StudySpec
+
+# Of the lengths along the axes, which are 1 long. As all priors of the model, they were chosen by replaying searches on
+# recorded trials of the study twonorm.
+RATE_LENGTH, LENGTH = Prior(0.3, 0.5), Prior(1.0, 0.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Axes:
+    """From parameters to points: each number on its scale, in units of its range; each value of a choice has an axis.
+
+    Rates lie on sign(r) * log(1 + |r|): accuracy changes little between -0.4 and 0.4, and fast beyond -1. On the
+    searched scale, which takes half its length for the former, a kernel of one length fits neither.
+    """
+
+    space: Space  # without what has one value, but for the rate: the baselines have others
+    start: int | None  # the warm-up at which plain cross-entropy lies, whatever its own; None: it shapes it
+
+    @classmethod
+    def of(cls, spec: StudySpec) -> "Axes":
+        space = {name: parameter for name, parameter in spec.space.items() if name == "rate" or parameter.count != 1}
+        single = spec.training.recipe == "single"
+        return cls(space, spec.baseline(0.0)["warmup"] if single else None)
+
+    def point(self, params: Mapping[str, Any]) -> Array:
+        """Where the parameters lie [d]."""
+        if self.start is not None and params["rate"] == 0 and params.get("lr_factor", 1.0) == 1:
+            params = {**params, "warmup": self.start}  # nothing changes after its warm-up
+        return np.concatenate([_place(name, parameter, params[name]) for name, parameter in self.space.items()])
+
+    def lengths(self) -> list[Prior]:
+        """What is expected of the length along each axis."""
+        sizes = {name: len(_place(name, p, p.extremes[0])) for name, p in self.space.items()}
+        return [RATE_LENGTH if name == "rate" else LENGTH for name, size in sizes.items() for _ in range(size)]
+
+
+def rates_of(space: Space) -> list[float]:
+    """Rates that cover the space evenly, at most 45 of a range, and the baselines' where they lie in it."""
+    rates = {*_values("rate", space["rate"], 45), *(rate for rate in BASELINES if rate in space["rate"])}
+    return sorted(rates)
+
+
+def candidates(spec: StudySpec, ranked: Sequence[Params]) -> list[Params]:
+    """Where the best may lie: every rate with every warm-up. `ranked`: what was tried, best first.
+
+    Where more is searched, each stands with some settings of the rest, those of the two best trials and three that
+    differ from call to call, and the warm-ups are fewer.
+    """
+    rest = {name: parameter for name, parameter in spec.space.items() if name not in ("rate", "warmup")}
+    warmups = _values("warmup", spec.space["warmup"], 4 if rest else 9)
+    pairs = itertools.product(rates_of(spec.space), warmups, _settings(rest, ranked))
+    found = [{"rate": rate, "warmup": warmup, **other} for rate, warmup, other in pairs]
+    return distinct(found, Axes.of(spec))  # plain cross-entropy once, whatever its warm-up
+
+
+def distinct(params: Sequence[Params], axes: Axes) -> list[Params]:
+    """The first of those that lie at one point, in their order."""
+    known: dict[bytes, Params] = {}
+    for each in params:
+        known.setdefault(axes.point(each).tobytes(), each)
+    return list(known.values())
+
+
+def _settings(rest: Space, ranked: Sequence[Params]) -> list[Params]:
+    """Of the parameters beyond rate and warm-up."""
+    if not rest:
+        return [{}]
+    best: list[Params] = []
+    for params in ranked:
+        setting = {name: params[name] for name in rest}
+        if setting not in best:
+            best.append(setting)
+    points = qmc.Sobol(len(rest), rng=len(ranked)).random_base2(2)[:3].tolist()
+    new = [{name: value_at(p, u) for (name, p), u in zip(rest.items(), point, strict=True)} for point in points]
+    return [*best[:2], *new]
+
+
+def _values(name: str, parameter: Parameter, number: int) -> list[Any]:
+    """Values of a parameter, evenly spread on its scale, at most `number`."""
+    if not isinstance(parameter, Range) or (parameter.count is not None and parameter.count <= number):
+        return list(parameter.points())
+    to, back = SCALES["symlog" if name == "rate" else parameter.scale]
+    places = np.linspace(to(parameter.low), to(parameter.high), number).tolist()
+    return [parameter.nearest(float(f"{back(place):.3g}") + 0.0) for place in places]
+
+
+def _place(name: str, parameter: Parameter, value: Any) -> Array:
+    """One parameter's part of a point."""
+    known = list(parameter.extremes)
+    if any(not isinstance(each, int | float) or isinstance(each, bool) for each in known):
+        return np.array([float(value == each) for each in known])
+    if name == "rate":
+        known += BASELINES
+    scale = parameter.scale if isinstance(parameter, Range) else "linear"
+    to = signed_log if name == "rate" else SCALES[scale][0]
+    low, high = to(min(known)), to(max(known))
+    return np.array([(to(value) - low) / (high - low)])

@@ -1,0 +1,78 @@
+"""Which parameters of a cell are the best, and how sure that is, by the readout that the study asks for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from search import selection
+from search.parameters import Params
+from search.posterior import Posterior, fit
+from search.records import Record
+from search.selection import Sureness, score, winner
+from search.study import StudySpec
+
+
+def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
+    """The parameters to confirm, best first; `records` of one cell.
+
+    `posterior`: the best of the smooth model of all search trials, then the best single trials. `best`, and where the
+    trials are too few for a model: the best single trials.
+    """
+    single = selection.finalists(records, spec.selection)
+    model = model_of(spec, records) if single else None
+    if model is None:
+        return single
+    return [model.best, *(params for params in single if params != model.best)][: spec.selection.finalists]
+
+
+def chosen(spec: StudySpec, records: Sequence[Record]) -> Params | None:
+    """The best of the finalists by their fresh seeds, as far as there are any; `None` before a trial completes."""
+    return winner(finalists(spec, records), records, spec.selection)
+
+
+def search_model(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
+    """What a cell's search trials say, in the order of their numbers; `None` where they say too little."""
+    searched = sorted((r for r in records if r.phase == "search"), key=lambda record: record.number)
+    return _fitted(_Cell.of(spec, searched))
+
+
+def model_of(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
+    """The model by which a cell's best is chosen, and how sure that is; `None` where there is none, and under `best`.
+
+    The confirmation is not in it: it is the check of the choice, on seeds of its own, and how often the interval of a
+    search holds the true best rate is what was measured (docs/search.md).
+    """
+    return search_model(spec, records) if spec.selection.readout == "posterior" else None
+
+
+def sureness(spec: StudySpec, model: Posterior | None, best: Params | None) -> Sureness | None:
+    """How sure it is that `best` is the best, by the model of its cell.
+
+    The interval is widened to hold it: a second finalist may lie outside.
+    """
+    if model is None or best is None:
+        return None
+    baselines, (low, high) = spec.baselines(best), model.interval
+    ce, ls = (model.beats(best, other) for other in (baselines.ce, baselines.ls))
+    return Sureness(min(low, best["rate"]), max(high, best["rate"]), ce, ls)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A cell's runs; equal to another where a model of them would be the same."""
+
+    spec: StudySpec = field(compare=False)
+    records: Sequence[Record] = field(compare=False)
+    known: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, spec: StudySpec, records: Sequence[Record]) -> "_Cell":
+        ended = [record for record in records if record.state in ("complete", "diverged")]
+        runs = [(r.state, tuple(r.params.items()), r.train_seed, score(r, spec.selection)) for r in ended]
+        return cls(spec, ended, (repr(spec.space), *runs))
+
+
+@lru_cache(maxsize=16)  # cells that are asked for again and again; a model holds megabytes
+def _fitted(cell: _Cell) -> Posterior | None:
+    return fit(cell.spec, cell.records)

@@ -1,0 +1,186 @@
+"""What a cell's trials together say of its accuracy over rate and warm-up: a Gaussian process, and draws from it.
+
+The model is `search.gaussian_process`. Diverged trials count as the worst that completed: what matters is that they
+are no good. Pruned ones are left out: what they would have reached is not known.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from search.candidates import Axes, candidates, distinct, rates_of
+from search.gaussian_process import Array, Model
+from search.parameters import Params
+from search.records import Record, Rule, at_epoch
+from search.scales import symexp, symlog
+from search.study import StudySpec
+
+LEAST = 5  # trials with a score, for a model to say anything
+NOTHING = 1e-6  # points: a gain that is none
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """A cell's accuracy over its candidates, as its trials leave it. Accuracies in percent, noisy validation."""
+
+    candidates: list[Params]  # G; those that completed come first
+    completed: int
+    _rates: list[float]  # that cover the space, in rising order
+    _axes: Axes
+    _model: Model
+    _points: Array  # [G, d]
+    _lost: NDArray[np.bool_]  # [G], whether the nearest trial diverged
+
+    @cached_property
+    def best(self) -> Params:
+        """The parameters with the highest posterior mean among those that completed.
+
+        One that was not tried may be as good, or lie where training diverges.
+        """
+        return self.candidates[_smallest(self.candidates, self._mean[: self.completed])]
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The shortest interval that holds the best rate, of all candidates, in 95 % of the draws.
+
+        Candidates whose nearest trial diverged are left out. It reaches half the way to the next candidates: which of
+        two neighbours is better is all that draws can tell.
+        """
+        places = [symlog(rate) for rate in self._rates]
+        draws = np.where(self._lost, -np.inf, self._draws)
+        low, high = _shortest(np.sort([symlog(self.candidates[g]["rate"]) for g in draws.argmax(axis=1)]))
+        below = max((place for place in places if place < low - 1e-9), default=low)
+        above = min((place for place in places if place > high + 1e-9), default=high)
+        return _short(symexp((low + below) / 2)), _short(symexp((high + above) / 2))
+
+    @property
+    def width(self) -> float:
+        """Of the interval of the best rate, in symlog units."""
+        low, high = self.interval
+        return symlog(high) - symlog(low)
+
+    @property
+    def loss(self) -> float:
+        """By how many points `best` is expected to fall short of the true best."""
+        accuracies = self._model.accuracy(self._draws)
+        return float(np.mean(accuracies.max(axis=1) - accuracies[:, self._index(self.best)]))
+
+    def over_rates(self) -> list[tuple[float, float, float, float]]:
+        """Rate, mean accuracy and its 95 % interval, in order of rate, with all else as in `best`: for a picture."""
+        rates = sorted({*self._rates, self.best["rate"]})
+        points = np.array([self._axes.point({**self.best, "rate": rate}) for rate in rates])
+        mean = self._model.accuracy(self._model.means(points).mean(axis=0))
+        low, high = np.quantile(self._model.accuracy(self._model.draws(points)), (0.025, 0.975), axis=0)
+        return list(zip(rates, mean.tolist(), low.tolist(), high.tolist(), strict=True))
+
+    def beats(self, params: Mapping[str, Any], others: Mapping[str, Any]) -> float:
+        """The probability that `params` are truly better than the `others`, by noisy validation."""
+        first, second = self._index(params), self._index(others)
+        if first == second:
+            return 0.5
+        return float(np.mean(self._draws[:, first] > self._draws[:, second]))
+
+    def gain(self, params: Mapping[str, Any]) -> float:
+        """By how many points one more trial at `params` is expected to raise the accuracy of the choice.
+
+        The knowledge gradient for correlated beliefs (Frazier, Powell & Dayanik 2009): the mean after a trial at x is
+        mu + k Z with k = Cov(f, f(x)) / sqrt(Var f(x) + noise) and Z standard normal; E[max(mu + k Z)] - max(mu).
+        """
+        points = np.vstack([self._points, self._axes.point(params)])
+        return float(self._model.gains(points, [len(points) - 1])[0])
+
+    def gains(self) -> Array:
+        """The same of every candidate [G]."""
+        return self._model.gains(self._points, range(len(self.candidates)))
+
+    def most_telling(self, running: Sequence[Params]) -> Params:
+        """The candidate of the highest `gain` that is not `running` at this moment.
+
+        Where no single trial would change the choice, the one that may still be the best: of the highest 97.5 %.
+        """
+        worth = self.gains()
+        if worth.max() < NOTHING:
+            worth = np.quantile(self._draws, 0.975, axis=0)
+        worth[[self._index(params) for params in running]] = -np.inf
+        return self.candidates[_smallest(self.candidates, worth)]
+
+    def draws(self, number: int) -> list[Params]:
+        """The best parameters of so many draws."""
+        spread = np.linspace(0, len(self._draws) - 1, number).astype(int)
+        return [self.candidates[int(g)] for g in self._draws[spread].argmax(axis=1)]
+
+    @cached_property
+    def _mean(self) -> Array:
+        """[G], compressed."""
+        mean: Array = self._model.means(self._points).mean(axis=0)
+        return mean
+
+    @cached_property
+    def _draws(self) -> Array:
+        """[D, G], compressed."""
+        return self._model.draws(self._points)
+
+    def _index(self, params: Mapping[str, Any]) -> int:
+        """The candidate that is these parameters, or the nearest to them."""
+        x = self._axes.point(params)
+        return int(np.abs(self._points - x).sum(axis=1).argmin())
+
+
+def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
+    """The posterior of one cell from its `records`; `None` where they say too little.
+
+    That is less than 5 complete or diverged trials (of either phase), or none that differ.
+    """
+    runs, scores = _scored(records, spec.selection.epoch)
+    if len(runs) < LEAST or len(set(scores)) < 2:
+        return None
+    axes = Axes.of(spec)
+    model = Model.of(
+        x=np.array([axes.point(run.params) for run in runs]),
+        seeds=[run.train_seed for run in runs],
+        y=np.array(scores),
+        lengths=axes.lengths(),
+    )
+    ranked = [runs[i].params for i in sorted(range(len(runs)), key=lambda i: -scores[i])]
+    tried = [run.params for run in runs if run.state == "complete"]
+    found = distinct(tried, axes)
+    completed = len(found)
+    found = distinct([*found, *candidates(spec, ranked)], axes)
+    points = np.array([axes.point(params) for params in found])
+    nearest = cdist(points, model.x).argmin(axis=1)
+    lost = np.array([run.state == "diverged" for run in runs])[nearest]
+    return Posterior(found, completed, rates_of(spec.space), axes, model, points, lost)
+
+
+def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:
+    """The trials that say what accuracy they reach, and that. One that diverged is as bad as the worst of the rest."""
+    complete = {
+        r.key: v for r in records if r.state == "complete" and (v := at_epoch(r, "val_accuracy", rule)) is not None
+    }
+    runs = [record for record in records if record.key in complete or record.state == "diverged"]
+    worst = min(complete.values(), default=0.0)
+    return runs, [complete.get(run.key, worst) for run in runs]
+
+
+def _smallest(candidates: Sequence[Params], means: Array) -> int:
+    """The highest mean; of equal ones (plain cross-entropy at any warm-up, say) the smaller |rate| and warm-up."""
+    ties = np.flatnonzero(means >= means.max() - 1e-9)
+    return int(min(ties, key=lambda g: (abs(candidates[int(g)]["rate"]), candidates[int(g)]["warmup"])))
+
+
+def _shortest(values: Array) -> tuple[float, float]:
+    """The shortest interval that holds 95 % of the sorted values."""
+    inside = math.ceil(0.95 * len(values))
+    first = int((values[inside - 1 :] - values[: len(values) - inside + 1]).argmin())
+    return float(values[first]), float(values[first + inside - 1])
+
+
+def _short(rate: float) -> float:
+    """Three significant digits: more than is known of a rate."""
+    return float(f"{rate:.3g}") + 0.0

@@ -1,0 +1,88 @@
+"""What an earlier study of the same home found, as proposals for this one: other networks and other noise included."""
+
+from collections.abc import Mapping, Sequence
+
+from search.choice import search_model
+from search.home import Home
+from search.parameters import BASELINES, Params, Range
+from search.proposals import best_of, closest, noise_rate_of
+from search.records import Level, Record
+from search.results import of_cell, read_records
+from search.study import Cell, StudySpec
+from trainables.config import require
+
+DRAWS = 2  # of the posterior, beside its best
+
+
+def settled_proposals(
+    home: Home, spec: StudySpec, levels: Mapping[str, Level], storage: str | None
+) -> dict[str, list[Params]]:
+    """By level, what the study kept of `search.prior_study`; for levels new to it, `prior_proposals` of today.
+
+    So a study that goes on proposes what it would have, whatever became of the other meanwhile. It is for the caller
+    to keep what is returned (`StudyFolder.keep_prior`), once the study is its own to write.
+    """
+    name = spec.search.prior_study
+    kept = {} if name is None else home.study(spec.name).prior(name)
+    new = {key: level for key, level in levels.items() if key not in kept}
+    return kept | prior_proposals(home, spec, new, storage) if new else kept
+
+
+def prior_proposals(
+    home: Home, spec: StudySpec, levels: Mapping[str, Level], storage: str | None
+) -> dict[str, list[Params]]:
+    """By level, the best of `search.prior_study` and two draws of its posterior, mapped into this study's space.
+
+    A level takes that of the same noise there, else the one of the nearest noise rate; where neither is known, none.
+    Raises `InputError` where the home has no such study.
+    """
+    name = spec.search.prior_study
+    if name is None:
+        return {}
+    require(name != spec.name, "search.prior_study", name, "another study than this one")
+    folder = home.study(name)
+    there = ", ".join(found.path.name for found in home.studies() if found.path.name != spec.name) or "none"
+    require(folder.spec_file.exists(), "search.prior_study", name, f"a study of the home {home.root} (there: {there})")
+    old = folder.spec()
+    records = read_records(folder, old, None if folder.journal.exists() else storage)
+    known = folder.levels()
+    found = {}
+    for level in levels.values():
+        match = _match(level, known, records)
+        cells = [cell for cell in old.cells() if match is not None and cell.level == match.name]
+        found[level.name] = [params for cell in cells for params in _findings(spec, old, cell, records)]
+    return found
+
+
+def mapped(params: Params, old: StudySpec, new: StudySpec) -> Params:
+    """Parameters of another study in this one's space: each the nearest value, the warm-up scaled by the epochs.
+
+    What the other did not search is as in the baselines.
+    """
+    result = new.baseline(BASELINES[0])
+    scaled = {**params, "warmup": params["warmup"] * new.training.epochs / old.training.epochs}
+    for name, parameter in new.space.items():
+        value = scaled.get(name)
+        if isinstance(value, int | float) or (value is not None and not isinstance(parameter, Range)):
+            result[name] = closest(name, parameter, value)
+    return result
+
+
+def _match(level: Level, known: Mapping[str, Level], records: Sequence[Record]) -> Level | None:
+    same = [other for other in known.values() if other.noise == level.noise]
+    rates = [(noise_rate_of(other, records), other) for other in known.values()]
+    if same or level.noise_rate is None:
+        return same[0] if same else None
+    near = [(abs(rate - level.noise_rate), i) for i, (rate, _) in enumerate(rates) if rate is not None]
+    return rates[min(near)[1]][1] if near else None
+
+
+def _findings(spec: StudySpec, old: StudySpec, cell: Cell, records: Sequence[Record]) -> list[Params]:
+    """Distinct, without the baselines, which are tried anyway."""
+    own = of_cell(cell, records)
+    posterior = search_model(old, own)
+    best = best_of(old, own, posterior)
+    found = [] if best is None else [best, *(posterior.draws(DRAWS) if posterior is not None else [])]
+    points = [mapped(params, old, spec) for params in found]
+    baselines = [spec.baseline(rate) for rate in BASELINES]
+    return [params for i, params in enumerate(points) if params not in points[:i] and params not in baselines]

@@ -1,0 +1,44 @@
+"""The scales on which parameters lie: to the axis where their values lie evenly, and back."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from search.parameters import Parameter, Range
+
+# The symlog scale is linear within about +-0.1, logarithmic beyond. 0.1 is the usual rate of label smoothing: with it
+# as the unit a third of the axis from -8 to 0.8 lies within +-0.2, and as much from -8 to -0.8.
+SYMLOG_UNIT = 0.1
+DIGITS = 6  # significant ones of a sampled float, so that a table can print it and a person repeat it exactly
+
+
+def symlog(rate: float) -> float:
+    """sign(r) * log(1 + |r| / 0.1)."""
+    return math.copysign(math.log1p(abs(rate) / SYMLOG_UNIT), rate)
+
+
+def symexp(position: float) -> float:
+    """The inverse of `symlog`."""
+    return math.copysign(SYMLOG_UNIT * math.expm1(abs(position)), position)
+
+
+def signed_log(rate: float) -> float:
+    """sign(r) * log(1 + |r|)."""
+    return math.copysign(math.log1p(abs(rate)), rate)
+
+
+SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "linear": (float, float),
+    "log": (math.log, math.exp),
+    "symlog": (symlog, symexp),
+}  # to the axis on which values lie evenly, and back
+
+
+def value_at(parameter: Parameter, share: float) -> Any:
+    """The value that lies at a share in [0, 1) of the way through a parameter, on its scale."""
+    if not isinstance(parameter, Range) or parameter.count is not None:
+        values = list(parameter.points())
+        return values[int(share * len(values))]
+    transform, back = SCALES[parameter.scale]
+    low, high = transform(parameter.low), transform(parameter.high)
+    return parameter.nearest(float(f"{back(low + share * (high - low)):.{DIGITS}g}") + 0.0)

@@ -1,0 +1,221 @@
+"""Runs the search of a study on recorded curves: the real searcher and store, with answers instead of training."""
+
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.storages import InMemoryStorage
+from ray.tune.search import Searcher
+from surface import Surface
+
+from search.choice import chosen
+from search.history import History
+from search.parameters import Params
+from search.records import Level, Metrics, Record, TrialKey
+from search.searcher import StudySearcher
+from search.store import Store
+from search.study import Cell, StudySpec
+from trainables.config import Folders
+from trainables.places import lengths
+
+HUMAN = {"clean": 0.0, "aggre": 0.0901, "worst": 0.40208}  # noise rates of CIFAR-10N (Wei et al. 2022)
+
+
+class OutOfSeedsError(ValueError):
+    """A study wants one more seed of some parameters than were recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a replayed search left."""
+
+    spec: StudySpec
+    records: list[Record]  # of the search
+    classes: int
+
+    def of(self, cell: Cell) -> list[Record]:
+        """The trials of a cell."""
+        return [r for r in self.records if (r.level, r.method) == cell]
+
+    def choice(self, cell: Cell) -> Params | None:
+        """The parameters that the study chooses for a cell, by its readout; `None` where no trial completed."""
+        return chosen(self.spec, self.of(cell))
+
+    def epochs(self, cell: Cell) -> int:
+        """Epochs that were trained for a cell's search, without those that trunks spared."""
+        return sum(record.epochs - record.spared for record in self.of(cell))
+
+
+def replay(
+    spec: StudySpec, surface: Surface, seeds: Sequence[int], pruner: BasePruner | None = None, slots: int = 1
+) -> Replayed:
+    """Run the search phase of a study whose levels are all on the surface, without its confirmation.
+
+    seeds: the recorded ones that answer; within a cell each training seed gets the next of them. Parameters that come
+    again beyond `search.seeds` get further training seeds: give more recorded ones for these. Raises `ValueError` where
+    they run out, since a run answered twice alike would be a copy.
+    pruner: instead of the study's. slots: trials at once, which take turns epoch by epoch.
+    """
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        store = Store(spec, InMemoryStorage())
+        store.pruner = pruner or store.pruner
+        levels = {cell.level: _level(spec, cell, surface.classes) for cell in spec.cells()}
+        here = Folders(data=Path(folder), cache=Path(folder))
+        history = MemoryHistory()
+        searcher = StudySearcher(
+            spec, store, history, levels, here, lambda key: here.cache / "none", lambda record: None
+        )
+        searcher.slots = slots
+        _drive(searcher, _Answers(spec, surface, list(seeds)))
+        records = [record for record in store.records(history.read()) if record.key.phase == "search"]
+    return Replayed(spec, records, surface.classes)
+
+
+class MemoryHistory(History):
+    """A history that keeps its curves and writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("nowhere"))
+        self._kept: dict[TrialKey, list[Metrics]] = defaultdict(list)
+
+    def append(self, key: TrialKey, epoch: int, metrics: Metrics) -> Metrics:
+        """Add what a trial reported."""
+        self._kept[key][epoch - 1 :] = [metrics]
+        return metrics
+
+    def flush(self) -> None:
+        """Nothing is on its way."""
+
+    def read(self) -> dict[TrialKey, tuple[Metrics, ...]]:
+        """The curve of every trial."""
+        return {key: tuple(curve) for key, curve in self._kept.items()}
+
+
+@dataclass(slots=True)
+class _Trial:
+    """A run that is being answered."""
+
+    cell: Cell
+    curve: tuple[float, ...]
+    diverged: bool
+    test: float
+    kept: set[int]  # lengths of the trunk that it shares with others
+    plain: int  # epochs that it trains as cross-entropy does
+    spared: int
+    epoch: int = 0
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What trials report, and which trunks there are."""
+
+    spec: StudySpec
+    surface: Surface
+    seeds: list[int]
+    given: dict[Cell, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))  # training seed -> recorded
+    trunks: dict[tuple[Cell, int], set[int]] = field(default_factory=lambda: defaultdict(set))
+
+    def start(self, cell: Cell, params: Mapping[str, Any], train_seed: int) -> _Trial:
+        """A trial with these parameters."""
+        given = self.given[cell]
+        if train_seed not in given:
+            if len(given) == len(self.seeds):
+                raise OutOfSeedsError(
+                    f"{cell.key}: no recorded seed is left of {self.seeds} for {dict(params)}; give more"
+                )
+            given[train_seed] = self.seeds[len(given)]
+        seed = given[train_seed]
+        curve, diverged, test = self.surface.curve(cell.noise, params, seed)
+        kept = self.trunks[cell, train_seed] if self.spec.trunks.share else set()
+        plain = self.surface.epochs if params["rate"] == 0 else int(params["warmup"])
+        spared = max((length for length in kept if length <= plain), default=0)
+        return _Trial(cell, curve, diverged, test, kept, plain, spared)
+
+    def report(self, trial: _Trial) -> dict[str, Any]:
+        """Its next epoch."""
+        trial.epoch += 1
+        done = trial.epoch == len(trial.curve)
+        if trial.epoch <= trial.plain and trial.epoch in self.lengths:
+            trial.kept.add(trial.epoch)
+        metrics: Metrics = {
+            "val_accuracy": trial.curve[trial.epoch - 1],
+            "test_accuracy": trial.test if done else None,  # only the last epoch's was recorded
+            "spared": float(trial.epoch <= trial.spared),
+            "seconds": float(trial.epoch > trial.spared),
+        }
+        state = ("diverged" if trial.diverged else "complete") if done else "running"
+        reason = f"recorded to diverge in epoch {trial.epoch}" if done and trial.diverged else ""
+        return {"epoch": trial.epoch, "metrics": list(metrics.items()), "state": state, "reason": reason, "done": done}
+
+    @property
+    def lengths(self) -> frozenset[int]:
+        """The trunks that the study keeps."""
+        return lengths(self.spec.space["warmup"].points())
+
+
+def _drive(searcher: StudySearcher, answers: _Answers) -> None:
+    """Call a searcher as Tune does, until its search is over."""
+    running: dict[str, _Trial] = {}
+    parked = 0
+    for turn in range(1_000_000):
+        name = f"trial{turn}"
+        answer = searcher.suggest(name)
+        if isinstance(answer, dict):
+            job = searcher.running[name]
+            if job.key.phase == "search":
+                running[name] = answers.start(job.cell, job.params, job.train_seed)
+            else:  # a confirmation run is never answered
+                parked += 1
+                searcher.slots += 1
+            continue
+        if answer == Searcher.FINISHED or not running:
+            return
+        for name, trial in list(running.items()):
+            if _step(searcher, name, answers.report(trial)):
+                del running[name]
+    raise AssertionError("the study does not end")
+
+
+def _step(searcher: StudySearcher, name: str, result: dict[str, Any]) -> bool:
+    """One epoch of one trial; returns whether it is over."""
+    if not result["done"]:
+        if not searcher.receive(name, result):
+            return False
+        searcher.prune(name)
+    searcher.on_trial_complete(name, result)
+    return True
+
+
+def noise_rate(noise: str) -> float:
+    """The share of wrong labels of a level: CIFAR-N's as published, of synthetic noise what its name says."""
+    return HUMAN[noise] if noise in HUMAN else float(noise.rpartition("-")[2])
+
+
+def _level(spec: StudySpec, cell: Cell, classes: int) -> Level:
+    return Level(
+        dataset=spec.dataset.name,
+        noise=cell.noise,
+        classes=classes,
+        train_size=1,
+        validation_size=1,
+        test_size=1,
+        noise_rate=noise_rate(cell.noise),
+        noise_rate_source="measured",
+        symmetric=cell.noise.startswith("symmetric"),
+        digest="",
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Optuna's word on every trial."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    yield
+    optuna.logging.set_verbosity(before)

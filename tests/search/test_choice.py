@@ -1,0 +1,74 @@
+"""Which parameters a study confirms and chooses, by either readout."""
+
+from dataclasses import replace
+
+from search.choice import chosen, finalists, model_of, sureness
+from search.study import load_study
+from tests.search.test_posterior import hill, run
+
+POSTERIOR, BEST = (
+    load_study("twonorm", ["selection.finalists=2", f"selection.readout={name}"]) for name in ("posterior", "best")
+)
+# The top is at -1.4; the luckiest trial lies elsewhere.
+RECORDS = [*hill(-1.4), run(12, 0.79, 80.6, warmup=1, seed=7)]
+LUCKY = {"rate": 0.79, "warmup": 1}
+
+
+def test_readout_best_takes_the_best_single_trial_and_the_posterior_does_not() -> None:
+    one = [spec.model_copy(update={"selection": replace(spec.selection, finalists=1)}) for spec in (POSTERIOR, BEST)]
+    (smooth,), (single,) = (finalists(spec, RECORDS) for spec in one)
+    assert single == LUCKY
+    assert -2 < smooth["rate"] < -1
+
+
+def test_second_finalist_of_the_posterior_is_the_best_single_trial() -> None:
+    assert POSTERIOR.selection.finalists == 2
+    smooth, single = finalists(POSTERIOR, RECORDS)
+    assert single == LUCKY
+    assert smooth != LUCKY
+
+
+def test_too_few_trials_for_a_model_leave_the_best_single_one() -> None:
+    assert finalists(POSTERIOR, RECORDS[:4]) == finalists(BEST, RECORDS[:4])
+    assert chosen(POSTERIOR, []) is None
+
+
+def test_confirmation_runs_decide_between_the_finalists_and_change_them_not() -> None:
+    arms = finalists(POSTERIOR, RECORDS)
+    fresh = [
+        replace(run(i, 0.0, accuracy, seed=50 + i), phase="confirmation", params=params)
+        for i, (params, accuracy) in enumerate(zip(arms, (70.0, 95.0), strict=True))
+    ]
+    fresh = [replace(record, train_seed=50) for record in fresh]
+    assert finalists(POSTERIOR, [*RECORDS, *fresh]) == arms
+    assert chosen(POSTERIOR, RECORDS) == arms[0]
+    assert chosen(POSTERIOR, [*RECORDS, *fresh]) == arms[1]
+
+
+def test_sureness_is_that_of_the_model_and_the_readout_best_has_none() -> None:
+    records = hill(-1.4)
+    best = chosen(POSTERIOR, records)
+    model = model_of(POSTERIOR, records)
+    sure = sureness(POSTERIOR, model, best)
+    assert model is not None
+    assert sure is not None
+    assert (sure.rate_low, sure.rate_high) == model.interval
+    assert sure.p_beats_ce > 0.99  # 80 to 75 points
+    assert model_of(BEST, records) is None
+    assert sureness(BEST, None, best) is None
+
+
+def test_interval_is_widened_to_hold_what_the_search_chose() -> None:
+    model = model_of(POSTERIOR, hill(-1.4))
+    assert model is not None
+    sure = sureness(POSTERIOR, model, {"rate": 0.7, "warmup": 0})
+    assert sure is not None
+    assert (sure.rate_low, sure.rate_high) == (model.interval[0], 0.7)
+
+
+def test_confirmation_runs_leave_the_model_as_it_was() -> None:
+    fresh = replace(run(30, 0.5, 99.0, seed=60), phase="confirmation")
+    before, after = model_of(POSTERIOR, RECORDS), model_of(POSTERIOR, [*RECORDS, fresh])
+    assert before is not None
+    assert after is not None
+    assert after.interval == before.interval

@@ -1,0 +1,112 @@
+"""The Gaussian process against scikit-learn's, and against sums done another way."""
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from search import gaussian_process
+from search.gaussian_process import JITTER, KEPT, Array, Model, Prior
+
+LENGTHS = [Prior(0.3, 0.5), Prior(1.0, 0.7)]
+
+
+def made_up(seeds: int = 12) -> tuple[Array, list[int], Array]:
+    """A dozen runs: best at 0.3 along the first axis, whatever the second."""
+    rng = np.random.default_rng(1)
+    x = rng.random((12, 2))
+    y = 90 - 20 * (x[:, 0] - 0.3) ** 2 + 0.05 * rng.standard_normal(12)
+    return x, [i % seeds for i in range(12)], y
+
+
+def sklearns(model: Model, setting: Array) -> GaussianProcessRegressor:
+    """The same process under one setting, in which no seed is shared."""
+    kernel = ConstantKernel(setting[0]) * Matern(setting[3:], nu=2.5) + WhiteKernel(setting[1])
+    return GaussianProcessRegressor(kernel, alpha=JITTER, optimizer=None).fit(model.x, model.z)
+
+
+def test_means_and_spread_are_those_of_scikit_learn() -> None:
+    model = Model.of(*made_up(), LENGTHS)
+    points = np.random.default_rng(2).random((30, 2))
+    means = model.means(points)
+    for setting, mean in zip(model.settings, means, strict=True):
+        # Each run has a seed of its own here, whose function is to f as noise that lies on the diagonal.
+        own = setting[0] * setting[2]
+        theirs = sklearns(model, np.array([setting[0], setting[1] + own, 0, *setting[3:]]))
+        np.testing.assert_allclose(mean, theirs.predict(points), atol=1e-6)
+
+
+def test_settings_are_weighed_by_scikit_learns_likelihood() -> None:
+    x, seeds, y = made_up()
+    model = Model.of(x, seeds, y, LENGTHS)
+    settings = np.array([[0.5, 0.01, 0.0, 0.3, 1.0], [1.5, 0.1, 0.0, 0.1, 0.5]])
+    ours = model._likelihood(settings)
+    theirs = [sklearns(model, setting).log_marginal_likelihood_value_ for setting in settings]
+    assert ours[1] - ours[0] == pytest.approx(theirs[1] - theirs[0], abs=1e-5)
+
+
+def test_trials_of_one_seed_err_alike() -> None:
+    x, _, y = made_up()
+    x = np.repeat(x[:6], 2, axis=0)
+    seeds = [0, 1] * 6
+    shifted = np.repeat(y[:6], 2) + np.array([0.3, -0.3] * 6)  # one seed is always 0.6 points above the other
+    shared, apart = Model.of(x, seeds, shifted, LENGTHS), Model.of(x, list(range(12)), shifted, LENGTHS)
+    assert shared.settings[:, 2].mean() > apart.settings[:, 2].mean()  # the share of the seeds' own functions
+
+
+def test_accuracy_comes_back_from_the_compressed_scale() -> None:
+    x, seeds, y = made_up()
+    model = Model.of(x, seeds, y, LENGTHS)
+    np.testing.assert_allclose(model.accuracy(model.z), y, rtol=1e-9)
+
+
+def test_repeats_settle_the_noise() -> None:
+    x, _, _ = made_up()
+    twice = np.concatenate([x, x])
+    rng = np.random.default_rng(3)
+    clear = 90 - 20 * (twice[:, 0] - 0.3) ** 2
+    seeds = list(range(24))
+    noise = [
+        Model.of(twice, seeds, clear + spread * rng.standard_normal(24), LENGTHS).settings[:, 1].mean()
+        for spread in (0.02, 0.5)
+    ]
+    assert noise[1] > 10 * noise[0]  # 625 times the variance, on a scale whose unit grows with the spread
+
+
+def test_gain_is_what_an_integral_over_the_outcome_gives() -> None:
+    model = Model.of(*made_up(), LENGTHS)
+    points = np.random.default_rng(4).random((20, 2))
+    setting = model.settings[0]
+    (ours,) = Model(**{**fields(model), "settings": setting[None]}).gains(points, [5])
+    mean, covariance = model._posterior(setting, points)
+    step = covariance[:, 5] / np.sqrt(covariance[5, 5] + setting[0] * setting[2] + setting[1])
+    z = np.linspace(-8, 8, 4001)
+    after = (mean[:, None] + step[:, None] * z).max(axis=0)
+    integral = np.trapezoid(after * norm.pdf(z), z) - mean.max()
+    # Nine nodes stand for the integral: within a tenth of it where it is not tiny.
+    assert ours == pytest.approx(integral * model.spread * model.unit, rel=0.15, abs=2e-4)
+
+
+def test_gain_is_never_negative_and_nothing_where_all_is_known() -> None:
+    model = Model.of(*made_up(), LENGTHS)
+    gains = model.gains(np.vstack([model.x, [[0.3, 0.5]]]), range(13))
+    assert (gains >= -1e-12).all()
+    assert len(model.settings) == KEPT
+
+
+def test_hundreds_of_runs_are_weighed_in_parts_that_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, seeds, y = made_up()
+    model = Model.of(x, seeds, y, LENGTHS)
+    whole = model._likelihood(model.settings)
+    monkeypatch.setattr(gaussian_process, "AT_ONCE", 5 * len(x) ** 2)
+    np.testing.assert_allclose(model._likelihood(model.settings), whole, rtol=1e-12)
+    rng = np.random.default_rng(5)
+    many = rng.random((400, 2))
+    found = Model.of(many, [i % 3 for i in range(400)], 90 - 20 * (many[:, 0] - 0.3) ** 2, LENGTHS)
+    best = many[found.means(many).mean(axis=0).argmax()]
+    assert best[0] == pytest.approx(0.3, abs=0.02)
+
+
+def fields(model: Model) -> dict[str, object]:
+    return {name: getattr(model, name) for name in model.__dataclass_fields__}

@@ -1,0 +1,113 @@
+"""Where trunks lie, a folder on any of pyarrow's file systems, and which are worth a file: all without torch."""
+
+import contextlib
+import functools
+import logging
+import posixpath
+import re
+import uuid
+from collections.abc import Iterable
+from urllib.parse import urlsplit, urlunsplit
+
+import pyarrow as pa
+from pyarrow import fs
+
+from trainables.config import InputError
+
+log = logging.getLogger(__name__)
+
+RULE = "an absolute path, or a URI of pyarrow's file systems, that can be written to"
+KINDS = "s3://, gs://, hdfs://, file://"
+# A trunk below its place, or one that is being written. The folder may be a user's: nothing else is ever touched.
+TRUNK = re.compile(r"[0-9a-f]{32}/[0-9]+\.trunk(\.[0-9a-f]{32}\.partial)?")
+MOST = 8  # lengths of a trunk that are kept: each is a file of the network and its optimizer, 170 MB for a ResNet-34
+TROUBLE = (OSError, pa.ArrowException, InputError)  # of a file system that is full, away or not ours
+
+
+def lengths(warmups: Iterable[float]) -> frozenset[int]:
+    """The trunks worth keeping, in epochs, from the warm-ups that a space allows; a warm-up of 0 epochs has none.
+
+    Of more than 8 warm-ups, 8 spread evenly over them, the longest among them: a trial whose warm-up lies between two
+    begins at the shorter one.
+    """
+    found = sorted({int(warmup) for warmup in warmups if warmup > 0})
+    kept = min(MOST, len(found))
+    return frozenset(found[i * len(found) // kept - 1] for i in range(1, kept + 1))
+
+
+@functools.lru_cache(maxsize=8)  # a client of an object store asks it for its region first
+def open_place(place: str, key: str = "trunks.folder") -> tuple[fs.FileSystem, str]:
+    """The file system of an absolute path or a URI, and the folder in it.
+
+    Raises `InputError`, which names `key`, for what is neither.
+    """
+    try:
+        files, folder = fs.FileSystem.from_uri(place)
+    except (*TROUBLE, ValueError) as error:
+        raise InputError(_refusal(place, key, error)) from error
+    return files, folder
+
+
+def join(place: str, name: str) -> str:
+    """The folder `name` below a path or URI; what follows the "?" of a URI stays at its end."""
+    if "://" not in place:
+        return posixpath.join(place, name)
+    parts = urlsplit(place)
+    return urlunsplit(parts._replace(path=posixpath.join(parts.path, name)))
+
+
+def check_place(place: str, key: str = "trunks.folder") -> None:
+    """Write a file there, move it as trunks are moved, and delete it. Raises `InputError` where this fails."""
+    files, folder = open_place(place, key)
+    name = posixpath.join(folder, f"{uuid.uuid4().hex}.check")
+    try:
+        files.create_dir(folder)
+        with files.open_output_stream(f"{name}.partial") as file:
+            file.write(b"tosmooth")
+        files.move(f"{name}.partial", name)
+        files.delete_file(name)
+    except TROUBLE as error:
+        raise InputError(_refusal(place, key, error)) from error
+
+
+def trunk_files(files: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
+    """The files of trunks below a folder, none where there is no such folder."""
+    found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    return [each for each in found if each.type == fs.FileType.File and TRUNK.fullmatch(_below(folder, each.path))]
+
+
+def remove_trunks(place: str) -> None:
+    """Delete the trunks at a place, and its folder where nothing else is in it. What goes wrong is logged."""
+    try:
+        files, folder = open_place(place)
+        own = {each.path for each in trunk_files(files, folder)}
+        found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+        strange = {
+            _below(folder, each.path) for each in found if each.type == fs.FileType.File and each.path not in own
+        }
+        if not strange and files.get_file_info(folder).type == fs.FileType.Directory:
+            files.delete_dir(folder)
+        for path in own if strange else ():
+            files.delete_file(path)
+    except TROUBLE as error:
+        log.warning("trunks are left behind, delete them yourself: %s", _refusal(place, "trunks.folder", error))
+
+
+def remove_file(files: fs.FileSystem, name: str) -> None:
+    """Delete a file, unless another trial was faster."""
+    with contextlib.suppress(*TROUBLE):
+        files.delete_file(name)
+
+
+def _below(folder: str, path: str) -> str:
+    return path.removeprefix(folder).lstrip("/")
+
+
+def shown(place: str) -> str:
+    """A path or URI without the password that it may hold."""
+    return re.sub(r"//[^@/]*@", "//", place)
+
+
+def _refusal(place: str, key: str, error: Exception) -> str:
+    line = (str(error) or type(error).__name__).splitlines()[0].replace(place, shown(place))
+    return f"{key}: {shown(place)!r} is refused: {RULE} ({KINDS}): {line}"
