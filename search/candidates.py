@@ -27,19 +27,29 @@ class Axes:
     """
 
     space: Space  # without what has one value, but for the rate: the baselines have others
+    warmup: Parameter
     start: int | None  # the warm-up at which plain cross-entropy lies, whatever its own; None: it shapes it
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Axes":
         space = {name: parameter for name, parameter in spec.space.items() if name == "rate" or parameter.count != 1}
         single = spec.training.recipe == "single"
-        return cls(space, spec.baseline(0.0)["warmup"] if single else None)
+        return cls(space, spec.space["warmup"], spec.baseline(0.0)["warmup"] if single else None)
 
     def point(self, params: Mapping[str, Any]) -> Array:
         """Where the parameters lie [d]."""
         if self.start is not None and params["rate"] == 0 and params.get("lr_factor", 1.0) == 1:
             params = {**params, "warmup": self.start}  # nothing changes after its warm-up
         return np.concatenate([_place(name, parameter, params[name]) for name, parameter in self.space.items()])
+
+    def edge(self, params: Mapping[str, Any]) -> Array:
+        """Where they lie towards the edge of divergence [2 + v]: depth of the rate, warm-up, what else is searched."""
+        low, high = min(self.warmup.extremes), max(self.warmup.extremes)
+        lowest = signed_log(min(self.space["rate"].extremes))
+        depth = max(0.0, signed_log(params["rate"]) / lowest) if lowest < 0 else 0.0
+        warmup = (params["warmup"] - low) / (high - low) if high > low else 0.0
+        rest = [_place(n, p, params[n]) for n, p in self.space.items() if n not in ("rate", "warmup")]
+        return np.concatenate([[depth, warmup], *rest])
 
     def lengths(self) -> list[Prior]:
         """What is expected of the length along each axis."""

@@ -15,7 +15,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,14 @@ class Prior:
         """The quantiles `u`."""
         values: Array = self.median * np.exp(self.spread * ndtri(u))
         return values
+
+
+class Chances(NamedTuple):
+    """Of G candidates, the probability that they complete: as it is known, and as it would be after one more trial."""
+
+    now: Array  # [G]
+    after_completion: Array  # [G, A], of the candidate or trial A
+    after_divergence: Array  # [G, A]
 
 
 # Of compressed accuracies in units of their spread, over axes 1 long. Chosen by replaying
@@ -99,16 +107,32 @@ class Model:
             found.append(mean + (root @ each).T)
         return np.concatenate(found)
 
-    def gains(self, points: Array, asked: Sequence[int] | range) -> Array:
-        """The knowledge gradient of each of the `asked` points, in points of accuracy."""
+    def gains(self, points: Array, asked: Sequence[int] | range, chances: Chances) -> Array:
+        """The knowledge gradient of each of the `asked` points [A], in points of accuracy.
+
+        A trial there may diverge, which says where else one would; what a point is worth is `worth` of its mean.
+        """
         found = np.zeros(len(asked))
         some = self.settings[:: max(1, KEPT // 8)]
         for setting in some:
             mean, covariance = self._posterior(setting, points)
             noise = setting[0] * setting[2] + setting[1]
             steps = covariance[:, asked] / np.sqrt(np.maximum(np.diag(covariance)[asked], 0) + noise)  # [G, A]
-            found += np.mean([(mean[:, None] + steps * node).max(axis=0) for node in NODES], axis=0) - mean.max()  # [A]
+            after = [self.worth(mean[:, None] + steps * node, chances.after_completion).max(axis=0) for node in NODES]
+            lost = self.worth(mean[:, None], chances.after_divergence).max(axis=0)
+            share = chances.now[asked]
+            found += share * np.mean(after, axis=0) + (1 - share) * lost - self.worth(mean, chances.now).max()
         return found / len(some) * self.spread * self.unit
+
+    def worth(self, z: Array, complete: Array) -> Array:
+        """Compressed accuracies, as they count where training completes with a probability, and is lost without."""
+        values: Array = self.lost + complete * (z - self.lost)
+        return values
+
+    @property
+    def lost(self) -> float:
+        """The compressed accuracy of a trial that diverged: as of no right answer, which is far below, yet finite."""
+        return (-math.asinh(self.top / self.unit) - self.centre) / self.spread
 
     def _posterior(self, setting: Array, points: Array) -> tuple[Array, Array]:
         """Mean [G] and covariance [G, G] of f under one setting."""

@@ -1,7 +1,8 @@
 """What a cell's trials together say of its accuracy over rate and warm-up: a Gaussian process, and draws from it.
 
-The model is `search.gaussian_process`. Diverged trials count as the worst that completed: what matters is that they
-are no good. Pruned ones are left out: what they would have reached is not known.
+The model of what a trial reaches is `search.gaussian_process`, of whether it completes `search.divergence`. Diverged
+trials say nothing of the former: close to the edge accuracy is often the highest. Pruned ones are left out of both:
+what they would have reached is not known.
 """
 
 import math
@@ -11,11 +12,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from search.candidates import Axes, candidates, distinct, rates_of
-from search.gaussian_process import Array, Model
+from search.divergence import Edge
+from search.gaussian_process import DRAWS, KEPT, Array, Model
 from search.parameters import Params
 from search.records import Record, Rule, at_epoch
 from search.scales import symexp, symlog
@@ -35,26 +35,26 @@ class Posterior:
     _axes: Axes
     _model: Model
     _points: Array  # [G, d]
-    _lost: NDArray[np.bool_]  # [G], whether the nearest trial diverged
+    _edge: Edge
+    _edge_points: Array  # [G, 2 + v]
 
     @cached_property
     def best(self) -> Params:
-        """The parameters with the highest posterior mean among those that completed.
+        """The parameters with the highest posterior mean among those that completed, less what may yet diverge.
 
         One that was not tried may be as good, or lie where training diverges.
         """
-        return self.candidates[_smallest(self.candidates, self._mean[: self.completed])]
+        complete = self._edge.weights @ self._edge.completes(self._edge_points[: self.completed])
+        return self.candidates[_smallest(self.candidates, self._model.worth(self._mean[: self.completed], complete))]
 
     @cached_property
     def interval(self) -> tuple[float, float]:
         """The shortest interval that holds the best rate, of all candidates, in 95 % of the draws.
 
-        Candidates whose nearest trial diverged are left out. It reaches half the way to the next candidates: which of
-        two neighbours is better is all that draws can tell.
+        It reaches half the way to the next candidates: which of two neighbours is better is all that draws can tell.
         """
         places = [symlog(rate) for rate in self._rates]
-        draws = np.where(self._lost, -np.inf, self._draws)
-        low, high = _shortest(np.sort([symlog(self.candidates[g]["rate"]) for g in draws.argmax(axis=1)]))
+        low, high = _shortest(np.sort([symlog(self.candidates[g]["rate"]) for g in self._draws.argmax(axis=1)]))
         below = max((place for place in places if place < low - 1e-9), default=low)
         above = min((place for place in places if place > high + 1e-9), default=high)
         return _short(symexp((low + below) / 2)), _short(symexp((high + above) / 2))
@@ -72,8 +72,14 @@ class Posterior:
         return float(np.mean(accuracies.max(axis=1) - accuracies[:, self._index(self.best)]))
 
     def over_rates(self) -> list[tuple[float, float, float, float]]:
-        """Rate, mean accuracy and its 95 % interval, in order of rate, with all else as in `best`: for a picture."""
-        rates = sorted({*self._rates, self.best["rate"]})
+        """Rate, mean accuracy and its 95 % interval, in order of rate, with all else as in `best`: for a picture.
+
+        Of the best's rate, and of those at which training rather completes than not.
+        """
+        found = [{**self.best, "rate": rate} for rate in sorted({*self._rates, self.best["rate"]})]
+        complete = self._edge.weights @ self._edge.completes(np.array([self._axes.edge(each) for each in found]))
+        likely = [each["rate"] for each, share in zip(found, complete, strict=True) if share >= 0.5]
+        rates = sorted({*likely, self.best["rate"]})
         points = np.array([self._axes.point({**self.best, "rate": rate}) for rate in rates])
         mean = self._model.accuracy(self._model.means(points).mean(axis=0))
         low, high = np.quantile(self._model.accuracy(self._model.draws(points)), (0.025, 0.975), axis=0)
@@ -93,11 +99,13 @@ class Posterior:
         mu + k Z with k = Cov(f, f(x)) / sqrt(Var f(x) + noise) and Z standard normal; E[max(mu + k Z)] - max(mu).
         """
         points = np.vstack([self._points, self._axes.point(params)])
-        return float(self._model.gains(points, [len(points) - 1])[0])
+        chances = self._edge.chances(np.vstack([self._edge_points, self._axes.edge(params)]), [len(points) - 1])
+        return float(self._model.gains(points, [len(points) - 1], chances)[0])
 
     def gains(self) -> Array:
         """The same of every candidate [G]."""
-        return self._model.gains(self._points, range(len(self.candidates)))
+        asked = range(len(self.candidates))
+        return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
 
     def most_telling(self, running: Sequence[Params]) -> Params:
         """The candidate of the highest `gain` that is not `running` at this moment.
@@ -123,8 +131,12 @@ class Posterior:
 
     @cached_property
     def _draws(self) -> Array:
-        """[D, G], compressed."""
-        return self._model.draws(self._points)
+        """[D, G], compressed; where training diverges in a draw, as `lost`."""
+        draws = self._model.draws(self._points)
+        # Each setting of the model has as many draws, one after another: so the edge's are dealt out across them.
+        drawn = self._edge.drawn(len(draws)).reshape(DRAWS, KEPT).T.ravel()
+        complete = self._edge.completes(self._edge_points)[drawn] >= 0.5
+        return np.where(complete, np.maximum(draws, self._model.lost), self._model.lost)
 
     def _index(self, params: Mapping[str, Any]) -> int:
         """The candidate that is these parameters, or the nearest to them."""
@@ -135,12 +147,15 @@ class Posterior:
 def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
     """The posterior of one cell from its `records`; `None` where they say too little.
 
-    That is less than 5 complete or diverged trials (of either phase), or none that differ.
+    That is less than 5 complete or diverged trials (of either phase), or no complete ones that differ.
     """
     runs, scores = _scored(records, spec.selection.epoch)
-    if len(runs) < LEAST or len(set(scores)) < 2:
+    diverged = [record for record in records if record.state == "diverged"]
+    if len(runs) + len(diverged) < LEAST or len(set(scores)) < 2:
         return None
     axes = Axes.of(spec)
+    ended = [*runs, *diverged]
+    edge = Edge.of(np.array([axes.edge(r.params) for r in ended]), np.array([r.state == "diverged" for r in ended]))
     model = Model.of(
         x=np.array([axes.point(run.params) for run in runs]),
         seeds=[run.train_seed for run in runs],
@@ -148,24 +163,19 @@ def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
         lengths=axes.lengths(),
     )
     ranked = [runs[i].params for i in sorted(range(len(runs)), key=lambda i: -scores[i])]
-    tried = [run.params for run in runs if run.state == "complete"]
-    found = distinct(tried, axes)
+    found = distinct([run.params for run in runs], axes)
     completed = len(found)
     found = distinct([*found, *candidates(spec, ranked)], axes)
-    points = np.array([axes.point(params) for params in found])
-    nearest = cdist(points, model.x).argmin(axis=1)
-    lost = np.array([run.state == "diverged" for run in runs])[nearest]
-    return Posterior(found, completed, rates_of(spec.space), axes, model, points, lost)
+    points, edge_points = (np.array([place(params) for params in found]) for place in (axes.point, axes.edge))
+    return Posterior(found, completed, rates_of(spec.space), axes, model, points, edge, edge_points)
 
 
 def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:
-    """The trials that say what accuracy they reach, and that. One that diverged is as bad as the worst of the rest."""
-    complete = {
+    """The trials that say what accuracy they reach, and that."""
+    values = {
         r.key: v for r in records if r.state == "complete" and (v := at_epoch(r, "val_accuracy", rule)) is not None
     }
-    runs = [record for record in records if record.key in complete or record.state == "diverged"]
-    worst = min(complete.values(), default=0.0)
-    return runs, [complete.get(run.key, worst) for run in runs]
+    return [record for record in records if record.key in values], list(values.values())
 
 
 def _smallest(candidates: Sequence[Params], means: Array) -> int:

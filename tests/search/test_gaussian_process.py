@@ -1,5 +1,7 @@
 """The Gaussian process against scikit-learn's, and against sums done another way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -7,9 +9,14 @@ from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
 from search import gaussian_process
-from search.gaussian_process import JITTER, KEPT, Array, Model, Prior
+from search.gaussian_process import JITTER, KEPT, Array, Chances, Model, Prior
 
 LENGTHS = [Prior(0.3, 0.5), Prior(1.0, 0.7)]
+
+
+def sure(points: int, asked: int) -> Chances:
+    """Nothing diverges."""
+    return Chances(np.ones(points), np.ones((points, asked)), np.ones((points, asked)))
 
 
 def made_up(seeds: int = 12) -> tuple[Array, list[int], Array]:
@@ -78,7 +85,7 @@ def test_gain_is_what_an_integral_over_the_outcome_gives() -> None:
     model = Model.of(*made_up(), LENGTHS)
     points = np.random.default_rng(4).random((20, 2))
     setting = model.settings[0]
-    (ours,) = Model(**{**fields(model), "settings": setting[None]}).gains(points, [5])
+    (ours,) = replace(model, settings=setting[None]).gains(points, [5], sure(20, 1))
     mean, covariance = model._posterior(setting, points)
     step = covariance[:, 5] / np.sqrt(covariance[5, 5] + setting[0] * setting[2] + setting[1])
     z = np.linspace(-8, 8, 4001)
@@ -88,9 +95,36 @@ def test_gain_is_what_an_integral_over_the_outcome_gives() -> None:
     assert ours == pytest.approx(integral * model.spread * model.unit, rel=0.15, abs=2e-4)
 
 
+def test_gain_counts_that_a_trial_may_diverge_and_what_that_would_say() -> None:
+    model = Model.of(*made_up(), LENGTHS)
+    model = replace(model, settings=model.settings[:1])
+    points = np.random.default_rng(4).random((20, 2))
+    (whole,) = model.gains(points, [5], sure(20, 1))
+    mean = model.means(points)[0]
+    best = int(mean.argmax())
+    # Where a trial surely diverges, and this takes the best away: its loss; where it changes nothing: nothing.
+    now, without = np.ones(20), np.ones((20, 1))
+    now[5], without[best] = 0.0, 0.0
+    second = np.sort(mean)[-2]
+    (loss,) = model.gains(points, [5], Chances(now, np.ones((20, 1)), without))
+    assert loss == pytest.approx((max(second, model.lost) - mean[best]) * model.spread * model.unit)
+    assert model.gains(points, [5], Chances(now, np.ones((20, 1)), np.ones((20, 1)))) == pytest.approx(0)
+    half = np.ones(20)
+    half[5] = 0.5
+    (gain,) = model.gains(points, [5], Chances(half, np.ones((20, 1)), np.ones((20, 1))))
+    assert gain == pytest.approx(whole / 2)
+
+
+def test_what_diverges_counts_as_no_right_answer() -> None:
+    model = Model.of(*made_up(), LENGTHS)
+    assert model.accuracy(np.array(model.lost)) == pytest.approx(0, abs=1e-9)
+    worth = model.worth(np.array([1.0, 1.0]), np.array([1.0, 0.0]))
+    np.testing.assert_allclose(worth, [1.0, model.lost])
+
+
 def test_gain_is_never_negative_and_nothing_where_all_is_known() -> None:
     model = Model.of(*made_up(), LENGTHS)
-    gains = model.gains(np.vstack([model.x, [[0.3, 0.5]]]), range(13))
+    gains = model.gains(np.vstack([model.x, [[0.3, 0.5]]]), range(13), sure(13, 13))
     assert (gains >= -1e-12).all()
     assert len(model.settings) == KEPT
 
@@ -106,7 +140,3 @@ def test_hundreds_of_runs_are_weighed_in_parts_that_add_up(monkeypatch: pytest.M
     found = Model.of(many, [i % 3 for i in range(400)], 90 - 20 * (many[:, 0] - 0.3) ** 2, LENGTHS)
     best = many[found.means(many).mean(axis=0).argmax()]
     assert best[0] == pytest.approx(0.3, abs=0.02)
-
-
-def fields(model: Model) -> dict[str, object]:
-    return {name: getattr(model, name) for name in model.__dataclass_fields__}

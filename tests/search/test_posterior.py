@@ -72,12 +72,36 @@ def test_expected_loss_shrinks_with_every_further_trial() -> None:
     assert 0 <= many.loss < few.loss
 
 
-def test_diverged_trials_count_as_the_worst_and_are_not_proposed() -> None:
+def test_rates_beyond_the_edge_of_divergence_are_not_the_best() -> None:
     records = hill(-1.4)
     wrecked = [replace(r, state="diverged", curve=()) if r.params["rate"] <= -3 else r for r in records]
     found = posterior(wrecked)
-    assert found.interval[0] > -3
+    assert found.interval[0] > -4  # -3 diverged with a warm-up of 1 epoch, and may not with 2
     assert found.beats(found.best, {"rate": -8.0, "warmup": 2}) > 0.95
+    assert min(rate for rate, *_ in found.over_rates()) > -4  # a curve of what training reaches there would be made up
+
+
+def test_divergence_says_nothing_of_the_accuracy_on_its_near_side() -> None:
+    # The more negative the better, up to an edge that a longer warm-up moves: the best lies close to it.
+    rising = hill(-8.0, (0.0, 0.1, -0.5, -1.0, -2.0, -3.0, -4.0, -6.0))
+    wrecked = [run(8, -8.0, 50.0, warmup=0, state="diverged"), run(9, -8.0, 50.0, warmup=1, state="diverged")]
+    found = posterior([*rising, *wrecked])
+    assert found.best == {"rate": -6.0, "warmup": 1}
+    tried = found.most_telling([])
+    assert (tried["rate"] < -6, tried["warmup"]) == (True, 2)
+
+
+def test_of_equal_trials_the_one_farther_from_divergence_is_the_best() -> None:
+    records = [*hill(-8.0, (0.0, 0.1, -1.0, -2.0, -4.0)), run(5, -8.0, 80.0, warmup=2, seed=1)]
+    records += [run(6, -8.0, 80.0, warmup=1, seed=2), run(7, -8.0, 50.0, warmup=0, seed=3, state="diverged")]
+    assert posterior(records).best == {"rate": -8.0, "warmup": 2}
+
+
+def test_a_trial_is_worth_less_where_it_may_diverge() -> None:
+    rising = hill(-8.0, (0.0, 0.1, -0.5, -1.0, -2.0, -3.0, -4.0))
+    safe, unsafe = posterior(rising), posterior([*rising, run(7, -6.0, 50.0, warmup=0, state="diverged")])
+    beyond = {"rate": -8.0, "warmup": 0}
+    assert unsafe.gain(beyond) < 0.1 * safe.gain(beyond)
 
 
 def test_pruned_and_running_trials_say_nothing() -> None:
