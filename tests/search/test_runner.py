@@ -22,13 +22,11 @@ from safetensors import safe_open
 from search.home import Home, StudyFolder
 from search.pruning import OptunaPruning
 from search.records import ENDED, Record
-from search.results import read_records, study_rows
+from search.results import study_rows
 from search.runner import Options, _slots, run
-from search.selection import Row
-from search.study import StudySpec
 from search.tracking.store import database
 from tests.search.conftest import Finished
-from tests.search.tools import start, tiny, tosmooth
+from tests.search.tools import records_of, run_here, start, tiny, tosmooth
 from trainables.config import InputError, TrialConfig
 
 COLUMNS = (  # in this order: others read the files
@@ -41,11 +39,6 @@ COLUMNS = (  # in this order: others read the files
 
 def folder_of(home: Path) -> StudyFolder:
     return Home(home).existing("tiny")
-
-
-def records_of(home: Path) -> list[Record]:
-    folder = folder_of(home)
-    return read_records(folder, folder.spec(), None)
 
 
 def numbers(records: list[Record]) -> list[Any]:
@@ -63,10 +56,6 @@ def table_of(home: Path) -> list[dict[str, str]]:
     without = ("hours", "epochs", "epochs_spared")
     with (folder_of(home).path / "best_rates.csv").open(encoding="utf-8") as file:
         return [{name: value for name, value in row.items() if name not in without} for row in csv.DictReader(file)]
-
-
-def run_here(spec: StudySpec, home: Path) -> list[Row]:
-    return run(spec, Options(Home(home)), Console(stderr=True, quiet=True))
 
 
 def copy_of(finished: Finished, folder: Path) -> Path:

@@ -6,29 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from search.deletion import delete_study
 from search.home import Home
 from search.records import PHASES, Record
-from search.results import read_records
-from search.runner import Options, run
-from search.selection import Row
 from search.study import StudySpec
-from tests.search.tools import Driver, tiny, tosmooth
+from tests.search.tools import Driver, records_of, run_here, tiny, tosmooth
 from trainables.config import InputError
 
 # One cell whose trials all have a warm-up; so the confirmation's share theirs, whatever the search finds.
 ONE = ("dataset.levels=[symmetric-0.4]", "space.warmup={low: 1, high: 2}")
-
-
-def run_here(spec: StudySpec, home: Path) -> list[Row]:
-    return run(spec, Options(Home(home)), Console(stderr=True, quiet=True))
-
-
-def records_of(home: Path) -> list[Record]:
-    folder = Home(home).existing("tiny")
-    return read_records(folder, folder.spec(), None)
 
 
 def results(records: list[Record]) -> list[Any]:

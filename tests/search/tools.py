@@ -1,22 +1,30 @@
 """A tiny study: the parts of its driver on a folder, with reports made up instead of training; and the command."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from ray.tune.search import Searcher
+from rich.console import Console
 
 from search.history import History
+from search.home import Home
 from search.parameters import Params
 from search.records import Level, Record
+from search.results import read_records
+from search.runner import Options, run
 from search.searcher import StudySearcher
+from search.selection import Row
 from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec, read_study
 from trainables.config import Folders
 
+RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 TINY = """
 name: tiny
@@ -181,3 +189,19 @@ def tosmooth(*arguments: str | Path, cwd: Path, seconds: float = 200) -> subproc
             process.kill()
             raise
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_here(spec: StudySpec, home: Path) -> list[Row]:
+    """Run a study in this process.
+
+    Ray ends a process, with exit code 1 and no word of pytest, when one of its clients that outlived `ray.shutdown` has
+    missed its server for a minute. A command is over by then; the tests start and stop Ray many times in one process.
+    """
+    with mock.patch.dict(os.environ, {RECONNECT: "3600"}):
+        return run(spec, Options(Home(home)), Console(stderr=True, quiet=True))
+
+
+def records_of(home: Path) -> list[Record]:
+    """What the home of the study `tiny` holds."""
+    folder = Home(home).existing("tiny")
+    return read_records(folder, folder.spec(), None)
