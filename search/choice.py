@@ -9,7 +9,8 @@ from search import selection
 from search.parameters import Params
 from search.posterior import Posterior, fit
 from search.records import Record
-from search.selection import Sureness, score, winner
+from search.rows import Sureness
+from search.selection import score, winner
 from search.study import StudySpec
 
 

@@ -15,7 +15,7 @@ from trainables.config import InputError
 if TYPE_CHECKING:
     from search.home import Home, StudyFolder
     from search.records import Record
-    from search.selection import Row
+    from search.rows import Row
     from search.study import StudySpec
 
 app = typer.Typer(

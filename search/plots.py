@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from search.posterior import Posterior
 from search.records import Level, Record
-from search.selection import Row, confirmed, outcomes, theory_rate
+from search.rows import Row
+from search.selection import confirmed, outcomes, theory_rate
 from search.tables import write
 
 # Okabe and Ito's palette, told apart with any colour vision; what shares a panel differs in marker or dash too.

@@ -10,7 +10,7 @@ from search.choice import chosen, model_of, sureness
 from search.history import History
 from search.home import Home, StudyFolder
 from search.records import Level, Record, to_parquet
-from search.selection import Row, best_row
+from search.rows import Row, best_row
 from search.store import Store, open_storage
 from search.study import Cell, StudySpec
 from trainables.config import InputError

@@ -23,8 +23,8 @@ from search.progress import Progress
 from search.pruning import OptunaPruning
 from search.records import Record
 from search.results import shown_with, write_results
+from search.rows import Row
 from search.searcher import StudySearcher
-from search.selection import Row
 from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec
 from search.tracking import Tracker, home_id

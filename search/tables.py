@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.records import Record, at_epoch, best_epoch
-from search.selection import Row
+from search.rows import Row
 from trainables.config import InputError, require
 
 ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}

@@ -23,6 +23,7 @@ LIGHT = (
     "history",
     "records",
     "selection",
+    "rows",
     "tables",
     "levels",
 )  # load without any of the three

@@ -13,10 +13,11 @@ import torch
 
 from trainables.config import Folders, InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
+from trainables.device import compute_dtype, default_device
 from trainables.noise_estimate import has_cleanlab
 from trainables.places import check_place, lengths
 from trainables.process import prepare
-from trainables.train import Report, compute_dtype, default_device, train
+from trainables.train import Report, train
 from trainables.trunks import Trunks
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))

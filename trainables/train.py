@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from trainables.batches import Batches
 from trainables.config import OptimizerConfig, TrialConfig, require
 from trainables.datasets import LevelData, Split
+from trainables.device import compute_dtype, default_device
+from trainables.divergence import Divergence
 from trainables.losses import gls_loss
 from trainables.metrics import Sums
 from trainables.networks import FastCNN, build_network
@@ -21,7 +23,6 @@ from trainables.noise_estimate import HeldOut
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
 from trainables.trunks import State, Trunks, trunk_key, unchanged
 
-CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
@@ -72,12 +73,11 @@ class Trainer:
         self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
         self.network = self._network(data)
         self.optimizer = _optimizer(config.training.optimizer, self.network)
-        self.chance = 1 / data.classes
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
         self.epoch = 0  # trained so far, or spared
         self.diverged: str | None = None
         self.curve: list[dict[str, float | None]] = []  # metrics of the epochs so far
-        self._at_chance = 0
+        self._divergence = Divergence(data.classes)
         self._told = 0  # epochs reported
         self.trunks, self._trunk = trunks, unchanged(config)
         self._key = trunk_key(config, data.digest, self.device, self.dtype) if trunks is not None else ""
@@ -128,7 +128,7 @@ class Trainer:
         loss, correct = (trained / len(self.train_set)).tolist()
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
-        self.diverged = self._divergence(loss, 100 * correct, validation["loss"])
+        self.diverged = self._divergence.after(self.epoch, loss, 100 * correct, validation["loss"])
         metrics = {
             "train_loss": loss,
             "train_accuracy": 100 * correct,
@@ -151,7 +151,7 @@ class Trainer:
             "torch": torch.get_rng_state(),  # no layer draws from it as yet, nor from the device's
             "device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "mirrored": self.mirrored,
-            "at_chance": self._at_chance,
+            "at_chance": self._divergence.at_chance,
             "curve": self.curve,
             "held_out": self.held_out.state(),
         }
@@ -165,7 +165,7 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["device"], self.device)
         self.mirrored = state["mirrored"] if state["mirrored"] is None else state["mirrored"].to(self.device)
-        self._at_chance = state["at_chance"]
+        self._divergence.at_chance = state["at_chance"]
         self.curve = state["curve"]
         self.held_out.load(state["held_out"], self.device)
 
@@ -248,19 +248,6 @@ class Trainer:
                     held.append(logits.float())
         return sums
 
-    def _divergence(self, loss: float, accuracy: float, val_loss: float | None) -> str | None:
-        # The last step of an epoch may ruin the weights: then only the evaluation shows it.
-        for name, value in (("train_loss", loss), ("val_loss", val_loss)):
-            if value is not None and not math.isfinite(value):
-                return f"{name} is {value} at epoch {self.epoch}"
-        # A fifth above chance, but at most 2 points: with two classes and 40 % noise a good network gets 60 % right.
-        limit = 100 * (self.chance + min(0.2 * self.chance, 0.02))
-        self._at_chance = self._at_chance + 1 if accuracy <= limit else 0
-        if self._at_chance < CHANCE_EPOCHS:
-            return None
-        where = f"at epoch {self.epoch}, at most {limit:.2f} % for {CHANCE_EPOCHS} epochs"
-        return f"train_accuracy is {accuracy:.2f} % {where}"
-
 
 def train(
     config: TrialConfig,
@@ -284,26 +271,6 @@ def fitting_network(config: TrialConfig, data: LevelData) -> nn.Module:
     padding, rule = config.training.crop_padding, f"less than the images' {' x '.join(map(str, size))} pixels"
     require(config.training.augment == "none" or padding < min(size), "training.crop_padding", padding, rule)
     return network
-
-
-def default_device() -> torch.device:
-    """The GPU where torch finds one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
-    """The type of the forward pass. `auto`: bfloat16 for image networks where the hardware multiplies in it."""
-    precision = config.training.precision
-    if precision == "auto":
-        precision = "bfloat16" if config.network.name != "mlp" and _has_bfloat16(device) else "float32"
-    return torch.bfloat16 if precision == "bfloat16" else torch.float32
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def _optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:

@@ -22,8 +22,9 @@ from harness import Measurement, arguments, in_turn, report
 
 from trainables.config import NetworkConfig, TrainingConfig, TrialConfig
 from trainables.datasets import load_level
+from trainables.device import default_device
 from trainables.process import prepare
-from trainables.train import default_device, train
+from trainables.train import train
 
 TABLE = 6 * (30 + 15)  # trials: 6 levels, 30 each, and three arms on 5 fresh seeds
 SMALL = TrainingConfig(epochs=2, batch_size=64, augment="crop-flip")  # on a CPU, with the small CNN on few images

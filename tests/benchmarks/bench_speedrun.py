@@ -17,8 +17,9 @@ from harness import OURS, Measurement, arguments, report
 
 from trainables.config import NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, load_level
+from trainables.device import default_device
 from trainables.process import prepare
-from trainables.train import Report, default_device, train
+from trainables.train import Report, train
 
 NETWORK = NetworkConfig(name="fastcnn", width=80)
 RECIPE = TrainingConfig(  # the study's: a bare machine cannot read study files. tests/search/test_studies.py compares

@@ -23,7 +23,8 @@ from training_sides import Job, Processes, Side, Work
 
 from trainables.config import NETWORKS, NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, load_level
-from trainables.train import compute_dtype, default_device, fitting_network
+from trainables.device import compute_dtype, default_device
+from trainables.train import fitting_network
 
 CLASSIC = "classic loop, float32"
 FLOAT32 = f"{OURS} in float32"

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from search.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
 from search.posterior import fit
 from search.records import Level, Metrics, Phase, Record, State
-from search.selection import Baselines, Row, Selection, best_row
+from search.rows import Row, best_row
+from search.selection import Baselines, Selection
 from search.study import load_study
 from tests.search.test_posterior import hill
 

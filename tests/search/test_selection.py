@@ -7,12 +7,10 @@ import pytest
 
 from search.parameters import Params
 from search.records import Level, Phase, Record, State
+from search.rows import Row, Sureness, best_row
 from search.selection import (
     Baselines,
-    Row,
     Selection,
-    Sureness,
-    best_row,
     estimated_noise_rate,
     finalists,
     paired_gain,

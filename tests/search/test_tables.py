@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from search.records import Record
-from search.selection import Row
+from search.rows import Row
 from search.tables import COLUMNS, FORMATS, render, render_trials, terminal_table, write
 from trainables.config import InputError
 

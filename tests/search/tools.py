@@ -17,9 +17,9 @@ from search.home import Home
 from search.parameters import Params
 from search.records import Level, Record
 from search.results import read_records
+from search.rows import Row
 from search.runner import Options, run
 from search.searcher import StudySearcher
-from search.selection import Row
 from search.store import Store, open_storage, repair_journal
 from search.study import StudySpec, read_study
 from trainables.config import Folders
