@@ -8,9 +8,10 @@ next and one more training seed of what its posterior holds best. Of a trial at 
     KG(x) = E[max_i (mu_i + s_i(x) Z)] - max_i mu_i,   s_i(x) = Cov(f_i, f(x)) / sqrt(Var f(x) + noise),   Z ~ N(0, 1)
 
 with mu and Cov the posterior mean and covariance over the cell's candidates i (Frazier, Powell & Dayanik 2009, "The
-knowledge-gradient policy for correlated normal beliefs", INFORMS J. Computing 21). It is divided by one more than the
-trials that are running in the cell, whose outcome the posterior does not know: else all slots went to one cell. Of
-equal offers that of the cell with the fewest trials is taken.
+knowledge-gradient policy for correlated normal beliefs", INFORMS J. Computing 21), each of the means less what may
+diverge there, and with what a divergence at x would say of the others (`search.divergence`). It is divided by one more
+than the trials that are running in the cell, whose outcome the posterior does not know: else all slots went to one
+cell. Of equal offers that of the cell with the fewest trials is taken.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
