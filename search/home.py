@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from filelock import FileLock, Timeout
 
@@ -17,7 +18,11 @@ from search.records import Level, TrialKey
 from search.study import StudySpec, check_name, difference, load_study, to_yaml
 from search.tables import write
 from trainables import places
-from trainables.config import Folders, InputError
+from trainables.config import Folders, InputError, shown
+
+# What to do about a damaged file of a study.
+LEVELS_ADVICE = "bring it back from a copy, or delete it: `tosmooth run` measures the levels anew and goes on"
+PRIOR_ADVICE = "bring it back from a copy, or delete it: the other study is asked anew when this one goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,11 @@ class StudyFolder:
 
     def spec(self) -> StudySpec:
         """The study as it was last run."""
-        return load_study(str(self.spec_file))
+        try:
+            return load_study(str(self.spec_file))
+        except InputError as error:
+            rule = "it must be as it was written: bring it back from a copy, or put the study's own file in its place"
+            raise InputError(f"{self.spec_file}: damaged: {rule}:\n{error}") from error
 
     def check(self, spec: StudySpec) -> None:
         """Raise `InputError` with the differences where `spec` means something else than was run under its name."""
@@ -102,8 +111,12 @@ class StudyFolder:
 
     def levels(self) -> dict[str, Level]:
         """What was measured of the study's levels, by name."""
-        found = json.loads((self.path / "levels.json").read_text(encoding="utf-8"))
-        return {name: Level(**values) for name, values in found.items()}
+        file = self.path / "levels.json"
+        found = _json(file, LEVELS_ADVICE)
+        try:
+            return {name: Level(**_typed(values)) for name, values in found.items()}
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"{file}: damaged ({error}): {LEVELS_ADVICE}") from error
 
     def check_storage(self, storage: str | None) -> None:
         """Raise `InputError` where the study's record lies elsewhere than in `storage` (None: the journal)."""
@@ -133,8 +146,10 @@ class StudyFolder:
         """What `study` proposed when this one first ran, by level; nothing where that was another study, or none."""
         if not self.prior_file.exists():
             return {}
-        kept = json.loads(self.prior_file.read_text(encoding="utf-8"))
-        return dict(kept["proposals"]) if kept["study"] == study else {}
+        match _json(self.prior_file, PRIOR_ADVICE):
+            case {"study": str(kept), "proposals": dict(proposals)} if all(map(_are_params, proposals.values())):
+                return proposals if kept == study else {}
+        raise InputError(f"{self.prior_file}: damaged: {PRIOR_ADVICE}")
 
     def keep_prior(self, study: str, proposals: Mapping[str, Sequence[Params]]) -> None:
         """Write down what `study` proposes: it may grow or go, and this one goes on as it began."""
@@ -167,3 +182,25 @@ class StudyFolder:
         finally:
             holder.unlink(missing_ok=True)
             lock.release()
+
+
+def _json(file: Path, advice: str) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{file}: there is no such file: {advice}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: damaged ({error}): {advice}") from error
+
+
+def _typed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a `Level`, each of which is of the type of its field. Raises `TypeError`."""
+    for name, kind in get_type_hints(Level).items():
+        value = values.get(name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"{name} is {shown(value)}")
+    return values
+
+
+def _are_params(proposals: object) -> bool:
+    return isinstance(proposals, list) and all(isinstance(params, dict) for params in proposals)

@@ -22,8 +22,11 @@ def main() -> None:
         answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in measure(configs, folders)]}
     except InputError as error:
         answer = {"refused": str(error)}
-    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        answer = {"refused": f"{error.filename}: {error.strerror}; name a folder you may read and write"}
+    except OSError as error:  # no rights, no such folder, a name that is too long, a disk that is full
+        where = error.filename or folders.cache
+        answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
+    except MemoryError as error:
+        answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
     json.dump(answer, sys.stdout)
 
 

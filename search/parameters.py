@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from trainables.config import DataConfig, InputError, NetworkConfig, TrainingConfig, TrialConfig, build, require
+from trainables.config import DataConfig, InputError, NetworkConfig, TrainingConfig, TrialConfig, build, require, shown
 
 Params = dict[str, Any]  # "rate", "warmup", "lr_factor", "training.batch_size", ... -> value
 
 BASELINES = (0.0, 0.1)  # smoothing rates tried first in every cell: cross-entropy, label smoothing
+DECIMALS = 12  # to which a value of a range with a step is rounded
+VALUES = 1000  # that a list of them may have
 COMBINATIONS = 1024  # of extreme values that are tried together when a study is read
 
 
@@ -43,14 +45,18 @@ class Range:
     @property
     def count(self) -> int | None:
         """How many values there are; None for a continuum."""
-        step = self.step or (1 if self.integer else None)
-        return None if step is None else round((self.high - self.low) / step) + 1
+        if self.integer:
+            return int(self.high - self.low) // int(self.step or 1) + 1
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
     def points(self) -> Iterator[float]:
         """All values, in rising order; for a range that has a `count`."""
-        step = self.step or 1
-        for i in range(self.count or 0):  # rounded: -0.8 + 3 * 0.2 is to be -0.2, and never -0.0
-            yield self.low + i * step if self.integer else round(self.low + i * step, 12) + 0.0
+        return map(self.point, range(self.count or 0))
+
+    def point(self, i: int) -> float:
+        """The value number `i`, from 0, of a range that has a `count`."""
+        value = self.low + i * (self.step or 1)
+        return value if self.integer else round(value, DECIMALS) + 0.0  # -0.8 + 3 * 0.2 is to be -0.2, and never -0.0
 
     def nearest(self, value: float | None) -> float:
         """The value of the range that is nearest to `value`, `low` where there is none."""
@@ -58,8 +64,7 @@ class Range:
             return self.low
         value = min(max(value, self.low), self.high)
         if self.step is not None:
-            steps = round((value - self.low) / self.step)
-            return self.low + steps * self.step if self.integer else round(self.low + steps * self.step, 12) + 0.0
+            return self.point(round((value - self.low) / self.step))
         return round(value) if self.integer else float(value)
 
     def __contains__(self, value: object) -> bool:
@@ -74,9 +79,10 @@ class Range:
         if self.step is not None:
             require(self.scale == "linear", f"{key}.step", self.step, "for a linear scale alone")
             require(self.step > 0, f"{key}.step", self.step, "above 0")
-            steps = (self.high - self.low) / self.step
-            whole = steps < 1e6 and math.isclose(steps, round(steps), rel_tol=1e-9)
+            whole = (self.high - self.low) / self.step < 1e6 and self.point((self.count or 1) - 1) == self.high
             require(whole, f"{key}.step", self.step, f"whole steps, at most a million, from {self.low} to {self.high}")
+            exact = self.integer or (round(self.low, DECIMALS) == self.low and self.step >= 1000 * 10**-DECIMALS)
+            require(exact, key, [self.low, self.step], f"low and step have at most {DECIMALS} decimals, with a step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,7 @@ def build_space(values: object, network: NetworkConfig, training: TrainingConfig
         "warmup": {"low": 0, "high": longest} if longest else {"values": [0]},
     }
     if not isinstance(values, Mapping):
-        raise InputError(f"space: {values!r} is refused: a mapping of parameters")
+        raise InputError(f"space: {shown(values)} is refused: a mapping of parameters")
     given = {name: value for name, value in values.items() if value is not None}
     space: Space = {}
     for name in (*defaults, *(name for name in given if name not in defaults)):
@@ -187,7 +193,7 @@ def _build_parameter(name: str, value: object, default: dict[str, Any], recipe: 
     if name not in SEARCHABLE:
         raise unknown_key(key, SEARCHABLE, name)
     if not isinstance(value, Mapping):
-        raise InputError(f"{key}: {value!r} is refused: {{low, high, scale, step}} or {{values: [...]}}")
+        raise InputError(f"{key}: {shown(value)} is refused: {{low, high, scale, step}} or {{values: [...]}}")
     replaces = bool(value) and ("values" in value) != ("values" in default)
     settings = dict(value) if replaces else {**default, **value}
     make: Callable[[str, object, dict[str, Any]], Parameter] = _build_choice if "values" in settings else _build_range
@@ -208,14 +214,15 @@ def _check_together(space: Space, recipe: TrialConfig) -> None:
         try:
             with_params(recipe, params)
         except InputError as error:
-            raise InputError(f"space: {params} together are refused: {error}") from error
+            raise InputError(f"space: {shown(params)} together are refused: {error}") from error
 
 
 def _build_choice(key: str, kind: object, value: dict[str, Any]) -> Choice:
     others = [other for other in value if other != "values"]
     require(not others, key, value, f"`values` stand alone: take away {', '.join(others)}")
     values = value["values"]
-    require(isinstance(values, list | tuple) and bool(values), f"{key}.values", values, "a list of at least one value")
+    listed = isinstance(values, list | tuple) and 0 < len(values) <= VALUES
+    require(listed, f"{key}.values", values, f"a list of at least one value, at most {VALUES}")
     plain = [float(v) if kind is float and type(v) is int else v for v in values]
     require(
         all(v is None or isinstance(v, bool | int | float | str) for v in plain), f"{key}.values", values, "no lists"

@@ -36,9 +36,10 @@ SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
 
 def value_at(parameter: Parameter, share: float) -> Any:
     """The value that lies at a share in [0, 1) of the way through a parameter, on its scale."""
-    if not isinstance(parameter, Range) or parameter.count is not None:
-        values = list(parameter.points())
-        return values[int(share * len(values))]
+    if not isinstance(parameter, Range):
+        return parameter.values[int(share * parameter.count)]
+    if parameter.count is not None:
+        return parameter.point(int(share * parameter.count))
     transform, back = SCALES[parameter.scale]
     low, high = transform(parameter.low), transform(parameter.high)
     return parameter.nearest(float(f"{back(low + share * (high - low)):.{DIGITS}g}") + 0.0)

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+from search.credentials import masked
 from search.parameters import Space, grid_size
 from trainables.config import DataConfig, TableSource, require
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)  # of a study, which is that of its folder
 NAME_RULE = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
+MOST_TRIALS = 100_000  # of a cell
+PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")  # in a URI
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # names become parts of keys and of file names
 
 
@@ -122,14 +125,15 @@ class SearchSpec:
             size = grid_size(space)
             rule = f"the grid and the baselines make {size} trials: leave `trials` out"
             require(self.trials in (None, size), "search.trials", self.trials, rule)
-            require(size <= 100_000, "search.sampler", "grid", f"{size} trials per cell, at most 100000")
+            require(size <= MOST_TRIALS, "search.sampler", "grid", f"{size} trials per cell, at most {MOST_TRIALS}")
             return size
         if self.sampler == "gp":
             # A trial outside the space would take its parameters from what Optuna's GP models: it fell back to chance.
             rule = "gp needs rates that hold the baselines 0 and 0.1; tpe does not"
             require(0.0 in space["rate"] and 0.1 in space["rate"], "search.sampler", "gp", rule)
         trials = 30 if self.trials is None else self.trials
-        require(trials >= 2, "search.trials", trials, "at least 2, which are cross-entropy and label smoothing")
+        rule = f"at least 2, which are cross-entropy and label smoothing, and at most {MOST_TRIALS}"
+        require(2 <= trials <= MOST_TRIALS, "search.trials", trials, rule)
         return trials
 
 
@@ -144,6 +148,9 @@ class TrunkSpec:
 
     def __post_init__(self) -> None:
         require(self.max_gb is None or self.max_gb > 0, "trunks.max_gb", self.max_gb, "above 0")
+        # A study file is kept in the home, and trials are told of the place through Tune.
+        rule = "without a password: stores take it from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...)"
+        require(PASSWORD.search(self.folder or "") is None, "trunks.folder", masked(self.folder or ""), rule)
         for key, value in (("keep", self.keep), ("folder", self.folder), ("max_gb", self.max_gb)):
             require(self.share or not value, f"trunks.{key}", value, "for trunks that are shared")
 

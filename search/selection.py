@@ -15,6 +15,8 @@ from search.parameters import Params
 from search.records import Level, Record, Rule, at_epoch
 from trainables.config import require
 
+MOST = 1000  # fresh seeds, and finalists: each is a training of its own
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -31,11 +33,15 @@ class Selection:
         require(self.readout in ("posterior", "best"), "selection.readout", self.readout, "posterior or best")
         require(self.epoch in ("last", "best"), "selection.epoch", self.epoch, "last or best")
         auto = self.seeds == "auto"
-        require(self.seeds == "auto" or self.seeds >= 1, "selection.seeds", self.seeds, "at least 1, or auto")
+        some, rule = self.seeds == "auto" or 1 <= self.seeds <= MOST, f"at least 1 and at most {MOST}, or auto"
+        require(some, "selection.seeds", self.seeds, rule)
         for key, value, least in (("gain_interval", self.gain_interval, 0), ("max_seeds", self.max_seeds, 2)):
             require(value is None or auto, f"selection.{key}", value, "for `seeds: auto` alone")
             require(value is None or value >= least, f"selection.{key}", value, f"at least {least}")
-        require(self.finalists >= 1, "selection.finalists", self.finalists, "at least 1")
+        fits = self.max_seeds is None or self.max_seeds <= MOST
+        require(fits, "selection.max_seeds", self.max_seeds, f"at most {MOST}")
+        fits = 1 <= self.finalists <= MOST
+        require(fits, "selection.finalists", self.finalists, f"at least 1 and at most {MOST}")
 
     @property
     def most_seeds(self) -> int:

@@ -14,6 +14,8 @@ A study file says (only `name` and `dataset` must be there):
     selection               readout, epoch, seeds, finalists, gain_interval, max_seeds
     resources               cpus, gpus, concurrent
     trial_attempts          how often a trial that crashes is started before it is failed
+    trial_timeout           seconds within which each of its epochs must end, or it has crashed; null: any time
+    trial_checkpoint        seconds between two states kept of a running trial, to go on from; null: none is kept
 """
 
 import dataclasses
@@ -31,7 +33,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from search.parameters import BASELINES, Params, Range, Space, build_space, with_params
 from search.sections import NAME, NAME_RULE, DatasetSpec, Resources, SearchSpec, TrunkSpec, require_distinct
 from search.selection import Baselines, Selection
-from search.study_file import differences, dump, override, parse_mapping, plain, readable
+from search.study_file import LONGEST, differences, dump, override, parse_mapping, plain, readable
 from trainables.config import DataConfig, InputError, NetworkConfig, TrainingConfig, TrialConfig, build, require
 
 T = TypeVar("T")
@@ -82,6 +84,8 @@ class StudySpec(BaseModel):
     selection: Annotated[Selection, _section(Selection, "selection")] = Selection()
     resources: Annotated[Resources, _section(Resources, "resources")] = Resources()
     trial_attempts: int = Field(default=3, ge=1)
+    trial_timeout: float | None = Field(default=3600.0, gt=0, allow_inf_nan=False)
+    trial_checkpoint: float | None = Field(default=60.0, ge=0, allow_inf_nan=False)
 
     @field_validator("name")
     @classmethod
@@ -286,11 +290,19 @@ def _source(name_or_path: str | Path) -> tuple[str, str]:
     if name_or_path in known:
         return files("studies").joinpath(f"{name_or_path}.yaml").read_text(encoding="utf-8"), f"study {name_or_path}"
     path = Path(name_or_path)
-    if not path.is_file() and path.suffix not in (".yaml", ".yml") and len(path.parts) < 2:
+    if not _is_file(path) and path.suffix not in (".yaml", ".yml") and len(path.parts) < 2:
         near = get_close_matches(str(name_or_path), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"those that come with it: {', '.join(known)}."
         raise InputError(f"study {str(name_or_path)!r}: unknown; {hint} One of your own goes by the path of its file")
     try:
-        return path.read_text(encoding="utf-8"), str(path)
+        with path.open(encoding="utf-8") as file:
+            return file.read(LONGEST + 1), str(path)  # a device has no end, and `parse` refuses what is longer
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: the study file cannot be read: {error}") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its name is too long for the file system
+        return False

@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
+SHOWN = 200  # characters of a value that a message shows
+
 
 class InputError(ValueError):
     """Something the user gave is wrong; the message names key or file, value and rule. Exit code 2."""
@@ -22,7 +24,13 @@ class InputError(ValueError):
 def require(ok: bool, key: str, value: object, rule: str) -> None:
     """Raise `InputError` naming `key`, `value` and `rule` unless `ok`."""
     if not ok:
-        raise InputError(f"{key}: {value!r} is refused: {rule}")
+        raise InputError(f"{key}: {shown(value)} is refused: {rule}")
+
+
+def shown(value: object) -> str:
+    """A value for a message: on one line, and cut short where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,8 @@ class TableSource:
         both = (self.image is None) == (self.features is None)
         require(not both, "dataset.table", {"image": self.image, "features": self.features}, "give one of the two")
         require(self.features is None or bool(self.features), "dataset.table.features", self.features, "not empty")
+        once = self.features is None or len(set(self.features)) == len(self.features)
+        require(once, "dataset.table.features", self.features, "each once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +84,9 @@ class DataConfig:
 T = TypeVar("T")
 NETWORKS = ("mlp", "cnn", "fastcnn", "resnet18", "resnet34")
 WIDE = ("mlp", "cnn", "fastcnn")  # networks whose width can be set
+# Far beyond what anyone trains: what is larger is a slip, and would take all memory before a message could be given.
+WIDEST, DEEPEST = 2**16, 1000
+LONGEST, LARGEST_BATCH = 100_000, 2**31  # epochs of a run; examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +101,11 @@ class NetworkConfig:
         require(self.name in NETWORKS, "network.name", self.name, f"one of {', '.join(NETWORKS)}")
         wide = self.width is None or self.name in WIDE
         require(wide, "network.width", self.width, f"for {', '.join(WIDE)}; a resnet's is fixed")
-        require(self.width is None or self.width >= 1, "network.width", self.width, "at least 1")
+        fits = self.width is None or 1 <= self.width <= WIDEST
+        require(fits, "network.width", self.width, f"at least 1, at most {WIDEST}")
         require(self.depth is None or self.name == "mlp", "network.depth", self.depth, "for mlp alone")
-        require(self.depth is None or self.depth >= 1, "network.depth", self.depth, "at least 1")
+        fits = self.depth is None or 1 <= self.depth <= DEEPEST
+        require(fits, "network.depth", self.depth, f"at least 1, at most {DEEPEST}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +174,9 @@ class TrainingConfig:
     test_every: int = 1  # epochs from one evaluation of the clean test set to the next; the last epoch has one always
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, "training.epochs", self.epochs, "at least 1")
-        require(self.batch_size >= 1, "training.batch_size", self.batch_size, "at least 1")
+        require(1 <= self.epochs <= LONGEST, "training.epochs", self.epochs, f"at least 1, at most {LONGEST}")
+        fits, rule = 1 <= self.batch_size <= LARGEST_BATCH, f"at least 1, at most {LARGEST_BATCH}"
+        require(fits, "training.batch_size", self.batch_size, rule)
         require(self.recipe in ("single", "two-phase"), "training.recipe", self.recipe, "single or two-phase")
         second = self.second_optimizer is None or self.recipe == "two-phase"
         require(second, "training.second_optimizer", self.second_optimizer, "for the recipe two-phase alone")
@@ -213,7 +229,7 @@ class TrialConfig:
 def build(cls: type[T], values: object, path: str) -> T:
     """Build the dataclass `cls` from a mapping; `path` is where it stands, for messages."""
     if not isinstance(values, Mapping):
-        raise InputError(f"{path.rstrip('.') or cls.__name__}: {values!r} is refused: a mapping of keys to values")
+        raise InputError(f"{path.rstrip('.') or cls.__name__}: {shown(values)} is refused: a mapping of keys to values")
     hints = typing.get_type_hints(cls)
     for key in values:
         if key not in hints:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 from filelock import FileLock
 from numpy.typing import NDArray
@@ -22,12 +23,13 @@ from torch import Tensor
 from trainables.config import InputError
 from trainables.examples import Examples
 from trainables.noise import Labels
-from trainables.parquet import labels_of, readable
+from trainables.parquet import check_memory, dictionary_size, first_line, labels_of, readable, require_integers
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # never one that starts a program, as EPS does
 MODES = ("RGB", "L", "P", "1")  # colour, grey, palette, black and white
 SIDE = 1024  # pixels a picture may be high or wide
-SMALLEST = 16  # bytes: no encoded picture is smaller
+SMALLEST, LARGEST = 16, 2**23  # bytes: no encoded picture is smaller; one of 1024 x 1024 pixels is seldom larger
+HARMLESS = 2**26  # bytes of encoded pictures that are refused to no file: they are packed as it is
 ROWS = 64  # pictures decoded at once: at most 192 MiB
 LAYOUT = 1  # of the decoded file; another number has everything decoded anew
 
@@ -54,24 +56,45 @@ def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[
 def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
     """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
     with readable(path, [image, *labels.values()]) as file:
-        if file.metadata.num_rows * SMALLEST > path.stat().st_size:
-            rule = f"a picture takes at least {SMALLEST} bytes"
-            raise InputError(f"{path}: {file.metadata.num_rows} rows in {path.stat().st_size} bytes: {rule}")
+        leaf = _check_pictures(file, path, image, list(labels.values()))
         row, shape = 0, None
-        for batch in file.iter_batches(ROWS, columns=[image, *labels.values()]):
-            chunk = _decode(_encoded(batch.column(image), f"{path}, column {image!r}"), path, row, shape)
+        for batch in file.iter_batches(ROWS, columns=[leaf, *labels.values()]):
+            chunk = _decode(_encoded(batch.column(image)), path, row, shape)
             shape = chunk.shape[1:]
             columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
             yield chunk, columns
             row += len(chunk)
 
 
-def _encoded(column: pa.Array, where: str) -> list[bytes | None]:
-    kind = column.type
-    if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
-        column = pc.struct_field(column, "bytes")
-    if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequence[str]) -> str:
+    """The leaf that holds the encoded pictures, after all that can be refused before anything of it is in memory."""
+    about, where = file.metadata, f"{path}, column {image!r}"
+    if about.num_rows * SMALLEST > path.stat().st_size:
+        rule = f"a picture takes at least {SMALLEST} bytes"
+        raise InputError(f"{path}: {about.num_rows} rows in {path.stat().st_size} bytes: {rule}")
+    for name in labels:
+        require_integers(file.schema_arrow.field(name).type, f"{path}, column {name!r}")
+    kind = inner = file.schema_arrow.field(image).type
+    nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    if nested:
+        inner = kind.field("bytes").type
+    if not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
         raise InputError(f"{where}: of type {kind}: encoded pictures are binary, or a struct with binary `bytes`")
+    leaf = f"{image}.bytes" if nested else image
+    paths = [file.schema.column(i).path for i in range(len(file.schema))]
+    if paths.count(leaf) != 1:
+        raise InputError(f"{where}: damaged: its schemas differ: bring it anew")
+    chunks = [about.row_group(i).column(paths.index(leaf)) for i in range(about.num_row_groups)]
+    for chunk in chunks:
+        check_memory(path, chunk.total_uncompressed_size, f"a row group of column {image!r}", HARMLESS)
+        if (size := dictionary_size(path, chunk)) > LARGEST:
+            raise InputError(f"{where}: a dictionary of {size} bytes: at most {LARGEST}, as a picture has")
+    return leaf
+
+
+def _encoded(column: pa.Array) -> list[bytes | None]:
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "bytes")
     encoded: list[bytes | None] = column.to_pylist()
     return encoded
 
@@ -86,7 +109,7 @@ def _decode(encoded: list[bytes | None], path: Path, first_row: int, shape: tupl
             except InputError as error:
                 raise InputError(f"{path}, row {row}: {error}") from error
             except Exception as error:  # Pillow's decoders raise anything on damaged bytes
-                raise InputError(f"{path}, row {row}: the picture does not decode: {error}") from error
+                raise InputError(f"{path}, row {row}: the picture does not decode: {first_line(error)}") from error
             shape = shape or pixels.shape
             if pixels.shape != shape:
                 sizes = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, those before {shape[1]}x{shape[0]}"
@@ -99,6 +122,8 @@ def _pixels(blob: bytes | None) -> Pixels:
     """One picture as uint8 [H, W, 3]."""
     if not blob:
         raise InputError("there is no picture: its bytes are in the file itself")
+    if len(blob) > LARGEST:
+        raise InputError(f"{len(blob)} bytes: an encoded picture has at most {LARGEST}")
     with Image.open(io.BytesIO(blob), formats=FORMATS) as picture:
         if max(picture.size) > SIDE:
             raise InputError(f"{picture.width}x{picture.height} pixels: at most {SIDE}x{SIDE}")
@@ -167,14 +192,23 @@ def _open(path: Path, changed: int) -> Examples:
         with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
             batch = reader.get_batch(0)
         batch.validate()
-        facts = json.loads(batch.schema.metadata[b"images"])
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path}: damaged: delete it, and it is made anew ({error})") from error
+        return _examples(batch)
+    # What of the file is damaged decides which library stumbles over it, and how.
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: damaged: delete it, and it is made anew ({first_line(error)})") from error
+
+
+def _examples(batch: pa.RecordBatch) -> Examples:
+    facts = json.loads(batch.schema.metadata[b"images"])
     flat = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
     pixels = _read_only(flat.reshape(batch.num_rows, *facts["picture"]))
-    labels = {name: np.array(batch.column(name), np.int64) for name in batch.schema.names if name != "pixels"}
-    mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    return Examples(inputs=pixels, labels=labels, digest=facts["digest"], mean=mean, std=std)
+    labels = {
+        name: labels_of(batch.column(name), f"column {name!r}") for name in batch.schema.names if name != "pixels"
+    }
+    if not labels.keys() & {"label", "clean_label"}:
+        raise ValueError("it has no labels")
+    mean, std = tuple(map(float, facts["mean"])), tuple(map(float, facts["std"]))
+    return Examples(inputs=pixels, labels=labels, digest=str(facts["digest"]), mean=mean, std=std)
 
 
 def _read_only(array: Pixels) -> Tensor:

@@ -1,6 +1,7 @@
 """Label noise: names of levels, transition matrices, seeded corruption, CIFAR-N's human labels, measured rates."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.config import InputError, require
+from trainables.config import SHOWN, InputError, require, shown
 
 Labels = NDArray[np.int64]
 
@@ -17,6 +18,8 @@ SYNTHETIC = ("symmetric", "pairflip", "asymmetric")
 
 # Where the human labels come from, for every message about their files.
 CIFARN_ADVICE = "`tosmooth data fetch cifar10n` (or cifar100n) brings the file as published"
+
+LARGEST = 2**26  # bytes of a label file: the published ones have 1 and 2.4 million
 
 # All that a label file of CIFAR-N may name: plain arrays of int64, as numpy 1 and numpy 2 pickle them.
 _RECONSTRUCT = np.ndarray(0).__reduce__()[0]
@@ -118,10 +121,11 @@ def _load(path: Path) -> dict[Any, Any]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file: {CIFARN_ADVICE}")
     try:
+        _check_archive(path)
         with torch.serialization.safe_globals(_SAFE_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]
         rule = "a label file of CIFAR-N holds plain arrays and nothing that runs code"
         raise InputError(f"{path}: damaged or unsafe, not loaded: {rule}; {CIFARN_ADVICE} ({reason})") from error
     if not isinstance(content, dict):
@@ -129,9 +133,24 @@ def _load(path: Path) -> dict[Any, Any]:
     return content
 
 
+def _check_archive(path: Path) -> None:
+    """Raise `ValueError` for what torch would unpack beyond all bounds: it looks at no size before it makes room."""
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"{size} bytes: at most {LARGEST}")
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its parts are compressed: torch.save writes them as they are")
+    claimed = sum(member.file_size for member in members)
+    if claimed > size:
+        raise ValueError(f"its parts claim {claimed} bytes of {size}")
+
+
 def _label_set(path: Path, content: dict[Any, Any], key: str, length: int, classes: int) -> Labels:
     if key not in content:
-        names = ", ".join(sorted(str(name) for name in content)) or "none"
+        names = ", ".join(sorted(shown(name)[1:-1] for name in content if isinstance(name, str))) or "none"
+        names = names if len(names) <= SHOWN else f"{names[:SHOWN]}..."
         raise InputError(f"{path}: the key {key!r} is missing, its keys are: {names}: is it of the other CIFAR?")
     labels = content[key]
     if not (isinstance(labels, np.ndarray) and labels.ndim == 1 and np.issubdtype(labels.dtype, np.integer)):

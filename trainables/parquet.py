@@ -10,10 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainables.config import InputError
+from trainables.config import SHOWN, InputError, shown
 from trainables.noise import Labels
 
 Features = NDArray[np.float32]
+
+# A few kilobytes of Parquet can stand for any number of gigabytes: one value said to be in every row, a page of zeros.
+EXPANSION = 256  # bytes in memory to one in the file
+HARMLESS = 2**30  # bytes of features and labels that are refused to no file: sparse ones are packed to next to nothing
+DICTIONARY_PAGE = 2  # the type in a page's header
 
 
 @contextmanager
@@ -21,25 +26,82 @@ def readable(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
     """The open Parquet file, which has `columns`; what Arrow finds damaged, now or later, becomes an `InputError`."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            missing = [column for column in columns if column not in file.schema_arrow.names]
-            if missing:
-                there = ", ".join(file.schema_arrow.names)
-                raise InputError(f"{path}: has no column {', '.join(map(repr, missing))}: its columns are {there}")
-            if file.metadata.num_rows == 0:
-                raise InputError(f"{path}: is empty: a row for every example")
+            names = file.schema_arrow.names
+            wrong = [column for column in columns if names.count(column) != 1]
+            if wrong:
+                has = "has no column" if wrong[0] not in names else "has more than once the column"
+                there = shown(", ".join(names)).strip("'")
+                raise InputError(f"{path}: {has} {', '.join(map(repr, wrong))}: its columns are {there}")
+            _check_rows(file, path)
             yield file
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such file") from error
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(f"{path}: damaged, or no Parquet file: bring it anew ({error})") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: damaged, or more than fits into the memory of this machine ({error})") from error
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # UnicodeError: of a name that is no text
+        raise InputError(f"{path}: damaged, or no Parquet file: bring it anew ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, or the kind of its error where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]
+
+
+def _check_rows(file: pq.ParquetFile, path: Path) -> None:
+    """Refuse a file whose parts do not agree on their rows, before room is made for as many as one of them claims."""
+    rows = file.metadata.num_rows
+    if rows == 0:
+        raise InputError(f"{path}: is empty: a row for every example")
+    groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+    if rows < 0 or min(groups, default=-1) < 0 or sum(groups) != rows:
+        raise InputError(f"{path}: damaged: {rows} rows in all, {sum(groups)} in its row groups: bring it anew")
+
+
+def check_memory(path: Path, size: int, what: str, harmless: int = HARMLESS) -> None:
+    """Raise `InputError` where reading a file would take `size` bytes of memory, out of proportion to its own."""
+    most = max(harmless, EXPANSION * path.stat().st_size)
+    if size > most:
+        raise InputError(f"{path}: {what}: {size} bytes in memory of {path.stat().st_size} in the file: at most {most}")
+
+
+def dictionary_size(path: Path, chunk: pq.ColumnChunkMetaData) -> int:
+    """Bytes in memory of the dictionary of a column chunk, 0 where it has none.
+
+    Any of its values can be that of every row. The file's metadata do not tell, so the page's own header is read: a
+    Thrift struct in compact form, whose first fields are type and size, a byte before each and the number as a varint.
+    """
+    with path.open("rb") as file:
+        file.seek(chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset)
+        header = file.read(12)
+    kind, size = (_varint(header[start:]) for start in (1, 3))
+    return size if header[:1] == header[2:3] == b"\x15" and kind == DICTIONARY_PAGE else 0
+
+
+def _varint(content: bytes) -> int:
+    """The number that the bytes start with: 7 bits each, least first, the sign last of all (zigzag)."""
+    number = 0
+    for i, byte in enumerate(content):
+        number |= (byte & 127) << 7 * i
+        if byte < 128:
+            break
+    return number >> 1 ^ -(number & 1)
 
 
 def labels_of(column: pa.Array | pa.ChunkedArray, where: str, first_row: int = 0) -> Labels:
     """An integer column as int64 [n]; `where` names file and column and `first_row` its first row, for messages."""
-    if not pa.types.is_integer(column.type):
-        raise InputError(f"{where}: of type {column.type}: labels are integers 0..K-1")
+    require_integers(column.type, where)
     refuse_nulls(column, where, first_row)
     return np.array(column.cast(pa.int64()), np.int64)
+
+
+def require_integers(kind: pa.DataType, where: str) -> None:
+    if not pa.types.is_integer(kind):
+        raise InputError(f"{where}: of type {kind}: labels are integers 0..K-1")
+
+
+def _require_numbers(kind: pa.DataType, where: str) -> None:
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        raise InputError(f"{where}: of type {kind}: features are numbers")
 
 
 def refuse_nulls(column: pa.Array | pa.ChunkedArray, where: str, first_row: int = 0) -> None:
@@ -52,6 +114,11 @@ def refuse_nulls(column: pa.Array | pa.ChunkedArray, where: str, first_row: int 
 def read_features(path: Path, features: Sequence[str], labels: Sequence[str]) -> tuple[Features, list[Labels]]:
     """Numeric columns as float32 [N, D], and the columns named in `labels`, each int64 [N]."""
     with readable(path, [*features, *labels]) as file:
+        for check, names in ((_require_numbers, features), (require_integers, labels)):
+            for name in names:
+                check(file.schema_arrow.field(name).type, f"{path}, column {name!r}")
+        rows, columns = file.metadata.num_rows, len(features) + len(labels)
+        check_memory(path, 8 * rows * columns, f"{rows} rows of {columns} columns")
         table = file.read(columns=[*features, *labels])
         inputs = np.empty((table.num_rows, len(features)), np.float32)
         for i, name in enumerate(features):
@@ -60,9 +127,6 @@ def read_features(path: Path, features: Sequence[str], labels: Sequence[str]) ->
 
 
 def _numbers(column: pa.ChunkedArray, where: str) -> Features:
-    kind = column.type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
-        raise InputError(f"{where}: of type {kind}: features are numbers")
     refuse_nulls(column, where)
     with np.errstate(over="ignore"):  # what does not fit is named below
         numbers = np.asarray(column, np.float64).astype(np.float32)

@@ -18,6 +18,7 @@ from trainables.parquet import read_features
 
 BUNDLED_SEED = 0  # draws the test set of scikit-learn's sets, the same for everyone
 TWONORM_SIZE, TWONORM_TEST_SIZE = 25_000, 10_000
+TWONORM_LARGEST = 1_000_000
 
 
 def twonorm(config: DataConfig, folders: Folders) -> Source:
@@ -26,6 +27,8 @@ def twonorm(config: DataConfig, folders: Folders) -> Source:
     Breiman 1996, "Bias, variance, and arcing classifiers". Classes are equally likely; the best possible accuracy is
     97.7 %. A larger set begins with the examples of a smaller one.
     """
+    for key, size in (("size", config.size), ("test_size", config.test_size)):
+        require(size is None or size <= TWONORM_LARGEST, f"dataset.{key}", size, f"at most {TWONORM_LARGEST} examples")
     train = _twonorm(config.noise_seed, "train", config.size or TWONORM_SIZE)
     test = _twonorm(config.noise_seed, "test", config.test_size or TWONORM_TEST_SIZE)
     return Source(train=train, test=test, classes=2)
