@@ -3,6 +3,7 @@
 PYTHON :=
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
 UV_VERSION := 0.13.8
+AUDIT_VERSION := 2.10.1
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -11,7 +12,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 # Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint bench bench-search clean
+.PHONY: run test lint audit bench bench-search clean
 
 run: $(INSTALLED)
 	$(BIN)/tosmooth run twonorm
@@ -23,6 +24,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Asks a public service for known vulnerabilities of what is locked; a package that it does not know is a failure, too.
+# It needs the network and may say something else tomorrow: no part of `make test` or of CI.
+audit: $(INSTALLED)
+	$(BIN)/uv tool run pip-audit==$(AUDIT_VERSION) --strict --disable-pip --require-hashes --requirement requirements.lock
 
 # Each measures for minutes, on a machine that does nothing else. The numbers go to build/benchmarks/*.json, too.
 bench: $(INSTALLED)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from search.credentials import masked, resolve
 from trainables.config import InputError
 
 if TYPE_CHECKING:
@@ -31,19 +32,36 @@ app.add_typer(data_app, name="data")
 out = Console(markup=False, highlight=False)  # results
 err = Console(markup=False, highlight=False, stderr=True)  # progress, questions and errors
 
+
+def _address(param: typer.CallbackParam, value: str | None) -> str | None:
+    """`@FILE` is read before anything else happens; what a file says is shown nowhere."""
+    return resolve(value, str(param.opts[0]), lambda words: err.print(f"warning: {words}", soft_wrap=True))
+
+
 Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
 HomeOption = Annotated[Path, typer.Option("--home", envvar="TOSMOOTH_HOME", help="Folder that keeps all results.")]
 DataOption = Annotated[
     Path | None,
     typer.Option("--data-dir", envvar="TOSMOOTH_DATA_DIR", help="Folder with your datasets [data/ in the home]."),
 ]
+SAFER = "With a password rather in {} or as @FILE: every user of this machine can see a command line."
 StorageOption = Annotated[
     str | None,
-    typer.Option("--storage", envvar="TOSMOOTH_STORAGE", help="Database URL for Optuna [a journal file in the home]."),
+    typer.Option(
+        "--storage",
+        envvar="TOSMOOTH_STORAGE",
+        callback=_address,
+        help=f"Database URL for Optuna [a journal file in the home]. {SAFER.format('TOSMOOTH_STORAGE')}",
+    ),
 ]
 TrackingOption = Annotated[
     str | None,
-    typer.Option("--tracking-uri", envvar="TOSMOOTH_TRACKING_URI", help="MLflow [a database in the home]."),
+    typer.Option(
+        "--tracking-uri",
+        envvar="TOSMOOTH_TRACKING_URI",
+        callback=_address,
+        help=f"MLflow [a database in the home]. {SAFER.format('TOSMOOTH_TRACKING_URI')}",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a key of the study; repeatable.")
@@ -115,7 +133,7 @@ def run(
             options = runner.Options(_home(home), data_dir, address, tracking_uri, storage)
             rows = runner.run(spec, options, err, measuring)
     except KeyboardInterrupt:
-        again = shlex.join(["tosmooth", *sys.argv[1:]])
+        again = shlex.join(["tosmooth", *map(masked, sys.argv[1:])])  # what is printed gets into logs
         err.print(f"Stopped. What ended is kept; go on with: {again}", soft_wrap=True)
         raise typer.Exit(130) from None
     out.print(terminal_table(rows, out.width))
@@ -193,17 +211,21 @@ def plot(
 def ui(
     home: HomeOption = DEFAULT_HOME,
     tracking_uri: TrackingOption = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
+    host: Annotated[str, typer.Option(help="Address to listen on. MLflow asks no one for a password.")] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI of this home, on 127.0.0.1."""
-    from search.tracking import ui_command
+    """Open the MLflow UI of this home, for this machine alone unless told otherwise."""
+    from search.tracking import is_loopback, ui_command
 
     if tracking_uri is None and not (home / "mlflow.db").exists():
         raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
-    command, environment = ui_command(home, tracking_uri, port=port)
+    command, environment = ui_command(home, tracking_uri, host, port)
+    if not is_loopback(host):
+        risk = f"whoever reaches {host} on port {port} can read, change and delete all that it shows"
+        err.print(f"warning: --host: MLflow asks no one for a password: {risk}", soft_wrap=True)
     # MLflow opens with its pages for language models unless the address says otherwise.
-    address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
-    err.print(f"MLflow: {address} (Ctrl-C ends it)", soft_wrap=True)
+    page = f"http://{f'[{host}]' if ':' in host else host}:{port}/#/experiments?workflowType=machine_learning"
+    err.print(f"MLflow: {page} (Ctrl-C ends it)", soft_wrap=True)
     os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
 
 

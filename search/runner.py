@@ -1,22 +1,29 @@
 """From a study to its table: data measured, Ray started, trials run or taken up again, results written."""
 
+import errno
 import logging
 import os
+import secrets
 import shutil
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 from ray import tune
+from ray._private import ray_constants
+from ray._private.node import Node
+from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # its stub lacks them
+from ray.exceptions import AuthenticationError
 from rich.console import Console
 
 from search.allocation import savings
 from search.history import History
 from search.home import Home, StudyFolder
+from search.journal import check_journal, keep_copy
 from search.levels import Measuring
 from search.prior import settled_proposals
 from search.progress import Progress
@@ -25,12 +32,12 @@ from search.records import Record
 from search.results import shown_with, write_results
 from search.rows import Row
 from search.searcher import StudySearcher
-from search.store import Store, open_storage, repair_journal
+from search.store import Store, open_storage
 from search.study import StudySpec
 from search.tracking import Tracker, home_id
 from search.trial import TuneTrial
 from trainables.config import InputError
-from trainables.places import remove_trunks
+from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +86,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
         folder.keep(spec, levels)
         if spec.search.prior_study is not None:
             folder.keep_prior(spec.search.prior_study, prior)
-        repair_journal(folder.journal)
+        check_journal(folder.journal)
         owner = None if options.storage is None else home_id(options.home.root)
         store = Store(spec, open_storage(options.storage, folder.journal), owner)
         history = History(folder.history)
@@ -92,7 +99,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             searcher = StudySearcher(
                 spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress), prior
             )
-            searcher.trunks = folder.trunks(spec) if spec.trunks.share else None
+            searcher.states = folder.trunks(spec)
             if searcher.prepare():
                 with _ray(options.address, console), progress:
                     _execute(searcher, folder)
@@ -103,10 +110,10 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             for cell in spec.cells():
                 tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
             finished = True
-            if not spec.trunks.keep:
-                remove_trunks(folder.trunks(spec))
+            remove_states(folder.trunks(spec), CHECKPOINT, *([] if spec.trunks.keep else [TRUNK]))
         finally:
             history.close()
+            keep_copy(folder.journal)
             with console.status("Bringing MLflow up to date"):
                 left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
         for saving in savings(spec, records):
@@ -144,21 +151,71 @@ def _ray(address: str | None, console: Console) -> Iterator[None]:
         _check_reachable(address)
     local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
     terminate = signal.getsignal(signal.SIGTERM)
+    with _closed_to_others() if address is None else nullcontext():
+        try:
+            # What goes wrong with a trial comes back as its result: Ray's own words about it would break the display.
+            with console.status("Starting Ray"):
+                ray.init(
+                    address=address or "local",
+                    include_dashboard=local,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                )
+        except AuthenticationError:
+            rule = "RAY_AUTH_MODE asks for a token, and RAY_AUTH_TOKEN_PATH names no file with one"
+            raise InputError(f"--address: {address!r} is refused: {rule}") from None
+        except (ConnectionError, ValueError) as error:
+            rule = "no Ray cluster answers there, or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
+            raise InputError(f"--address: {address!r} is refused: {rule}: {error}") from error
+        except SystemExit:  # Ray's answer to SIGTERM
+            raise KeyboardInterrupt from None
+        signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _closed_to_others() -> Iterator[None]:
+    """A Ray that is started here listens on loopback alone, answers whoever has this run's token, and calls no one.
+
+    Its servers run any code that they are sent. By itself Ray has them listen on all interfaces, and keeps one token
+    for all time in a file that others may be able to read. On macOS it has a cluster of one machine stay on loopback;
+    the same switch does it everywhere, and spares the look for this machine's address by way of a public one. The
+    token is in the environment of our own processes, nowhere else. With the dashboard off, what is left of its server
+    asks the services of three clouds where it runs, and does nothing else.
+    """
+    ours = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}  # for its other processes
+    if "RAY_AUTH_MODE" not in os.environ:  # else someone has settled it
+        ours |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    before = {name: os.environ.get(name) for name in ours}
+    reaches_out, starts_server = ray_constants.ENABLE_RAY_CLUSTER, Node.start_api_server
     try:
-        # What goes wrong with a trial comes back as its result: Ray's own words about it would break the display.
-        with console.status("Starting Ray"):
-            ray.init(
-                address=address or "local", include_dashboard=local, log_to_driver=False, logging_level=logging.CRITICAL
-            )
-    except (ConnectionError, ValueError) as error:
-        raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
-    except SystemExit:  # Ray's answer to SIGTERM
-        raise KeyboardInterrupt from None
-    signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
-    try:
+        ray_constants.ENABLE_RAY_CLUSTER = False
+        Node.start_api_server = _no_server  # type: ignore[assignment, method-assign]
+        os.environ |= ours
+        _read_authentication_anew()
         yield
     finally:
-        ray.shutdown()
+        ray_constants.ENABLE_RAY_CLUSTER = reaches_out
+        Node.start_api_server = starts_server  # type: ignore[method-assign]
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _read_authentication_anew()
+
+
+def _no_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+    """In the place of `Node.start_api_server`."""
+
+
+def _read_authentication_anew() -> None:
+    """Ray reads the environment once, when it is imported, and keeps the token that it found."""
+    Config.initialize("")
+    AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _check_reachable(address: str) -> None:
@@ -199,12 +256,28 @@ def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
     )
     try:
         tuner.fit()
+    except Exception as error:
+        if (full := _no_room(error)) is not None:
+            where = full.filename or folder.path
+            raise InputError(f"{where}: no room on the disk; make room and run the study again: it goes on") from error
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if searcher.trouble is not None:
         raise InputError(searcher.trouble)
     if not searcher.finished:  # SIGUSR1, at which Tune stops
         raise KeyboardInterrupt
+
+
+def _no_room(error: BaseException | None) -> OSError | None:
+    """The full disk that an error comes from; Tune may have put its own error around it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return error
+        if isinstance(error, InputError):
+            return None
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None) -> int:

@@ -18,6 +18,7 @@ from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, official_f
 from trainables.config import Folders, InputError, require
 from trainables.digests import md5, sha256
 from trainables.parquet import readable
+from trainables.places import shown
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0
 CIFARN_URL_VARIABLE = "TOSMOOTH_CIFARN_URL"  # another address with the same files
@@ -125,7 +126,7 @@ def _fetch_images(cifar: Cifar, data: Path, scratch: Path, report: Progress) -> 
 
 def _cifarn_url() -> str:
     url = os.environ.get(CIFARN_URL_VARIABLE) or CIFARN_URL
-    require(urlsplit(url).scheme in ("http", "https"), CIFARN_URL_VARIABLE, url, "an address with http or https")
+    require(urlsplit(url).scheme in ("http", "https"), CIFARN_URL_VARIABLE, shown(url), "an address with http or https")
     return url if url.endswith("/") else f"{url}/"
 
 
@@ -142,7 +143,8 @@ def _download(url: str, path: Path, algorithm: str, expected: str, report: Progr
                 done += len(block)
                 report(path.name, done, total)
     except (OSError, HTTPException) as error:
-        raise InputError(f"{url}: the download failed: {error}: try again, or bring {path.name} yourself") from error
+        advice = f"try again, or bring {path.name} yourself"
+        raise InputError(f"{shown(url)}: the download failed: {error}: {advice}") from error
     if digest.hexdigest() != expected:
         found = f"{algorithm} {digest.hexdigest()}, published is {expected}"
-        raise InputError(f"{url}: what came is not the published file and was thrown away: {found}")
+        raise InputError(f"{shown(url)}: what came is not the published file and was thrown away: {found}")

@@ -1,5 +1,6 @@
 """Where MLflow keeps what it is given: the home's own database, or another tracking URI."""
 
+import ipaddress
 import logging
 import re
 import shutil
@@ -16,7 +17,7 @@ from mlflow.entities import Experiment, LifecycleStage, ViewType
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
 from search.tables import write
-from trainables.config import require
+from trainables.config import InputError, require
 
 # Every failure reaches us as an exception and is told in one line; MLflow would print a traceback besides.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
@@ -73,6 +74,15 @@ def delete_experiment(home: Path, uri: str | None, study: str) -> None:
     """
     if uri is None and not (home / "mlflow.db").exists():
         return
+    try:
+        _delete_experiment(home, uri, study)
+    except Exception as error:  # MLflow and drivers raise dozens of types, and print the address with its password
+        if uri is None:
+            raise
+        raise InputError(f"tracking_uri: MLflow does not delete study {study!r}: {reason(error)}") from None
+
+
+def _delete_experiment(home: Path, uri: str | None, study: str) -> None:
     client = connect(home, uri)
     found, name = find_experiment(client, home, uri, study)
     if found is None:
@@ -93,6 +103,19 @@ def delete_experiment(home: Path, uri: str | None, study: str) -> None:
     if uri is None:  # SQLite gives room back only when asked, and when no one else is reading
         with closing(sqlite3.connect(home / "mlflow.db")) as connection, suppress(sqlite3.OperationalError):
             connection.execute("VACUUM")
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, on one line, without credentials (a URI may come with a password, or a token after "?")."""
+    line = (str(error) or type(error).__name__).splitlines()[0]
+    return re.sub(r"//[^@\s]*@", "//", re.sub(r"\?\S+", "", line))[:300]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens there is reached from this machine alone."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def ui_command(

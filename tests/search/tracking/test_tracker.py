@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from search.tracking.runs import RefusedError, Runs
-from search.tracking.tracker import reason
+from search.tracking.store import reason
 from tests.search.tracking.tools import (
     LEVEL,
     LEVELS,
