@@ -6,7 +6,7 @@ from pathlib import Path
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
 from search.tracking import delete_experiment
-from trainables.places import remove_trunks
+from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 
 def size(folder: Path) -> str:
@@ -22,7 +22,7 @@ def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, stor
         delete_experiment(home.root, tracking_uri, spec.name)
         if storage is not None:
             Store(spec, open_storage(storage, folder.journal)).delete()
-        remove_trunks(folder.trunks(spec))
+        remove_states(folder.trunks(spec), TRUNK, CHECKPOINT)
     shutil.rmtree(folder.path)
     return _words(before - _bytes(home.root))
 

@@ -1,5 +1,6 @@
 """Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -45,10 +46,11 @@ class StudySearcher(Searcher):
         self.spec, self.store, self.history, self.levels = spec, store, history, levels
         self.folders, self.weights, self.listen = folders, weights, listen
         self.slots = 1  # trials at once
-        self.trunks: str | None = None  # where trials share their warm-ups; None: they do not
+        self.states: str | None = None  # where trials keep trunks and checkpoints; None: nowhere
         self.finished = False
         self.cells = spec.cells()
         self.running: dict[str, Job] = {}  # by Tune's trial id
+        self.heard: dict[str, float] = {}  # when a trial was last heard of, by time.monotonic
         self.again = list(store.lost())  # to be started (again) before anything new
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.started: Counter[Cell] = Counter()  # trials of a cell's search that did not fail
@@ -75,6 +77,7 @@ class StudySearcher(Searcher):
             self.finished = self.trouble is None
             return Searcher.FINISHED
         self.running[trial_id] = job
+        self.heard[trial_id] = time.monotonic()
         self._update(job, curve=())
         return self._settings(job)
 
@@ -83,6 +86,7 @@ class StudySearcher(Searcher):
         job = self.running.get(trial_id)
         if job is None:
             return False
+        self.heard[trial_id] = time.monotonic()
         epoch, metrics = result["epoch"], dict(result["metrics"])
         metrics = self.history.append(job.key, epoch, metrics)
         curve = (*self._of(job.cell, job.key.phase)[job.key.number].curve[: epoch - 1], metrics)
@@ -92,6 +96,7 @@ class StudySearcher(Searcher):
 
     def prune(self, trial_id: str) -> None:
         """End a trial that `receive` said is to be stopped."""
+        self.heard.pop(trial_id)
         self._end(self.running.pop(trial_id), "pruned")
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -99,7 +104,8 @@ class StudySearcher(Searcher):
         job = self.running.get(trial_id)
         if job is None:  # pruned: `prune` ended it
             return
-        result = {"state": "failed", "reason": "its worker process died"} if error else result or {}
+        silent = time.monotonic() - self.heard.pop(trial_id)
+        result = {"state": "failed", "reason": self._death(silent)} if error else result or {}
         state: State = result.get("state", "running")
         if state in ("complete", "diverged"):
             self.receive(trial_id, result)
@@ -178,6 +184,8 @@ class StudySearcher(Searcher):
             "weights": str(self.weights(job.key).absolute()) if first else None,
             "threads": max(1, int(self.spec.resources.cpus)),
             "trunks": self._trunks(job),
+            "checkpoints": self._checkpoints(),
+            "timeout": self.spec.trial_timeout,
             "estimate_noise": self._estimates_noise(job),
         }
 
@@ -197,9 +205,21 @@ class StudySearcher(Searcher):
         """
         alone = job.key.phase == "search" and self.spec.search.seeds == "own"
         epochs = sorted(lengths(self.spec.space["warmup"].points()))
-        if self.trunks is None or alone or not epochs:
+        if self.states is None or not self.spec.trunks.share or alone or not epochs:
             return None
-        return {"place": self.trunks, "epochs": epochs, "limit": int(self.spec.trunks.most_gb * 1e9)}
+        return {"place": self.states, "epochs": epochs, "limit": int(self.spec.trunks.most_gb * 1e9)}
+
+    def _checkpoints(self) -> tuple[str, float] | None:
+        """Where the trial keeps its checkpoint, and the seconds between two; None for no checkpoints."""
+        seconds = self.spec.trial_checkpoint
+        return None if self.states is None or seconds is None else (self.states, seconds)
+
+    def _death(self, silent: float) -> str:
+        """Why a worker process died, as far as that is known here: of a trial unheard of for so many seconds."""
+        limit = self.spec.trial_timeout
+        if limit is not None and silent >= limit:
+            return f"no epoch ended within {limit:g} seconds (trial_timeout)"
+        return "its worker process died"
 
     def _update(self, job: Job, curve: tuple[Metrics, ...]) -> None:
         key = job.key

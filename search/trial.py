@@ -7,8 +7,11 @@ unless it starts in less time than a trial takes.
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,13 +37,17 @@ class TuneTrial(tune.Trainable):
         self.trainer: Trainer | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        if self.trainer is not None:  # it ended, and the driver knows: it would not ask for another trial otherwise
+            self.trainer.forget_checkpoint()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         try:
-            return self._epoch()
+            with _limited(self.settings["timeout"]):
+                return self._epoch()
         except Exception as error:  # the actor lives on, and the reason gets into the record
+            self.trainer = None  # its checkpoint stays for the next attempt
             where = traceback.extract_tb(error.__traceback__)[-1]
             reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
             return {"state": "failed", "reason": reason[:REASON_LENGTH], "done": True}
@@ -63,6 +70,17 @@ class TuneTrial(tune.Trainable):
         }
 
 
+@contextmanager
+def _limited(seconds: float | None) -> Iterator[None]:
+    """End this process if what follows takes longer: nothing gentler reaches a call that hangs outside of Python."""
+    if seconds is not None:
+        faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _trainer(settings: dict[str, Any]) -> Trainer:
     from trainables.process import prepare  # noqa: PLC0415 - see above
     from trainables.train import Trainer  # noqa: PLC0415
@@ -73,7 +91,9 @@ def _trainer(settings: dict[str, Any]) -> Trainer:
     given = settings["trunks"]
     trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
     data = _level(config.data, Folders(*map(Path, settings["folders"])))
-    return Trainer(config, data, trunks=trunks, estimate_noise=settings["estimate_noise"])
+    return Trainer(
+        config, data, trunks=trunks, estimate_noise=settings["estimate_noise"], checkpoints=settings["checkpoints"]
+    )
 
 
 @functools.lru_cache(maxsize=16)  # a study's levels: images are mapped, so that only labels take memory of each process

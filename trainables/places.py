@@ -1,4 +1,4 @@
-"""Where trunks lie, a folder on any of pyarrow's file systems, and which are worth a file: all without torch."""
+"""Where trunks and checkpoints lie, a folder on any file system of pyarrow, and which are kept: without torch."""
 
 import contextlib
 import functools
@@ -18,8 +18,9 @@ log = logging.getLogger(__name__)
 
 RULE = "an absolute path, or a URI of pyarrow's file systems, that can be written to"
 KINDS = "s3://, gs://, hdfs://, file://"
-# A trunk below its place, or one that is being written. The folder may be a user's: nothing else is ever touched.
+# Below their place, or being written. The folder may be a user's: nothing else is ever touched.
 TRUNK = re.compile(r"[0-9a-f]{32}/[0-9]+\.trunk(\.[0-9a-f]{32}\.partial)?")
+CHECKPOINT = re.compile(r"[0-9a-f]{32}\.checkpoint(\.[0-9a-f]{32}\.partial)?")
 MOST = 8  # lengths of a trunk that are kept: each is a file of the network and its optimizer, 170 MB for a ResNet-34
 TROUBLE = (OSError, pa.ArrowException, InputError)  # of a file system that is full, away or not ours
 
@@ -72,31 +73,36 @@ def check_place(place: str, key: str = "trunks.folder") -> None:
 
 def trunk_files(files: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
     """The files of trunks below a folder, none where there is no such folder."""
-    found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-    return [each for each in found if each.type == fs.FileType.File and TRUNK.fullmatch(_below(folder, each.path))]
+    return [each for each in _all_files(files, folder) if TRUNK.fullmatch(_below(folder, each.path))]
 
 
-def remove_trunks(place: str) -> None:
-    """Delete the trunks at a place, and its folder where nothing else is in it. What goes wrong is logged."""
+def remove_states(place: str, *kinds: re.Pattern[str]) -> None:
+    """Delete the files of these kinds at a place (`TRUNK`, `CHECKPOINT`), and its folder where nothing is left in it.
+
+    What goes wrong is logged.
+    """
     try:
         files, folder = open_place(place)
-        own = {each.path for each in trunk_files(files, folder)}
-        found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
-        strange = {
-            _below(folder, each.path) for each in found if each.type == fs.FileType.File and each.path not in own
-        }
-        if not strange and files.get_file_info(folder).type == fs.FileType.Directory:
+        found = _all_files(files, folder)
+        own = [each.path for each in found if any(kind.fullmatch(_below(folder, each.path)) for kind in kinds)]
+        if len(own) == len(found) and files.get_file_info(folder).type == fs.FileType.Directory:
             files.delete_dir(folder)
-        for path in own if strange else ():
+            return
+        for path in own:
             files.delete_file(path)
     except TROUBLE as error:
-        log.warning("trunks are left behind, delete them yourself: %s", _refusal(place, "trunks.folder", error))
+        log.warning("files are left behind, delete them yourself: %s", _refusal(place, "trunks.folder", error))
 
 
 def remove_file(files: fs.FileSystem, name: str) -> None:
     """Delete a file, unless another trial was faster."""
     with contextlib.suppress(*TROUBLE):
         files.delete_file(name)
+
+
+def _all_files(files: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
+    found = files.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    return [each for each in found if each.type == fs.FileType.File]
 
 
 def _below(folder: str, path: str) -> str:

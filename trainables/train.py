@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.batches import Batches
+from trainables.checkpoints import Checkpoint, checkpoint_key
 from trainables.config import OptimizerConfig, TrialConfig, require
 from trainables.datasets import LevelData, Split
 from trainables.device import compute_dtype, default_device
@@ -21,7 +22,8 @@ from trainables.metrics import Sums
 from trainables.networks import FastCNN, build_network
 from trainables.noise_estimate import HeldOut
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
-from trainables.trunks import State, Trunks, trunk_key, unchanged
+from trainables.states import State
+from trainables.trunks import Trunks, trunk_key, unchanged
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
@@ -47,7 +49,9 @@ class Trainer:
     """A training run. Call `run_epoch` until `done`; all random numbers come from the trial's seed.
 
     With `trunks` a run begins where the longest trunk of its warm-up ends, and keeps what it trains of the warm-up
-    itself. On a CPU its numbers are those of a run without, bit for bit. With `estimate_noise` a run of plain
+    itself. With `checkpoints`, a place and the seconds between two, a run that was stopped goes on where its last one
+    was made, and reports the epochs before it anew. On a CPU its numbers are those of a run without either, bit for
+    bit. With `estimate_noise` a run of plain
     cross-entropy, and no other, tells the noise rate by what it predicts for the noisy validation, where cleanlab is.
     """
 
@@ -58,6 +62,7 @@ class Trainer:
         device: torch.device | None = None,
         trunks: Trunks | None = None,
         estimate_noise: bool = False,
+        checkpoints: tuple[str, float] | None = None,
     ) -> None:
         self.config = config
         self.device = device or default_device()
@@ -79,10 +84,19 @@ class Trainer:
         self.curve: list[dict[str, float | None]] = []  # metrics of the epochs so far
         self._divergence = Divergence(data.classes)
         self._told = 0  # epochs reported
+        self._spared = 0  # the first epochs, which a trunk spared
         self.trunks, self._trunk = trunks, unchanged(config)
         self._key = trunk_key(config, data.digest, self.device, self.dtype) if trunks is not None else ""
-        if trunks is not None and (state := trunks.longest(self._key, self._trunk)) is not None:
+        self._checkpoint: Checkpoint | None = None
+        if checkpoints is not None:
+            place, seconds = checkpoints
+            key = checkpoint_key(config, data.digest, self.device, self.dtype)
+            self._checkpoint = Checkpoint(place, key, seconds)
+        if self._checkpoint is not None and (state := self._checkpoint.load()) is not None:
             self._load(state)
+        elif trunks is not None and (state := trunks.longest(self._key, self._trunk)) is not None:
+            self._load(state)
+            self._spared = self.epoch
 
     @property
     def done(self) -> bool:
@@ -100,12 +114,15 @@ class Trainer:
     def _next_epoch(self) -> Report:
         if self._told < self.epoch:
             self._told += 1
-            return Report(self._told, {**self.curve[self._told - 1], "seconds": 0.0, "spared": 1.0})
+            spared = {"seconds": 0.0, "spared": 1.0} if self._told <= self._spared else {}
+            return Report(self._told, {**self.curve[self._told - 1], **spared})
         report = self._run_epoch()
         self._told = report.epoch
         self.curve.append(report.metrics)
         if self.trunks is not None and report.epoch <= self._trunk and report.diverged is None:
             self.trunks.keep(self._key, report.epoch, self._state())
+        if self._checkpoint is not None and self._checkpoint.due and report.diverged is None:
+            self._checkpoint.keep(self._state())
         return report
 
     def _run_epoch(self) -> Report:
@@ -154,10 +171,17 @@ class Trainer:
             "at_chance": self._divergence.at_chance,
             "curve": self.curve,
             "held_out": self.held_out.state(),
+            "spared": self._spared,
         }
 
+    def forget_checkpoint(self) -> None:
+        """Remove it: the trial has ended, and whoever asked for it knows."""
+        if self._checkpoint is not None:
+            self._checkpoint.remove()
+
     def _load(self, state: State) -> None:
-        self.epoch = state["epoch"]
+        self.epoch, self._spared = state["epoch"], state["spared"]
+        self.optimizer = _optimizer(optimizer_of(self.config, max(0, self.epoch - 1)), self.network)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -256,9 +280,10 @@ def train(
     device: torch.device | None = None,
     trunks: Trunks | None = None,
     estimate_noise: bool = False,
+    checkpoints: tuple[str, float] | None = None,
 ) -> Trainer:
     """Run a trial to its last epoch, or until it diverges, calling `report` after each epoch."""
-    trainer = Trainer(config, data, device, trunks, estimate_noise)
+    trainer = Trainer(config, data, device, trunks, estimate_noise, checkpoints)
     while not trainer.done:
         report(trainer.run_epoch())
     return trainer

@@ -5,25 +5,19 @@ whole or not at all and carry a digest, so trials on any node may make and read 
 train it, to the same end.
 """
 
-import hashlib
-import io
-import json
 import logging
 import posixpath
-import uuid
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pyarrow import fs
 
 from trainables.config import TrialConfig
 from trainables.places import TROUBLE, open_place, remove_file, trunk_files
+from trainables.states import State, key_of, read_state, setting, write_state
 
 log = logging.getLogger(__name__)
 
-State = dict[str, Any]
-HEAD = b"tosmooth trunk 1\n"  # what a file begins with; the digest of the rest follows, 64 hexadecimal digits
 BRANCH = {"rate", "warmup", "lr_factor", "method"}  # fields of a trial that act after its warm-up alone
 
 
@@ -38,7 +32,8 @@ class Trunks:
     def longest(self, key: str, epochs: int) -> State | None:
         """The state after the most epochs, at most `epochs`, that is kept under `key`."""
         for length in sorted((length for length in self._held(key) if length <= epochs), reverse=True):
-            if (state := self._read(key, length)) is not None:
+            files, folder = open_place(self.place)
+            if (state := read_state(files, _name(folder, key, length), length)) is not None:
                 return state
         return None
 
@@ -55,7 +50,7 @@ class Trunks:
             if files.get_file_info(name).type == fs.FileType.File:
                 return
             files.create_dir(posixpath.dirname(name))
-            _write(files, name, state)
+            write_state(files, name, state)
             self._bound(files, folder)
         except TROUBLE as error:
             log.warning("trunk %s of %d epochs is not kept: %s", key, epochs, error)
@@ -71,24 +66,6 @@ class Trunks:
             return []
         return [int(name) for name, kind in names if kind == ".trunk" and name.isdecimal()]
 
-    def _read(self, key: str, epochs: int) -> State | None:
-        try:
-            files, folder = open_place(self.place)
-            name = _name(folder, key, epochs)
-            with files.open_input_stream(name) as file:
-                content = file.read()
-        except FileNotFoundError:
-            return None
-        except TROUBLE as error:
-            log.warning("trunk %s of %d epochs cannot be read, and is trained again: %s", key, epochs, error)
-            return None
-        try:
-            return _parse(content, epochs)
-        except Exception as error:  # torch says in many ways that a file is none of its own, or not plain numbers
-            log.warning("%s: damaged, and trained again: %s", name, error)
-            remove_file(files, name)
-            return None
-
     def _bound(self, files: fs.FileSystem, folder: str) -> None:
         kept = sorted(trunk_files(files, folder), key=lambda each: each.mtime_ns or 0)
         excess = sum(each.size for each in kept) - self.limit
@@ -103,16 +80,11 @@ def trunk_key(config: TrialConfig, digest: str, device: torch.device, dtype: tor
     """A hash of all that shapes a trial's warm-up; `digest` is that of the level's data.
 
     What acts after the warm-up alone is left out: rate, warm-up, learning-rate factor and method, and the second
-    optimizer of the two-phase recipe. (A method that acts from the first epoch would have to stay in.) Numbers differ
-    in their last digits between versions of torch, kinds of device, a CPU's instructions and numbers of threads, so
-    these are part of it.
+    optimizer of the two-phase recipe. (A method that acts from the first epoch would have to stay in.)
     """
     values = {key: value for key, value in config.to_dict().items() if key not in BRANCH}
     values["training"] = {k: v for k, v in values["training"].items() if k not in ("recipe", "second_optimizer")}
-    cpu = [torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()]
-    unit = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu
-    parts = [values, digest, torch.__version__, device.type, unit, str(dtype)]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return key_of([values, digest, *setting(device, dtype)])
 
 
 def unchanged(config: TrialConfig) -> int:
@@ -123,36 +95,3 @@ def unchanged(config: TrialConfig) -> int:
 
 def _name(folder: str, key: str, epochs: int) -> str:
     return posixpath.join(folder, key, f"{epochs}.trunk")
-
-
-def _write(files: fs.FileSystem, name: str, state: State) -> None:
-    """Write a trunk whole or not at all: its file appears under `name` by a move, which no reader sees half of."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getbuffer()
-    partial = f"{name}.{uuid.uuid4().hex}.partial"  # of its own: another trial may be writing the same
-    try:
-        with files.open_output_stream(partial) as file:
-            file.write(HEAD + _digest(content))
-            file.write(content)
-        files.move(partial, name)
-    except TROUBLE:
-        remove_file(files, partial)
-        raise
-
-
-def _parse(content: bytes, epochs: int) -> State:
-    """The state that `_write` wrote; an exception where it is not that, or not of so many epochs."""
-    start = len(HEAD) + 64
-    body = memoryview(content)[start:]
-    if content[:start] != HEAD + _digest(body):
-        raise ValueError("its digest does not fit")
-    # Plain values and tensors alone: who may write to the folder must not be able to run code here.
-    state: State = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
-    if state["epoch"] != epochs:
-        raise ValueError(f"it is of {state['epoch']} epochs")
-    return state
-
-
-def _digest(content: memoryview) -> bytes:
-    return hashlib.blake2b(content, digest_size=32).hexdigest().encode()

@@ -21,12 +21,22 @@ from safetensors import safe_open
 
 from search.home import Home, StudyFolder
 from search.pruning import OptunaPruning
-from search.records import ENDED, Record
+from search.records import ENDED
 from search.results import study_rows
 from search.runner import Options, _slots, run
 from search.tracking.store import database
 from tests.search.conftest import Finished
-from tests.search.tools import records_of, run_here, start, tiny, tosmooth
+from tests.search.tools import (
+    left_after,
+    mlflow_runs,
+    numbers,
+    records_of,
+    run_here,
+    start,
+    table_of,
+    tiny,
+    tosmooth,
+)
 from trainables.config import InputError, TrialConfig
 
 COLUMNS = (  # in this order: others read the files
@@ -39,23 +49,6 @@ COLUMNS = (  # in this order: others read the files
 
 def folder_of(home: Path) -> StudyFolder:
     return Home(home).existing("tiny")
-
-
-def numbers(records: list[Record]) -> list[Any]:
-    """What must be the same whenever a study is run one trial at a time: all but the times.
-
-    Nor which epochs a trunk spared: a trial that is run again after a kill may find what it trained of its warm-up.
-    """
-    without = ("time", "seconds", "spared")
-    timeless = [[{k: v for k, v in m.items() if k not in without} for m in r.curve] for r in records]
-    return [(r.key, r.state, r.params, r.train_seed, c) for r, c in zip(records, timeless, strict=True)]
-
-
-def table_of(home: Path) -> list[dict[str, str]]:
-    """The best-rate table without what counts time and, see `numbers`, epochs trained."""
-    without = ("hours", "epochs", "epochs_spared")
-    with (folder_of(home).path / "best_rates.csv").open(encoding="utf-8") as file:
-        return [{name: value for name, value in row.items() if name not in without} for row in csv.DictReader(file)]
 
 
 def copy_of(finished: Finished, folder: Path) -> Path:
@@ -110,6 +103,7 @@ def test_the_home_holds_what_it_should_and_no_leftovers(finished: Finished) -> N
         "best_rates.csv",
         "driver.lock",
         "history.jsonl",
+        "journal.last.log",
         "journal.log",
         "levels.json",
         "plots",
@@ -265,30 +259,6 @@ def wait_for_epochs(home: Path, epochs: int, process: subprocess.Popen[str]) -> 
         time.sleep(0.02)
 
 
-def session(process: subprocess.Popen[str]) -> dict[int, str]:
-    """The living processes of the session that `start` opened, with their commands: the driver and all of Ray's."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_text()
-        except OSError:
-            continue
-        if fields[3] == str(process.pid) and fields[0] != "Z":
-            found[int(entry.name)] = command
-    return found
-
-
-def left_after(seconds: float, process: subprocess.Popen[str], besides: str = "") -> list[str]:
-    """What is left of the session after at most so long, `besides` what has this in its command."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = [command for command in session(process).values() if not besides or besides not in command]
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(0.1)
-
-
 def test_a_second_run_at_the_same_time_is_refused_saying_where_the_first_is(finished: Finished, tmp_path: Path) -> None:
     home = copy_of(finished, tmp_path)
     with folder_of(home).locked():
@@ -327,58 +297,6 @@ def test_ctrl_c_and_sigterm_end_cleanly_and_the_next_run_goes_on(finished: Finis
     assert numbers(records_of(home)) == numbers(records_of(finished.home))
     assert table_of(home) == table_of(finished.home)
     assert {run.info.status for run in mlflow_runs(home)} == {"FINISHED"}
-
-
-def mlflow_runs(home: Path) -> list[Any]:
-    client = MlflowClient(database(home))
-    experiment = client.get_experiment_by_name("tiny")
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], max_results=1000))
-
-
-@pytest.mark.slow
-@pytest.mark.faults
-def test_killed_at_any_moment_a_study_goes_on_without_repeating_what_ended(finished: Finished, tmp_path: Path) -> None:
-    home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
-    ended: list[Any] = []
-    killed: list[subprocess.Popen[str]] = []
-    for epochs in (1, 8, 20, 31, 45):
-        process = start(*command, cwd=tmp_path)
-        killed.append(process)
-        wait_for_epochs(home, epochs, process)
-        process.kill()  # the driver alone: what Ray started must go by itself
-        process.communicate()
-        assert left_after(20, process, besides="Agent") == []
-        before, ended = ended, [trial for trial in numbers(records_of(home)) if trial[1] != "running"]
-        assert [trial for trial in ended if trial in before] == before
-    assert tosmooth(*command, cwd=tmp_path).returncode == 0
-    assert numbers(records_of(home)) == numbers(records_of(finished.home))
-    assert table_of(home) == table_of(finished.home)
-    # Of what ended no epoch was trained twice: only what ran at a kill reports again.
-    lines = [json.loads(line) for line in (home / "studies/tiny/history.jsonl").read_text().splitlines()]
-    trained = Counter((e["level"], e["phase"], e["number"], e["epoch"]) for e in lines)
-    repeated = {key[:3] for key, count in trained.items() if count > 1}
-    assert len(repeated) <= len(killed)
-    assert {run.info.status for run in mlflow_runs(home)} == {"FINISHED"}
-    # Two idle agents of Ray first try to reach their dead server, for a minute.
-    assert [left_after(120, process) for process in killed] == [[]] * 5
-
-
-@pytest.mark.slow
-@pytest.mark.faults
-def test_a_worker_that_dies_costs_one_attempt(finished: Finished, tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    process = start("run", finished.file, "--home", "home", cwd=tmp_path)
-    wait_for_epochs(home, 10, process)
-    workers = [pid for pid, command in session(process).items() if "TuneTrial" in command or "Trainable" in command]
-    assert len(workers) == 1
-    os.kill(workers[0], signal.SIGKILL)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    assert all(line.startswith(("trials ", "Table, ")) for line in err.splitlines()), err
-    records = records_of(home)
-    assert Counter(record.attempts for record in records)[2] == 1
-    assert numbers(records) == numbers(records_of(finished.home))
 
 
 @pytest.mark.slow

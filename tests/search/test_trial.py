@@ -1,5 +1,9 @@
 """The Tune Trainable without Tune: what an actor keeps from trial to trial, and what it must not."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +16,7 @@ from tests.search.tools import tiny
 
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
     config = spec.trial_config(spec.cells()[1], {"rate": rate, "warmup": 1}, seed)
-    own = {"trunks": None, "estimate_noise": True}  # of no effect on a rate but 0
+    own = {"trunks": None, "checkpoints": None, "timeout": None, "estimate_noise": True}  # the last: at a rate of 0
     return {"trial": config.to_dict(), "folders": [str(folder)] * 2, "weights": None, "threads": 1, **own}
 
 
@@ -52,3 +56,38 @@ def test_cross_entropy_tells_the_noise_rate_where_it_is_asked_to(asked: bool, tm
     found = ran(TuneTrial(settings(tiny(), 0.0, 1, tmp_path) | {"estimate_noise": asked}))
     told = ["noise_rate_estimate" in dict(result["metrics"]) for result in found]
     assert told == [False, False, asked]
+
+
+def test_attempt_that_failed_leaves_its_checkpoint_and_a_trial_that_ended_none(tmp_path: Path) -> None:
+    given = settings(tiny(), 0.1, 1, tmp_path) | {"checkpoints": (str(tmp_path / "kept"), 0.0)}
+    actor = TuneTrial(given)
+    actor.step()
+    assert actor.trainer is not None
+    actor.trainer.network = None  # type: ignore[assignment] # as anything that goes wrong in an epoch
+    assert actor.step()["state"] == "failed"
+    other = settings(tiny(), -0.4, 3, tmp_path)
+    assert actor.reset_config(other)
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    again = TuneTrial(given)
+    again.step()
+    assert again.trainer is not None
+    assert again.trainer.epoch == 1  # not trained again
+    ran(again)
+    assert again.reset_config(other)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_actor_whose_epoch_takes_too_long_ends_itself(tmp_path: Path) -> None:
+    # A file that no one writes to: the trial waits for its checkpoint, as for a file system that is away.
+    kept = tmp_path / "kept"
+    given = settings(tiny(), 0.1, 1, tmp_path) | {"checkpoints": (str(kept), 0.0)}
+    TuneTrial(given).step()
+    (file,) = kept.iterdir()
+    file.unlink()
+    os.mkfifo(file)
+    code = "import json, sys; from search.trial import TuneTrial; TuneTrial(json.loads(sys.argv[1])).step()"
+    command = [sys.executable, "-c", code, json.dumps(given | {"timeout": 8.0})]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    assert done.returncode == 1
+    assert "Timeout (0:00:08)!" in done.stderr
+    assert "checkpoints.py" in done.stderr  # where it hung

@@ -32,7 +32,7 @@ def trunk_files(folder: Path) -> list[Path]:
 def settings_of(spec: StudySpec, folder: Path, place: str | None) -> dict[str, Any]:
     """What the searcher says of trunks to the first trial of a phase, by phase."""
     driver = Driver(folder, spec)
-    driver.searcher.trunks = place
+    driver.searcher.states = place
     cell = spec.cells()[0]
     given: dict[str, Any] = {}
     for phase in PHASES:

@@ -1,14 +1,17 @@
 """A tiny study: the parts of its driver on a folder, with reports made up instead of training; and the command."""
 
+import csv
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from mlflow import MlflowClient
 from ray.tune.search import Searcher
 from rich.console import Console
 
@@ -20,8 +23,9 @@ from search.results import read_records
 from search.rows import Row
 from search.runner import Options, run
 from search.searcher import StudySearcher
-from search.store import Store, open_storage, repair_journal
+from search.store import Store, open_storage
 from search.study import StudySpec, read_study
+from search.tracking.store import database
 from trainables.config import Folders
 
 RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
@@ -97,7 +101,6 @@ class Driver:
         prior: Mapping[str, Sequence[Params]] | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
-        repair_journal(folder / "journal.log")
         self.spec = spec
         self.store = Store(spec, open_storage(storage, folder / "journal.log"))
         self.history = History(folder / "history.jsonl")
@@ -205,3 +208,51 @@ def records_of(home: Path) -> list[Record]:
     """What the home of the study `tiny` holds."""
     folder = Home(home).existing("tiny")
     return read_records(folder, folder.spec(), None)
+
+
+def numbers(records: list[Record]) -> list[Any]:
+    """What must be the same whenever a study is run one trial at a time: all but the times.
+
+    Nor which epochs a trunk spared: a trial that is run again after a kill may find what it trained of its warm-up.
+    """
+    without = ("time", "seconds", "spared")
+    timeless = [[{k: v for k, v in m.items() if k not in without} for m in r.curve] for r in records]
+    return [(r.key, r.state, r.params, r.train_seed, c) for r, c in zip(records, timeless, strict=True)]
+
+
+def table_of(home: Path) -> list[dict[str, str]]:
+    """The best-rate table without what counts time and, see `numbers`, epochs trained."""
+    without = ("hours", "epochs", "epochs_spared")
+    with (Home(home).existing("tiny").path / "best_rates.csv").open(encoding="utf-8") as file:
+        return [{name: value for name, value in row.items() if name not in without} for row in csv.DictReader(file)]
+
+
+def session(process: subprocess.Popen[str]) -> dict[int, str]:
+    """The living processes of the session that `start` opened, with their commands: the driver and all of Ray's."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            command = (entry / "cmdline").read_text()
+        except OSError:
+            continue
+        if fields[3] == str(process.pid) and fields[0] != "Z":
+            found[int(entry.name)] = command
+    return found
+
+
+def left_after(seconds: float, process: subprocess.Popen[str], besides: str = "") -> list[str]:
+    """What is left of the session after at most so long, `besides` what has this in its command."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [command for command in session(process).values() if not besides or besides not in command]
+        if not left or time.monotonic() > deadline:
+            return left
+        time.sleep(0.1)
+
+
+def mlflow_runs(home: Path) -> list[Any]:
+    client = MlflowClient(database(home))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], max_results=1000))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainables.config import InputError
-from trainables.places import check_place, join, lengths, open_place, remove_trunks
+from trainables.places import TRUNK, check_place, join, lengths, open_place, remove_states
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef" * 2
@@ -67,24 +67,24 @@ def test_trunks_are_removed_with_their_folder_and_a_missing_one_is_fine(tmp_path
     (place / KEY).mkdir(parents=True)
     (place / KEY / "2.trunk").touch()
     (place / KEY / f"3.trunk.{KEY}.partial").touch()  # of a trial that was killed
-    remove_trunks(str(place))
+    remove_states(str(place), TRUNK)
     assert not place.exists()
-    remove_trunks(str(place))
+    remove_states(str(place), TRUNK)
 
 
 def test_files_of_others_are_never_removed(tmp_path: Path) -> None:
     (tmp_path / KEY).mkdir()
     for name in (f"{KEY}/2.trunk", f"{KEY}/notes.txt", "photo.jpg", "2.trunk"):
         (tmp_path / name).touch()
-    remove_trunks(str(tmp_path))
+    remove_states(str(tmp_path), TRUNK)
     left = sorted(str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file())
     assert left == [f"{KEY}/notes.txt", "2.trunk", "photo.jpg"]
 
 
 def test_place_that_is_gone_when_trunks_are_removed_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    remove_trunks("nosuch://me:secret@bucket/a")
+    remove_states("nosuch://me:secret@bucket/a", TRUNK)
     (message,) = caplog.messages
-    assert message.startswith("trunks are left behind, delete them yourself: trunks.folder: 'nosuch://bucket/a'")
+    assert message.startswith("files are left behind, delete them yourself: trunks.folder: 'nosuch://bucket/a'")
 
 
 def test_places_are_checked_without_torch() -> None:

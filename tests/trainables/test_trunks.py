@@ -16,8 +16,9 @@ from tests.trainables.test_options import Changes, configured
 from trainables.config import DataConfig, Folders, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
 from trainables.places import lengths
+from trainables.states import HEAD, State, digest, write_state
 from trainables.train import Trainer
-from trainables.trunks import HEAD, State, Trunks, _digest, _write, trunk_key, unchanged
+from trainables.trunks import Trunks, trunk_key, unchanged
 
 CPU = torch.device("cpu")
 FEATURES: Changes = {"training.epochs": 4, "training.batch_size": 64, "rate": -0.4, "warmup": 2}
@@ -205,11 +206,11 @@ def test_reader_beside_two_writers_never_sees_a_torn_file(tmp_path: Path, caplog
     key, local = "0" * 32, fs.LocalFileSystem()
     (tmp_path / key).mkdir()
     name = str(tmp_path / key / "1.trunk")
-    _write(local, name, states[0])
+    write_state(local, name, states[0])
 
     def write(state: State) -> None:
         for _ in range(50):
-            _write(local, name, state)
+            write_state(local, name, state)
 
     writers = [threading.Thread(target=write, args=(state,)) for state in states]
     for writer in writers:
@@ -232,11 +233,11 @@ def flipped(position: int) -> Callable[[bytes], bytes]:
     return flip
 
 
-def with_digest(state: State, folder: Path) -> bytes:
+def withdigest(state: State, folder: Path) -> bytes:
     """The file of a state, as who may write to the folder could make it."""
     torch.save(state, folder / "state")
     body = (folder / "state").read_bytes()
-    return HEAD + _digest(memoryview(body)) + body
+    return HEAD + digest(memoryview(body)) + body
 
 
 class Harmful:
@@ -287,7 +288,7 @@ def test_code_in_a_trunk_is_refused_and_not_run(
     config, place = configured(FEATURES), tmp_path / "trunks"
     alone = ran(config, levels, trunks_in(place, 2))
     for file in place.rglob("*.trunk"):
-        file.write_bytes(with_digest({"epoch": int(file.stem), "network": Harmful(tmp_path / "harm")}, tmp_path))
+        file.write_bytes(withdigest({"epoch": int(file.stem), "network": Harmful(tmp_path / "harm")}, tmp_path))
     again = ran(config, levels, trunks_in(place, 2))
     assert not (tmp_path / "harm").exists()
     assert again[2] == 0

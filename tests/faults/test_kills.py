@@ -1,0 +1,155 @@
+"""A study whose driver, workers or whole Ray session are killed, again and again: it ends as an undisturbed one."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.servers import wait_for
+from tests.search.conftest import Finished
+from tests.search.tools import left_after, mlflow_runs, numbers, records_of, session, start, table_of, tosmooth
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+# When a driver dies: so many seconds after its start, or after so many lines of the history, each a trial's epoch.
+EARLY = (0.2, 1.0, 2.0, 3.5, 5.0, 7.0, 9.0)  # while it imports, measures, starts Ray and its first worker
+LINES = (1, 2, 3, 5, 8, 13, 19, 24, 26, 31, 37, 42, 45)  # 24 of the search, then the confirmation
+
+
+def lines_of(home: Path) -> int:
+    history = home / "studies" / "tiny" / "history.jsonl"
+    return history.read_bytes().count(b"\n") if history.exists() else 0
+
+
+def wait_for_lines(home: Path, lines: int, process: subprocess.Popen[str]) -> None:
+    def there() -> bool:
+        assert process.poll() is None or lines_of(home) >= lines, "it ended before: " + process.communicate()[1]
+        return lines_of(home) >= lines
+
+    wait_for(f"{lines} epochs", there)
+
+
+def check_ended_as(home: Path, undisturbed: Path) -> None:
+    """The same trials, numbers and table; each trial once in MLflow, in a final state, with all its epochs."""
+    records = records_of(home)
+    assert numbers(records) == numbers(records_of(undisturbed))
+    assert table_of(home) == table_of(undisturbed)
+    runs = mlflow_runs(home)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    trials = Counter(run.data.tags["identity"] for run in runs if run.data.tags["kind"] == "trial")
+    expected = {f"tiny/{r.level}/{r.method}/{r.phase}/{r.number}": r for r in records}
+    assert trials == Counter(expected.keys())
+    for run in runs:
+        if run.data.tags["kind"] == "trial":
+            last = expected[run.data.tags["identity"]].curve[-1]
+            shown = {name: value for name, value in last.items() if value is not None and name != "time"}
+            assert run.data.metrics == pytest.approx(shown)
+
+
+def trained_twice(home: Path) -> set[tuple[Any, ...]]:
+    """Trials of which an epoch stands twice in the history."""
+    lines = [json.loads(line) for line in (home / "studies/tiny/history.jsonl").read_text().splitlines()]
+    count = Counter((e["level"], e["phase"], e["number"], e["epoch"]) for e in lines)
+    return {key[:3] for key, times in count.items() if times > 1}
+
+
+def test_driver_killed_at_20_moments(finished: Finished, tmp_path: Path) -> None:
+    home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
+    ended: list[Any] = []
+    killed: list[subprocess.Popen[str]] = []
+    for moment in (*EARLY, *LINES):
+        process = start(*command, cwd=tmp_path)
+        killed.append(process)
+        if isinstance(moment, float):
+            time.sleep(moment)
+        else:
+            wait_for_lines(home, moment, process)
+        process.kill()  # the driver alone: what Ray started must go by itself
+        process.communicate()
+        assert left_after(20, process, besides="Agent") == []
+        if lines_of(home):
+            before, ended = ended, [trial for trial in numbers(records_of(home)) if trial[1] != "running"]
+            assert [trial for trial in ended if trial in before] == before
+    assert tosmooth(*command, cwd=tmp_path).returncode == 0
+    check_ended_as(home, finished.home)
+    assert len(trained_twice(home)) <= len(LINES)  # what ran at a kill, and nothing that had ended
+    # Two idle agents of Ray first try to reach their dead server, for a minute.
+    assert [left_after(120, process) for process in killed] == [[]] * len(killed)
+
+
+def test_whole_ray_session_killed(finished: Finished, tmp_path: Path) -> None:
+    home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
+    for lines in (4, 28):
+        process = start(*command, cwd=tmp_path)
+        wait_for_lines(home, lines, process)
+        for pid in session(process):  # the driver among them
+            os.kill(pid, signal.SIGKILL)
+        process.communicate()
+    assert tosmooth(*command, cwd=tmp_path).returncode == 0
+    check_ended_as(home, finished.home)
+
+
+def test_worker_that_dies_costs_one_attempt(finished: Finished, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = start("run", finished.file, "--home", "home", cwd=tmp_path)
+    wait_for_lines(home, 10, process)
+    workers = [pid for pid, command in session(process).items() if "TuneTrial" in command or "Trainable" in command]
+    assert len(workers) == 1
+    os.kill(workers[0], signal.SIGKILL)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert all(line.startswith(("trials ", "Table, ")) for line in err.splitlines()), err
+    assert Counter(record.attempts for record in records_of(home))[2] == 1
+    check_ended_as(home, finished.home)
+
+
+def test_trial_goes_on_from_its_checkpoint_after_its_worker_died(finished: Finished, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    # Long trials, each epoch of which is kept.
+    changes = ("training.epochs=40", "trial_checkpoint=0", "dataset.levels=[clean]", "search.trials=2")
+    sets = [part for change in changes for part in ("--set", change)]
+    process = start("run", finished.file, "--home", "home", *sets, cwd=tmp_path)
+    wait_for_lines(home, 15, process)
+    (worker,) = [pid for pid, command in session(process).items() if "TuneTrial" in command or "Trainable" in command]
+    os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    lines = [json.loads(line) for line in (home / "studies/tiny/history.jsonl").read_text().splitlines()]
+    first = [line for line in lines if line["phase"] == "search" and line["number"] == 0]
+    again = [i for i, line in enumerate(first) if i and line["epoch"] == 1]
+    assert len(again) == 1
+    before, after = first[: again[0]], first[again[0] :]
+    assert [line["epoch"] for line in after] == list(range(1, 41))
+    # What it reports anew of the epochs before the kill are the same numbers, their times included: none was trained.
+    assert [line["metrics"] for line in after[: len(before)]] == [line["metrics"] for line in before]
+    assert Counter(record.attempts for record in records_of(home))[2] == 1
+    assert list(home.rglob("*.checkpoint")) == []
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_trial_that_hangs_is_tried_so_many_times_and_failed_with_the_reason(
+    attempts: int, finished: Finished, tmp_path: Path
+) -> None:
+    home, kept = tmp_path / "home", tmp_path / "kept"
+    sets = ["--set", "dataset.levels=[clean]", "--set", f"trunks={{keep: true, folder: {kept}}}"]
+    assert tosmooth("run", finished.file, "--home", "first", *sets, cwd=tmp_path).returncode == 0
+    # Files that no one writes to: whoever reads its trunk waits for ever, as on a file system that is away.
+    trunks = list(kept.rglob("*.trunk"))
+    assert trunks
+    for trunk in trunks:
+        trunk.unlink()
+        os.mkfifo(trunk)
+    sets += ["--set", "trial_timeout=6", "--set", f"trial_attempts={attempts}"]
+    done = tosmooth("run", finished.file, "--home", "home", *sets, cwd=tmp_path, seconds=280)
+    assert done.returncode == 2, done.stderr
+    reason = "no epoch ended within 6 seconds (trial_timeout)"
+    assert f"error: twonorm/clean/gls: 4 trials failed, the last with: {reason}" in done.stderr
+    failed = [record for record in records_of(home) if record.state == "failed"]
+    assert len(failed) == 4
+    assert {(record.attempts, record.reason) for record in failed} == {(attempts, reason)}
