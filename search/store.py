@@ -13,11 +13,12 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from search.journal import Journal
 from search.parameters import BASELINES, Params
+from search.patience import PatientStorage
 from search.proposals import SAMPLER, SPREAD, Proposal
 from search.pruners import DIVERGED, PARAMS, make_pruner
 from search.records import PHASES, Metrics, Phase, Record, State, TrialKey
@@ -51,35 +52,15 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     # Journal storage and a sampler's options are marked experimental; users cannot act on that.
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     if url is None:
-        return JournalStorage(JournalFileBackend(str(journal), lock_obj=_StudyLock(str(journal))))
+        return JournalStorage(Journal(journal))
     try:
-        return get_storage(RDBStorage(url))  # with its cache of trials that ended, one for all cells
+        return get_storage(PatientStorage(url))  # with its cache of trials that ended, one for all cells
     except ImportError:
-        raise InputError("storage: the driver of this database is missing: pip install psycopg2-binary, say") from None
+        raise InputError("storage: the driver of this database is missing: pip install 'tosmooth[postgresql]', say") from None
     except Exception as error:  # SQLAlchemy and drivers raise dozens of types; none may print the password
         raise InputError(
             f"storage: the database cannot be opened ({type(error).__name__}); check the address"
         ) from None
-
-
-def repair_journal(journal: Path) -> None:
-    """Cut a last line that a kill left torn: the next write would glue onto it. For the holder of the study's lock."""
-    if journal.exists():
-        content = journal.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with journal.open("r+b") as file:
-                file.truncate(whole)
-
-
-class _StudyLock(JournalFileOpenLock):
-    """No lock: the driver holds the study's own, which a dead process cannot leave behind as Optuna's would be."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
 
 
 class Store:

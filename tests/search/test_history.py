@@ -65,8 +65,8 @@ def test_non_finite_numbers_become_null(path: Path) -> None:
 
 def test_reading_again_parses_only_what_is_new(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer, reader = History(path), History(path)
-    parse = Mock(wraps=reader._parse)
-    monkeypatch.setattr(reader, "_parse", parse)
+    parse = Mock(wraps=reader._reader._parse)
+    monkeypatch.setattr(reader._reader, "_parse", parse)
     for epoch in (1, 2):
         writer.append(KEY, epoch, {"loss": float(epoch)})
     assert len(reader.read()[KEY]) == 2

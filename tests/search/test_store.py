@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 
 from search.proposals import Proposal
 from search.records import PHASES, Metrics, Phase
-from search.store import Job, Store, open_storage, repair_journal
+from search.store import Job, Store, open_storage
 from search.study import Cell, StudySpec, derive_seed
 from tests.search.tools import tiny
 from trainables.config import InputError
@@ -19,7 +19,6 @@ AT_ONCE = (*LONG, "space.warmup={values: [0]}")  # with a warm-up trials are pru
 
 
 def open_store(folder: Path, spec: StudySpec, url: str | None = None) -> Store:
-    repair_journal(folder / "journal.log")
     return Store(spec, open_storage(url, folder / "journal.log"))
 
 
@@ -189,11 +188,10 @@ def test_a_torn_last_line_is_cut_and_the_next_starts_work(torn: bytes, tmp_path:
     journal = tmp_path / "journal.log"
     whole = journal.read_bytes()
     journal.write_bytes(whole + torn)
-    repair_journal(journal)
-    assert journal.read_bytes() == whole
     for number in (2, 3):
         (job,) = propose(open_store(tmp_path, tiny()), CLEAN, 1)
         assert job.key.number == number
+    assert journal.read_bytes().startswith(whole + b'{"op_code"')
 
 
 def test_records_say_how_each_trial_ended(tmp_path: Path) -> None:
@@ -348,7 +346,7 @@ def test_reading_a_study_that_was_never_run_writes_nothing(tmp_path: Path) -> No
     assert store.records({}) == []
     assert list(store.lost()) == []
     assert store.trials(CLEAN, "search") == []
-    assert (tmp_path / "journal.log").read_bytes() == b""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_reading_a_study_that_runs_writes_nothing(tmp_path: Path) -> None:
