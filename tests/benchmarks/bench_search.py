@@ -4,8 +4,8 @@
 
 The grid: 14 rates (Wei et al. 2022), 3 warm-ups, 3 seeds, each trained from its start; the highest mean noisy
 validation wins. Each replayed study sees three of the recorded seeds, the grid the same three, and two more answer what
-the study tries a fourth time; how good a choice is, and which rate is truly the best, the other seeds say. The
-confirmation, which both need alike, is left out. The grid's runs that diverge stop there, as ours do.
+the study tries a fourth time; how good a choice is, and which rate is truly the best, the seeds say that neither saw.
+The confirmation, which both need alike, is left out. The grid's runs that diverge stop there, as ours do.
 
 `--fresh N` besides trains on N seeds that no search saw, with the recipe itself: what the study's table (best_rates.csv
 of a finished study, `--table`) chose and what the grid chooses, in pairs.
@@ -100,7 +100,7 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     `None` where the study repeats parameters more often than there are seeds for it.
     """
     order = random.Random(seed).sample(surface.seeds, len(surface.seeds))
-    answers, unseen = order[: SEEN + SPARE], order[SEEN + SPARE :]
+    answers = order[: SEEN + SPARE]
     spec = plain_study(name, [*ALONE, *changes], seed)
     known = surface.restricted(answers[:SEEN])
     try:
@@ -108,7 +108,8 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     except OutOfSeedsError:
         return None
     for cell in spec.cells():
-        choice, truth = run.choice(cell), surface.truth(cell.noise, unseen)
+        seen = {*answers[:SEEN], *run.seen[cell]}
+        choice, truth = run.choice(cell), surface.truth(cell.noise, [s for s in order if s not in seen])
         if choice is None:
             raise RuntimeError(f"{cell.key}: nothing completed under the study seed {seed}")
         pair = truth.accuracy(choice), truth.accuracy(grid_choice(known, cell.noise))

@@ -38,6 +38,7 @@ class Replayed:
     spec: StudySpec
     records: list[Record]  # of the search
     classes: int
+    seen: Mapping[Cell, Sequence[int]]  # recorded seeds that answered
 
     def of(self, cell: Cell) -> list[Record]:
         """The trials of a cell."""
@@ -72,9 +73,12 @@ def replay(
             spec, store, history, levels, here, lambda key: here.cache / "none", lambda record: None
         )
         searcher.slots = slots
-        _drive(searcher, _Answers(spec, surface, list(seeds)))
+        answers = _Answers(spec, surface, list(seeds))
+        _drive(searcher, answers)
         records = [record for record in store.records(history.read()) if record.key.phase == "search"]
-    return Replayed(spec, records, surface.classes)
+    return Replayed(
+        spec, records, surface.classes, {cell: list(given.values()) for cell, given in answers.given.items()}
+    )
 
 
 class MemoryHistory(History):

@@ -76,7 +76,9 @@ class Surface:
                     warmup = slice(None) if row["rate"] == 0 else warmups.index(row["warmup"])
                     place = (places[row["rate"]], warmup, seeds.index(row["seed"]))
                     curves[*place, : len(row["val_accuracy"])] = row["val_accuracy"]
-                    diverged[place], test[place] = row["diverged"], row["test_accuracy"]
+                    # A run that diverges before an epoch that is tested counts at chance, as the others that diverge.
+                    tested = 100 / classes if row["diverged"] else row["test_accuracy"]
+                    diverged[place], test[place] = row["diverged"], tested
             missing = [(rates[r], warmups[w], seeds[s]) for r, w, s in np.argwhere(np.isnan(test))]
             require(
                 not missing, "surface", str(path), f"every run of {noise}, here (rate, warm-up, seed) {missing[:1]}"
