@@ -3,7 +3,8 @@
     python tests/benchmarks/record_surface.py STUDY --seeds N --warmups 0 4 8 --output FILE.parquet [--data-dir DIR]
 
 14 rates (Wei et al. 2022), and 0.1, which every search tries. What else the study searches keeps the recipe's value.
-Runs of a seed share their warm-up (`trainables.trunks`), which changes no number. Interrupted, it goes on where it was.
+Runs of a seed share their warm-up (`trainables.trunks`), which changes no number. Interrupted, it goes on where it was;
+with more seeds it adds to the file. A machine of another kind gives other numbers: take a file of its own there.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from search.study import Cell, StudySpec, load_study
@@ -40,6 +42,8 @@ def main() -> None:
     folders = Folders(options.data_dir.absolute(), options.cache_dir.absolute())
     parts = options.output.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
+    if options.output.exists():  # more seeds are added to those that it has
+        _split(pq.read_table(options.output), parts)
     files = {}
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for seed in range(options.seeds):
@@ -52,6 +56,16 @@ def main() -> None:
             print(files[done], flush=True)
     wanted = [parts / f"{cell.noise}-{seed}.parquet" for cell in spec.cells() for seed in range(options.seeds)]
     pq.write_table(pa.concat_tables(map(pq.read_table, wanted)), options.output, compression="zstd")
+
+
+def _split(table: pa.Table, parts: Path) -> None:
+    """A part for each level and seed of a recorded surface, where there is none."""
+    for noise in pc.unique(table["noise"]).to_pylist():
+        for seed in pc.unique(table["seed"]).to_pylist():
+            part = parts / f"{noise}-{seed}.parquet"
+            own = table.filter((pc.field("noise") == noise) & (pc.field("seed") == seed))
+            if own.num_rows and not part.exists():
+                pq.write_table(own, part)
 
 
 def plain_study(name: str, changes: Sequence[str] = (), seed: int | None = None) -> StudySpec:

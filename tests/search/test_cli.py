@@ -280,7 +280,7 @@ def test_an_absolute_path_is_no_name_either(command: Command, home: Path, neighb
         ("training.epochs=0", ["training.epochs: 0 is refused: at least 1"]),
         ("selection.seeds=0", ["selection.seeds: 0 is refused: at least 1"]),
         ("network.name=cnn", ["network", "refused"]),
-        ("nonsense", ["--set nonsense", "write key.path=value, such as training.epochs=20"]),
+        ("nonsense", ["--set: 'nonsense' is refused", "write key.path=value, such as training.epochs=20"]),
     ],
 )
 @pytest.mark.parametrize("what", ["run", "describe"])
