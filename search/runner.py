@@ -3,24 +3,16 @@
 import errno
 import logging
 import os
-import secrets
 import shutil
-import signal
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
 from ray import tune
-from ray._private import ray_constants
-from ray._private.node import Node
-from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # its stub lacks them
-from ray.exceptions import AuthenticationError
 from rich.console import Console
 
 from search.allocation import savings
+from search.cluster import cluster
 from search.history import History
 from search.home import Home, StudyFolder
 from search.journal import check_journal, keep_copy
@@ -41,16 +33,6 @@ from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 log = logging.getLogger(__name__)
 
-# Read by Ray when it starts: no log files, no snapshots of Tune's own state (the record is Optuna's storage and the
-# history), no metadata sent anywhere. Ctrl-C is a KeyboardInterrupt: Tune would first wait for every trial's epoch.
-RAY_SETTINGS = {
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
-    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
-}
 MLFLOW_PATIENCE = 60.0  # seconds that a finished study waits for a slow MLflow server
 
 
@@ -101,7 +83,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             )
             searcher.states = folder.trunks(spec)
             if searcher.prepare():
-                with _ray(options.address, console), progress:
+                with cluster(options.address, console), progress:
                     _execute(searcher, folder)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
@@ -141,92 +123,6 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
         "training.schedule": training.schedule.name,
         "seed": spec.seed,
     }
-
-
-@contextmanager
-def _ray(address: str | None, console: Console) -> Iterator[None]:
-    """Ray, started here or joined at `address`, for as long as the context lasts."""
-    os.environ |= RAY_SETTINGS
-    if address is not None:
-        _check_reachable(address)
-    local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
-    terminate = signal.getsignal(signal.SIGTERM)
-    with _closed_to_others() if address is None else nullcontext():
-        try:
-            # What goes wrong with a trial comes back as its result: Ray's own words about it would break the display.
-            with console.status("Starting Ray"):
-                ray.init(
-                    address=address or "local",
-                    include_dashboard=local,
-                    log_to_driver=False,
-                    logging_level=logging.CRITICAL,
-                )
-        except AuthenticationError:
-            rule = "RAY_AUTH_MODE asks for a token, and RAY_AUTH_TOKEN_PATH names no file with one"
-            raise InputError(f"--address: {address!r} is refused: {rule}") from None
-        except (ConnectionError, ValueError) as error:
-            rule = "no Ray cluster answers there, or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
-            raise InputError(f"--address: {address!r} is refused: {rule}: {error}") from error
-        except SystemExit:  # Ray's answer to SIGTERM
-            raise KeyboardInterrupt from None
-        signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
-        try:
-            yield
-        finally:
-            ray.shutdown()
-
-
-@contextmanager
-def _closed_to_others() -> Iterator[None]:
-    """A Ray that is started here listens on loopback alone, answers whoever has this run's token, and calls no one.
-
-    Its servers run any code that they are sent. By itself Ray has them listen on all interfaces, and keeps one token
-    for all time in a file that others may be able to read. On macOS it has a cluster of one machine stay on loopback;
-    the same switch does it everywhere, and spares the look for this machine's address by way of a public one. The
-    token is in the environment of our own processes, nowhere else. With the dashboard off, what is left of its server
-    asks the services of three clouds where it runs, and does nothing else.
-    """
-    ours = {ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0"}  # for its other processes
-    if "RAY_AUTH_MODE" not in os.environ:  # else someone has settled it
-        ours |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in ours}
-    reaches_out, starts_server = ray_constants.ENABLE_RAY_CLUSTER, Node.start_api_server
-    try:
-        ray_constants.ENABLE_RAY_CLUSTER = False
-        Node.start_api_server = _no_server  # type: ignore[assignment, method-assign]
-        os.environ |= ours
-        _read_authentication_anew()
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = reaches_out
-        Node.start_api_server = starts_server  # type: ignore[method-assign]
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-        _read_authentication_anew()
-
-
-def _no_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
-    """In the place of `Node.start_api_server`."""
-
-
-def _read_authentication_anew() -> None:
-    """Ray reads the environment once, when it is imported, and keeps the token that it found."""
-    Config.initialize("")
-    AuthenticationTokenLoader.instance().reset_cache()
-
-
-def _check_reachable(address: str) -> None:
-    """Raise `InputError` where nothing listens: Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():  # "auto": Ray looks for a cluster on this machine, which is quick
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
 
 
 def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:

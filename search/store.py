@@ -56,7 +56,9 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     try:
         return get_storage(PatientStorage(url))  # with its cache of trials that ended, one for all cells
     except ImportError:
-        raise InputError("storage: the driver of this database is missing: pip install 'tosmooth[postgresql]', say") from None
+        raise InputError(
+            "storage: the driver of this database is missing: pip install 'tosmooth[postgresql]', say"
+        ) from None
     except Exception as error:  # SQLAlchemy and drivers raise dozens of types; none may print the password
         raise InputError(
             f"storage: the database cannot be opened ({type(error).__name__}); check the address"

@@ -120,6 +120,7 @@ def test_every_call_that_reaches_the_database_is_patient() -> None:
     assert called - unused <= own
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 def test_study_goes_on_where_postgresql_was_restarted(tmp_path: Path) -> None:
     with postgres() as server:

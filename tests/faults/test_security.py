@@ -23,7 +23,7 @@ import pytest
 import ray
 from rich.console import Console
 
-from search import runner
+from search.cluster import cluster
 from search.credentials import masked, resolve
 from search.study import read_study
 from search.tracking.store import connect, delete_experiment, is_loopback
@@ -210,7 +210,7 @@ def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     code = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]); print('in')"
     before = dict(os.environ)
-    with runner._ray(None, Console(quiet=True)):
+    with cluster(None, Console(quiet=True)):
         address, token = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_TOKEN"]
         answers = []
         for known in ({}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}, {"RAY_AUTH_TOKEN": token}):

@@ -72,10 +72,10 @@ def test_symmetric_noise_is_studied_by_the_papers_protocol() -> None:
 
 
 @pytest.mark.parametrize("name", ["cifar10n", "cifar100n", "cifar10n-cpu"])
-def test_image_study_searches_the_papers_rates_and_the_learning_rate_after_the_warmup(name: str) -> None:
+def test_image_study_searches_the_papers_rates_and_on_a_gpu_the_learning_rate_after_the_warmup(name: str) -> None:
     spec = load_study(name)
     assert spec.rate_bounds == (-8.0, 0.8)
-    assert set(spec.space) == {"rate", "warmup", "lr_factor"}
+    assert set(spec.space) == {"rate", "warmup"} | ({"lr_factor"} if name != "cifar10n-cpu" else set())
 
 
 def test_benchmarks_of_a_bare_machine_train_as_the_fast_study_does() -> None:

@@ -241,11 +241,11 @@ def session(process: subprocess.Popen[str]) -> dict[int, str]:
     return found
 
 
-def left_after(seconds: float, process: subprocess.Popen[str], besides: str = "") -> list[str]:
-    """What is left of the session after at most so long, `besides` what has this in its command."""
+def left_after(seconds: float, process: subprocess.Popen[str], *besides: str) -> list[str]:
+    """What is left of the session after at most so long, `besides` what has one of these in its command."""
     deadline = time.monotonic() + seconds
     while True:
-        left = [command for command in session(process).values() if not besides or besides not in command]
+        left = [command for command in session(process).values() if not any(word in command for word in besides)]
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(0.1)
