@@ -120,6 +120,8 @@ def run(
 ) -> None:
     """Run or resume a study to its end and print its best-rate table."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C
+    # Read when numpy is imported: beside trials on all cores a factorisation by several threads took 20 times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from search.levels import Measuring
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import os
 import re
 import shutil
 import sqlite3
@@ -27,6 +28,9 @@ ARTIFACTS = "mlflow-artifacts"  # the scheme that a server resolves below its --
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
+STALE = 600.0  # seconds after which no one is still setting a database up
+
+
 def database(home: Path) -> str:
     """The URI of the home's own database."""
     return f"sqlite:///{(home.resolve() / 'mlflow.db').as_posix()}"
@@ -40,10 +44,32 @@ def is_database(uri: str | None) -> bool:
 def connect(home: Path, uri: str | None) -> MlflowClient:
     """A client for `uri`, or for the home's own database. A new one is set up first, in 1 to 2 s."""
     if uri is None:
+        _make_database(home.resolve() / "mlflow.db")
         uri = database(home)
         # Sets up MLflow's "Default" experiment; a bare client would note the working directory as its place.
         SqlAlchemyStore(uri, f"{ARTIFACTS}:/")
     return MlflowClient(uri)
+
+
+def _make_database(file: Path) -> None:
+    """Set up the home's database where there is none: whole or not at all.
+
+    MLflow makes its tables one after another; killed between two of them, or on a full disk, it could never go on.
+    """
+    if file.exists():
+        return
+    for old in file.parent.glob(f".{file.name}.*"):  # what a kill left; none takes minutes
+        if time.time() - old.stat().st_mtime > STALE:
+            old.unlink(missing_ok=True)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        SqlAlchemyStore(f"sqlite:///{partial.as_posix()}", f"{ARTIFACTS}:/").engine.dispose()
+        if not file.exists():  # another study of this home may have been faster
+            partial.replace(file)
+    finally:
+        for left in file.parent.glob(f"{partial.name}*"):  # its journal among them
+            left.unlink(missing_ok=True)
 
 
 def find_experiment(client: MlflowClient, home: Path, uri: str | None, study: str) -> tuple[Experiment | None, str]:

@@ -35,7 +35,7 @@ from search.study import StudySpec, load_study
 from trainables.config import require
 
 SEEN = 3  # recorded seeds of a study, as many as the grid's
-SPARE = 2  # for parameters that a study tries more often than that
+SPARE = 2  # for parameters that a study tries more often than that; at most half of what is left to judge
 CLASSES = {"twonorm": 2, "cifar10n-cpu": 10}
 ALIKE = 0.1  # points of clean accuracy within which another rate is as good as the best
 FRESH = 1000  # the first of the fresh seeds
@@ -100,7 +100,7 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     `None` where the study repeats parameters more often than there are seeds for it.
     """
     order = random.Random(seed).sample(surface.seeds, len(surface.seeds))
-    answers = order[: SEEN + SPARE]
+    answers = order[: SEEN + min(SPARE, (len(order) - SEEN) // 2)]
     spec = plain_study(name, [*ALONE, *changes], seed)
     known = surface.restricted(answers[:SEEN])
     try:

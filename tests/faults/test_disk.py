@@ -12,7 +12,7 @@ from tests.faults.test_kills import check_ended_as
 from tests.search.conftest import Finished
 from tests.search.tools import tosmooth
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

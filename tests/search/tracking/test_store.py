@@ -1,5 +1,9 @@
 """MLflow's database lies under the home, can be moved and freed, and is shown on this machine alone."""
 
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -60,3 +64,18 @@ def test_the_ui_listens_on_this_machine_alone_and_its_command_line_holds_no_pass
 def test_a_server_needs_no_ui_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'http://host:5000' is refused.*open this address"):
         ui_command(tmp_path, "http://me:hunter2@host:5000")
+
+
+def test_a_database_that_was_being_set_up_at_a_kill_is_set_up_anew(tmp_path: Path) -> None:
+    # Killed as soon as the first table is there: of some seventy.
+    code = "from pathlib import Path; from search.tracking.store import connect; connect(Path.cwd(), None)"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(file.stat().st_size for file in tmp_path.glob(".mlflow.db.*")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    (left,) = tmp_path.glob(".mlflow.db.*[0-9]")
+    assert not (tmp_path / "mlflow.db").exists()
+    os.utime(left, (0, 0))
+    assert connect(tmp_path, None).get_experiment_by_name("Default") is not None
+    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith("-journal")] == ["mlflow.db"]
