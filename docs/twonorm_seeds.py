@@ -1,10 +1,11 @@
 """Draws docs/twonorm-seeds.png: the best rate over the noise rate, for five seeds of the study `twonorm`.
 
-for s in 0 1 2 3 4; do tosmooth run twonorm --seed $s --name twonorm-seed-$s; done
-.venv/bin/python docs/twonorm_seeds.py tosmooth-home
+for s in 0 1 2 3 4; do tosmooth run twonorm --seed $s --home build/seed-$s; done
+.venv/bin/python docs/twonorm_seeds.py build/seed-*
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ PUBLISHED = {0.0: (0.0, 0.8), 0.1: (0.4, 0.8), 0.2: (-1.0, -0.4), 0.3: (-4.0, -0
 TICKS = (-8, -4, -2, -1, -0.4, 0, 0.4, 0.8)
 
 
-def main(home: Path) -> None:
-    rows, _ = dataset_results(Home(home), "twonorm", None)
+def main(homes: Sequence[Path]) -> None:
+    studies = [dataset_results(Home(home), "twonorm", None)[0] for home in homes]
     figure = Figure(figsize=(8, 5), layout="constrained")
     ax = figure.subplots()
     for i, (noise, (low, high)) in enumerate(PUBLISHED.items()):
@@ -28,9 +29,7 @@ def main(home: Path) -> None:
         ax.plot([noise, noise], [low, high], color="#E69F00", lw=12, alpha=0.35, solid_capstyle="round", label=label)
     noises = np.linspace(0, 0.42, 100).tolist()
     ax.plot(noises, [theory_rate(e, 2) for e in noises], "--", color="#AA4499", label="theory, symmetric noise")
-    studies = sorted({row.note.partition(";")[0] for row in rows})
-    for i, study in enumerate(studies):
-        own = [row for row in rows if row.note.partition(";")[0] == study]
+    for i, own in enumerate(studies):
         x, y = [row.noise_rate for row in own], [row.best_rate for row in own]
         label = f"best rate found, each of {len(studies)} study seeds" if i == 0 else None
         ax.plot(x, y, "o-", color="#0072B2", alpha=0.7, lw=1.2, ms=5, label=label)
@@ -47,4 +46,4 @@ def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(name) for name in sys.argv[1:]])
