@@ -115,18 +115,23 @@ def test_weights_are_kept_of_the_confirmation_s_first_seed_alone(tmp_path: Path)
     assert sum(weights for _, _, weights in kept) == len(arms)
 
 
-@pytest.mark.parametrize(("noise_rate", "told"), [(0.4, {"confirmation"}), (None, {"search", "confirmation"})])
-def test_cross_entropy_tells_the_noise_rate_and_in_the_search_only_where_it_is_unknown(
-    noise_rate: float | None, told: set[str], tmp_path: Path
-) -> None:
-    driver = Driver(tmp_path, tiny("dataset.levels=[clean]"))
+def estimates(driver: Driver, noise_rate: float | None) -> list[tuple[str, float, bool]]:
+    """Phase and rate of every trial of a study whose levels have this noise rate, and whether it is to estimate it."""
     levels = driver.searcher.levels.items()
     driver.searcher.levels = {name: replace(each, noise_rate=noise_rate) for name, each in levels}
-    asked = []
+    asked: list[tuple[str, float, bool]] = []
     for step in steps(driver.searcher):
         if step == "start":
             (job,) = driver.searcher.running.values()
             asked.append((job.key.phase, job.params["rate"], driver.searcher._settings(job)["estimate_noise"]))
+    return asked
+
+
+@pytest.mark.parametrize(("noise_rate", "told"), [(0.4, {"confirmation"}), (None, {"search", "confirmation"})])
+def test_cross_entropy_tells_the_noise_rate_and_in_the_search_only_where_it_is_unknown(
+    noise_rate: float | None, told: set[str], tmp_path: Path
+) -> None:
+    asked = estimates(Driver(tmp_path, tiny("dataset.levels=[clean]")), noise_rate)
     assert {phase for phase, rate, asks in asked if asks} == told
     assert all(asks == (rate == 0 and phase in told) for phase, rate, asks in asked)
 
@@ -135,16 +140,9 @@ def test_cross_entropy_tells_the_noise_rate_and_in_the_search_only_where_it_is_u
 def test_no_trial_tells_the_noise_rate_where_the_study_does_not_want_it(
     noise_rate: float | None, tmp_path: Path
 ) -> None:
-    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "search.estimate_noise=false"))
-    levels = driver.searcher.levels.items()
-    driver.searcher.levels = {name: replace(each, noise_rate=noise_rate) for name, each in levels}
-    asked = []
-    for step in steps(driver.searcher):
-        if step == "start":
-            (job,) = driver.searcher.running.values()
-            asked.append(driver.searcher._settings(job)["estimate_noise"])
+    asked = estimates(Driver(tmp_path, tiny("dataset.levels=[clean]", "search.estimate_noise=false")), noise_rate)
     assert len(asked) >= 8  # four trials and the confirmation, cross-entropy in both
-    assert not any(asked)
+    assert not any(asks for _, _, asks in asked)
 
 
 def test_a_trial_that_crashes_is_tried_again_with_the_same_parameters(tmp_path: Path) -> None:
