@@ -52,8 +52,6 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model:
     title = f"{level.name}: accuracy over smoothing rate"
     figure, axes = _figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
     arms = _arms(records, row)
-    if model is not None:
-        _model(axes[0], model)
     for ax, (metric, name, colour) in zip(axes, panels, strict=True):
         if row.rate_low is not None and row.rate_high is not None:
             label = f"95 % interval of the best rate, {_signed(row.rate_low)} to {_signed(row.rate_high)}"
@@ -69,6 +67,8 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model:
         ax.set_ylabel(f"{name}\naccuracy (%)", fontsize=11)
         ax.set_xscale("symlog", **SYMLOG)
         _rate_ticks(ax.xaxis, [record.params["rate"] for record in records])
+    if model is not None:
+        _model(axes[0], model)
     axes[-1].set_xlabel("smoothing rate r (linear within ±0.4, logarithmic beyond)", fontsize=11)
     return _legend(figure, axes, columns=2)
 
@@ -158,6 +158,7 @@ def _model(ax: Axes, model: Posterior) -> None:
     rates, mean, low, high = _columns(model.over_rates(), width=4)
     warmup = f" at warm-up {model.best['warmup']}" if model.best["warmup"] else ""
     ax.plot(rates, mean, color=BLUE, lw=1.4, label=f"posterior mean{warmup}", zorder=1)
+    ax.set_ylim(ax.get_ylim())  # far from all trials the interval reaches down to chance: it must not squeeze them
     ax.fill_between(rates, low, high, color=BLUE, alpha=0.13, lw=0, label="its 95 % interval", zorder=0)
 
 

@@ -18,7 +18,7 @@ from search.records import Level, Metrics, Phase, Record, State
 from search.rows import Row, best_row
 from search.selection import Baselines, Selection
 from search.study import load_study
-from tests.search.test_posterior import hill
+from tests.search.test_posterior import hill, run
 
 LEVEL = Level(
     dataset="twonorm",
@@ -280,3 +280,15 @@ def test_model_and_interval_stand_behind_the_noisy_validation() -> None:
     plain = accuracy_over_rate(LEVEL, RECORDS, row_of()).axes[0]
     assert not plain.patches
     assert not any(str(drawn.get_label()).startswith("posterior") for drawn in plain.lines)
+
+
+def test_interval_is_cut_where_it_leaves_the_trials() -> None:
+    """Where nothing was tried it reaches down to chance, and an axis that shows that hides the tenths in question."""
+    trials = ((-3.0, 92.0), (-2.5, 93.0), (-2.0, 91.0), (0.0, 75.0), (0.1, 74.0))
+    model = fit(load_study("twonorm"), [run(i, rate, value, seed=i % 3) for i, (rate, value) in enumerate(trials)])
+    assert model is not None
+    val = accuracy_over_rate(LEVEL, RECORDS, row_of(), model).axes[0]
+    shown = [51.5, 59.0, *(mean for _, mean, *_ in model.over_rates())]  # the lowest and the highest trial
+    bottom, top = val.get_ylim()
+    assert bottom < min(shown) < max(shown) < top
+    assert min(low for *_, low, _ in model.over_rates()) < bottom
