@@ -12,7 +12,6 @@ be as at the lower quarter of the trials, most of which were chosen as good.
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
@@ -66,7 +65,7 @@ class Model:
 
     x: Array  # [n, d]
     seeds: NDArray[np.int64]  # [n]
-    z: Array  # [n], compressed, mean 0, variance 1
+    z: Array  # [n], compressed: 0 at the centre, in units of the spread around it
     top: float  # accuracy
     unit: float  # points
     centre: float
@@ -173,16 +172,21 @@ def _unit(y: Array) -> float:
 
 
 def _noise_prior(model: Model) -> Prior:
-    """Of the noise's variance: narrow where parameters were repeated on other seeds, else wide."""
-    groups: dict[bytes, list[float]] = {}
-    for x, z in zip(model.x, model.z, strict=True):
-        groups.setdefault(x.tobytes(), []).append(float(z))
-    squares = [(len(g) - 1, statistics.variance(g)) for g in groups.values() if len(g) > 1]
-    freedom = sum(n for n, _ in squares)
+    """Of the noise's variance: narrow where parameters were repeated on the same few seeds, else wide.
+
+    Noise is what neither the parameters nor the seed explain, whose own offset is part of the model already: the
+    residual of a least-squares fit of both.
+    """
+    _, place, count = np.unique(model.x, axis=0, return_inverse=True, return_counts=True)
+    repeated = count[place] > 1
+    levels = [np.unique(each[repeated], return_inverse=True)[1] for each in (place, model.seeds)]
+    design = np.concatenate([np.eye(each.max(initial=-1) + 1)[each] for each in levels], axis=1)
+    fitted, _, rank, _ = np.linalg.lstsq(design, model.z[repeated])
+    freedom = len(design) - rank
     if freedom < 3:
         return Prior(NOISE.median**2, 2 * NOISE.spread)
-    variance = sum(n * v for n, v in squares) / freedom
-    return Prior(max(variance, 1e-4), math.sqrt(2 / freedom))  # of a sample variance's logarithm
+    residual = model.z[repeated] - design @ fitted
+    return Prior(max(residual @ residual / freedom, 1e-4), math.sqrt(2 / freedom))  # of a sample variance's logarithm
 
 
 def _settings(lengths: Sequence[Prior], noise: Prior, runs: int) -> Array:

@@ -73,12 +73,24 @@ def test_repeats_settle_the_noise() -> None:
     twice = np.concatenate([x, x])
     rng = np.random.default_rng(3)
     clear = 90 - 20 * (twice[:, 0] - 0.3) ** 2
-    seeds = list(range(24))
+    seeds = [0] * 12 + [1] * 12
     noise = [
         Model.of(twice, seeds, clear + spread * rng.standard_normal(24), LENGTHS).settings[:, 1].mean()
         for spread in (0.02, 0.5)
     ]
     assert noise[1] > 10 * noise[0]  # 625 times the variance, on a scale whose unit grows with the spread
+
+
+def test_what_a_seed_adds_to_all_its_runs_is_no_noise() -> None:
+    x, _, _ = made_up()
+    clear = 90 - 20 * (np.concatenate([x, x])[:, 0] - 0.3) ** 2 + 0.05 * np.random.default_rng(3).standard_normal(24)
+    seeds = [0] * 12 + [1] * 12
+    apart = clear + np.array([0.0] * 12 + [0.2] * 12)
+    means = []
+    for y in (clear, apart):
+        model = Model.of(np.concatenate([x, x]), seeds, y, LENGTHS)
+        means.append(model.settings[:, 1].mean() * (model.unit * model.spread) ** 2)  # points, near the top
+    assert means[1] < 2.5 * means[0]  # what the compression bends is left; counted as noise it was 3.2 times
 
 
 def test_gain_is_what_an_integral_over_the_outcome_gives() -> None:
