@@ -7,9 +7,10 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray._private.node import Node
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # its stub lacks them
 from ray.exceptions import AuthenticationError
@@ -35,9 +36,10 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
     os.environ |= RAY_SETTINGS
     if address is not None:
         _check_reachable(address)
+        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")  # one try of half a minute, not twenty
     local = False if address is None else None  # a dashboard is another server to guard; a cluster has its own
     terminate = signal.getsignal(signal.SIGTERM)
-    with _closed_to_others() if address is None else nullcontext():
+    with _closed_to_others() if address is None else nullcontext(), _silent():
         try:
             # What goes wrong with a trial comes back as its result: Ray's own words about it would break the display.
             with console.status("Starting Ray"):
@@ -50,16 +52,25 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
         except AuthenticationError:
             rule = "RAY_AUTH_MODE asks for a token, and RAY_AUTH_TOKEN_PATH names no file with one"
             raise InputError(f"--address: {address!r} is refused: {rule}") from None
-        except (ConnectionError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            if address is None:
+                raise
             rule = "no Ray cluster answers there, or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
-            raise InputError(f"--address: {address!r} is refused: {rule}: {error}") from error
+            words = " ".join(str(error).partition("Traceback")[0].split())
+            raise InputError(f"--address: {address!r} is refused: {rule}: {words}") from error
         except SystemExit:  # Ray's answer to SIGTERM
             raise KeyboardInterrupt from None
         signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
         try:
             yield
         finally:
-            ray.shutdown()
+            try:
+                ray.shutdown()
+            except KeyboardInterrupt:  # the rest of it would fail at the interpreter's end, without this run's token
+                ray.shutdown()
+                raise
+            finally:
+                signal.signal(signal.SIGTERM, terminate)  # Ray leaves none; the table can be stopped, too
 
 
 @contextmanager
@@ -92,6 +103,24 @@ def _closed_to_others() -> Iterator[None]:
             else:
                 os.environ[name] = value
         _read_authentication_anew()
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep what Ray has to say about its other processes, when they die or are ended, out of standard output.
+
+    `log_to_driver` keeps out what trials print, not this. Pages of a raylet's log would stand before the table.
+    """
+    before = worker.print_to_stdstream
+    try:
+        worker.print_to_stdstream = _no_words
+        yield
+    finally:
+        worker.print_to_stdstream = before
+
+
+def _no_words(data: dict[str, Any], ignore_prefix: bool) -> None:
+    """In the place of `print_to_stdstream`."""
 
 
 def _no_server(node: Node, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:

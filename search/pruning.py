@@ -1,5 +1,6 @@
 """A Tune scheduler that asks Optuna's pruner after each report."""
 
+from pathlib import Path
 from typing import Any
 
 from ray.tune.execution.tune_controller import TuneController
@@ -24,6 +25,11 @@ class OptunaPruning(FIFOScheduler):
             return TrialScheduler.CONTINUE
         self.searcher.prune(trial.trial_id)
         return TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: TuneController, trial: Trial) -> None:
+        """Hand on what Ray says of a crash: to its searcher, which it calls next, Tune says nothing of it."""
+        if trial.error_file is not None:
+            self.searcher.crashed(trial.trial_id, Path(trial.error_file).read_text(encoding="utf-8"))
 
     def on_trial_add(self, tune_controller: TuneController, trial: Trial) -> None:
         """Have Tune forget the trials that ended: what they were is in Optuna's storage and the history.

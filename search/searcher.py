@@ -21,6 +21,10 @@ from trainables.config import Folders
 from trainables.places import lengths
 
 FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
+DEATHS = {  # what Ray says when a worker process is gone, in our words
+    "low on memory": "out of memory: Ray ended its worker process, since its machine was low on memory",
+    "node has died": "the machine it ran on was lost",
+}
 
 
 class StudySearcher(Searcher):
@@ -51,6 +55,7 @@ class StudySearcher(Searcher):
         self.cells = spec.cells()
         self.running: dict[str, Job] = {}  # by Tune's trial id
         self.heard: dict[str, float] = {}  # when a trial was last heard of, by time.monotonic
+        self.last_words: dict[str, str] = {}  # what Ray said of trials that crash just now
         self.again = list(store.lost())  # to be started (again) before anything new
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.started: Counter[Cell] = Counter()  # trials of a cell's search that did not fail
@@ -99,13 +104,18 @@ class StudySearcher(Searcher):
         self.heard.pop(trial_id)
         self._end(self.running.pop(trial_id), "pruned")
 
+    def crashed(self, trial_id: str, words: str) -> None:
+        """Take note of what Ray says of a crash: `on_trial_complete`, which follows, is told of none."""
+        self.last_words[trial_id] = words
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tune's word that a trial is over: at its end, by a crash, or because the study was interrupted."""
         job = self.running.get(trial_id)
         if job is None:  # pruned: `prune` ended it
             return
         silent = time.monotonic() - self.heard.pop(trial_id)
-        result = {"state": "failed", "reason": self._death(silent)} if error else result or {}
+        words = self.last_words.pop(trial_id, "")
+        result = {"state": "failed", "reason": self._death(silent, words)} if error else result or {}
         state: State = result.get("state", "running")
         if state in ("complete", "diverged"):
             self.receive(trial_id, result)
@@ -180,6 +190,7 @@ class StudySearcher(Searcher):
         first = job.key.phase == "confirmation" and job.train_seed == self.spec.confirmation_seeds()[0]
         return {
             "trial": config.to_dict(),
+            "digest": self.levels[job.key.level].digest,
             "folders": [str(self.folders.data), str(self.folders.cache)],
             "weights": str(self.weights(job.key).absolute()) if first else None,
             "threads": max(1, int(self.spec.resources.cpus)),
@@ -214,8 +225,14 @@ class StudySearcher(Searcher):
         seconds = self.spec.trial_checkpoint
         return None if self.states is None or seconds is None else (self.states, seconds)
 
-    def _death(self, silent: float) -> str:
-        """Why a worker process died, as far as that is known here: of a trial unheard of for so many seconds."""
+    def _death(self, silent: float, words: str) -> str:
+        """Why a worker process died, as far as that is known here.
+
+        `silent`: seconds for which nothing was heard of its trial. `words`: what Ray says of it.
+        """
+        for theirs, ours in DEATHS.items():
+            if theirs in words:
+                return ours
         limit = self.spec.trial_timeout
         if limit is not None and silent >= limit:
             return f"no epoch ended within {limit:g} seconds (trial_timeout)"

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from trainables.config import DataConfig, Folders, TrialConfig
+from trainables.config import DataConfig, Folders, InputError, TrialConfig
 
 if TYPE_CHECKING:
     from trainables.datasets import LevelData
     from trainables.train import Trainer
 
 REASON_LENGTH = 500  # characters of an error kept as the reason of a failed trial
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")  # as torch has it on a GPU, on a CPU
 
 
 class TuneTrial(tune.Trainable):
@@ -48,9 +49,7 @@ class TuneTrial(tune.Trainable):
                 return self._epoch()
         except Exception as error:  # the actor lives on, and the reason gets into the record
             self.trainer = None  # its checkpoint stays for the next attempt
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
-            return {"state": "failed", "reason": reason[:REASON_LENGTH], "done": True}
+            return {"state": "failed", "reason": _reason(error)[:REASON_LENGTH], "done": True}
 
     def _epoch(self) -> dict[str, Any]:
         if self.trainer is None:
@@ -68,6 +67,14 @@ class TuneTrial(tune.Trainable):
             "reason": report.diverged or "",
             "done": done,
         }
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line, with where it was raised. Of a lack of memory libraries speak in many ways; here in one."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    lacking = isinstance(error, MemoryError) or any(words in reason.lower() for words in NO_MEMORY)
+    return f"out of memory: {reason}" if lacking else reason
 
 
 @contextmanager
@@ -91,6 +98,8 @@ def _trainer(settings: dict[str, Any]) -> Trainer:
     given = settings["trunks"]
     trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
     data = _level(config.data, Folders(*map(Path, settings["folders"])))
+    if (digest := settings.get("digest", data.digest)) != data.digest:
+        raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")
     return Trainer(
         config, data, trunks=trunks, estimate_noise=settings["estimate_noise"], checkpoints=settings["checkpoints"]
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from search.tracking.run import STATUS
 from tests.faults.servers import wait_for
 from tests.search.conftest import Finished
 from tests.search.tools import left_after, mlflow_runs, numbers, records_of, session, start, table_of, tosmooth
@@ -41,18 +42,26 @@ def wait_for_lines(home: Path, lines: int, process: subprocess.Popen[str]) -> No
 
 def check_ended_as(home: Path, undisturbed: Path) -> None:
     """The same trials, numbers and table; each trial once in MLflow, in a final state, with all its epochs."""
-    records = records_of(home)
-    assert numbers(records) == numbers(records_of(undisturbed))
+    assert numbers(records_of(home)) == numbers(records_of(undisturbed))
     assert table_of(home) == table_of(undisturbed)
-    runs = mlflow_runs(home)
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.info.status for run in mlflow_runs(home)} == {"FINISHED"}
+    check_shown(home)
+
+
+def check_shown(home: Path) -> None:
+    """Each trial stands once in MLflow, in the state in which it ended, with all its epochs."""
+    records, runs = records_of(home), mlflow_runs(home)
     trials = Counter(run.data.tags["identity"] for run in runs if run.data.tags["kind"] == "trial")
     expected = {f"tiny/{r.level}/{r.method}/{r.phase}/{r.number}": r for r in records}
     assert trials == Counter(expected.keys())
     for run in runs:
         if run.data.tags["kind"] == "trial":
+            record = expected[run.data.tags["identity"]]
+            assert (run.info.status, run.data.tags["state"]) == (STATUS[record.state], record.state)
+            assert run.info.status != "RUNNING"
+            assert run.data.tags.get("reason", "") == record.reason
             shown: dict[str, float] = {}  # the latest of each
-            for metrics in expected[run.data.tags["identity"]].curve:
+            for metrics in record.curve:
                 shown |= {name: value for name, value in metrics.items() if value is not None and name != "time"}
             assert run.data.metrics == pytest.approx(shown)
 
