@@ -1,5 +1,6 @@
 """The command `tosmooth`. Heavy imports happen inside the commands, so that `--help` answers at once."""
 
+import errno
 import os
 import shlex
 import signal
@@ -8,9 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
-from search.credentials import masked, resolve
+from search.cli_data import data_app
+from search.credentials import masked
+from search.options import (
+    DEFAULT_HOME,
+    DataOption,
+    HomeOption,
+    SetOption,
+    StorageOption,
+    Study,
+    TrackingOption,
+    err,
+    out,
+)
 from trainables.config import InputError
 
 if TYPE_CHECKING:
@@ -25,48 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-data_app = typer.Typer(help="Bring and check datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-# What is printed may hold brackets of a user's: no markup.
-out = Console(markup=False, highlight=False)  # results
-err = Console(markup=False, highlight=False, stderr=True)  # progress, questions and errors
-
-
-def _address(param: typer.CallbackParam, value: str | None) -> str | None:
-    """`@FILE` is read before anything else happens; what a file says is shown nowhere."""
-    return resolve(value, str(param.opts[0]), lambda words: err.print(f"warning: {words}", soft_wrap=True))
-
-
-Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
-HomeOption = Annotated[Path, typer.Option("--home", envvar="TOSMOOTH_HOME", help="Folder that keeps all results.")]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data-dir", envvar="TOSMOOTH_DATA_DIR", help="Folder with your datasets [data/ in the home]."),
-]
-SAFER = "With a password rather in {} or as @FILE: every user of this machine can see a command line."
-StorageOption = Annotated[
-    str | None,
-    typer.Option(
-        "--storage",
-        envvar="TOSMOOTH_STORAGE",
-        callback=_address,
-        help=f"Database URL for Optuna [a journal file in the home]. {SAFER.format('TOSMOOTH_STORAGE')}",
-    ),
-]
-TrackingOption = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri",
-        envvar="TOSMOOTH_TRACKING_URI",
-        callback=_address,
-        help=f"MLflow [a database in the home]. {SAFER.format('TOSMOOTH_TRACKING_URI')}",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change a key of the study; repeatable.")
-]
-DEFAULT_HOME = Path("tosmooth-home")
 
 
 @app.command()
@@ -114,7 +85,9 @@ def run(
     prior_study: Annotated[
         str | None, typer.Option(metavar="NAME", help="Propose early what another study of the home found.")
     ] = None,
-    address: Annotated[str | None, typer.Option(help="An existing Ray cluster [a local one].")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="An existing Ray cluster.", show_default="a Ray of its own")
+    ] = None,
     tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
 ) -> None:
@@ -156,7 +129,7 @@ def status(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption
 def export(
     study: Annotated[str | None, typer.Argument(help="A study's name, or the path of its file.")] = None,
     format: Annotated[str, typer.Option(help="csv, markdown, latex, parquet or json.")] = "markdown",
-    output: Annotated[Path | None, typer.Option(help="File to write [standard output].")] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     trials: Annotated[bool, typer.Option("--trials", help="Every trial instead of the best rates.")] = False,
     dataset: Annotated[str | None, typer.Option(help="All studies of this home on a dataset.")] = None,
     home: HomeOption = DEFAULT_HOME,
@@ -196,7 +169,7 @@ def best(
 @app.command()
 def plot(
     study: Study,
-    output: Annotated[Path | None, typer.Option(help="Folder to write to [the study's own].")] = None,
+    output: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="the study's own")] = None,
     home: HomeOption = DEFAULT_HOME,
     storage: StorageOption = None,
 ) -> None:
@@ -217,8 +190,10 @@ def ui(
     host: Annotated[str, typer.Option(help="Address to listen on. MLflow asks no one for a password.")] = "127.0.0.1",
 ) -> None:
     """Open the MLflow UI of this home, for this machine alone unless told otherwise."""
-    from search.tracking import is_loopback, ui_command
+    from search.tracking import check_database, is_loopback, ui_command
 
+    if tracking_uri is None:
+        check_database(home)
     if tracking_uri is None and not (home / "mlflow.db").exists():
         raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
     command, environment = ui_command(home, tracking_uri, host, port)
@@ -229,37 +204,6 @@ def ui(
     page = f"http://{f'[{host}]' if ':' in host else host}:{port}/#/experiments?workflowType=machine_learning"
     err.print(f"MLflow: {page} (Ctrl-C ends it)", soft_wrap=True)
     os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
-
-
-@data_app.command()
-def fetch(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
-    """Bring a dataset (cifar10, cifar10n, cifar100, cifar100n) and check it."""
-    from rich.progress import DownloadColumn, Progress, TaskID
-
-    from trainables import fetch as fetching
-
-    tasks: dict[str, TaskID] = {}
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=err) as progress:
-
-        def report(file: str, done: int, total: int | None) -> None:
-            if file not in tasks:
-                tasks[file] = progress.add_task(file, total=total)
-            progress.update(tasks[file], completed=done, total=total)
-
-        for check in fetching.fetch(name, _home(home).folders(data_dir), report):
-            out.print(str(check), soft_wrap=True)
-
-
-@data_app.command()
-def verify(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
-    """Check the files of a dataset against their published digests."""
-    from trainables import fetch as fetching
-
-    checks = fetching.verify(name, _home(home).folders(data_dir))
-    for check in checks:
-        out.print(str(check), soft_wrap=True)
-    if any(check.state != "ok" for check in checks):
-        raise typer.Exit(2)
 
 
 @app.command()
@@ -292,6 +236,8 @@ def _load(study: str, home: "Home", changes: list[str] | None, name: str | None,
     from search.study import load_study, shipped_studies
 
     kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
+    if kept:
+        home.study(study).spec()  # which looks for damage
     return load_study(home.study(study).spec_file if kept else study, changes or (), name, seed)
 
 
@@ -326,9 +272,14 @@ def main() -> None:
     except InputError as error:
         err.print(f"error: {error}", style="red", soft_wrap=True)
         sys.exit(2)
-    except (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError) as error:
-        err.print(f"error: {error.filename}: {error.strerror}; name a folder you may write to", style="red")
-        sys.exit(2)
     except BrokenPipeError:  # the reader of a pipe has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        wrong = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
+        if not isinstance(error, wrong) and error.errno != errno.EROFS:
+            raise
+        err.print(
+            f"error: {error.filename}: {error.strerror}; name a folder you may write to", style="red", soft_wrap=True
+        )
+        sys.exit(2)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
-from search.tracking import delete_experiment
+from search.tracking import check_database, delete_experiment
 from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 
@@ -17,6 +17,8 @@ def size(folder: Path) -> str:
 def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, storage: str | None) -> str:
     """Delete a study that is not running and return the space this freed, in words."""
     before = _bytes(home.root)
+    if tracking_uri is None:
+        check_database(home.root)
     with folder.locked():
         spec = folder.spec()
         delete_experiment(home.root, tracking_uri, spec.name)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import socket
 import time
@@ -15,14 +16,20 @@ from filelock import FileLock, Timeout
 
 from search.parameters import Params
 from search.records import Level, TrialKey
-from search.study import StudySpec, check_name, difference, load_study, to_yaml
+from search.sealed import read_sealed, write_sealed
+from search.study import StudySpec, check_name, difference, read_study, to_yaml
 from search.tables import write
 from trainables import places
 from trainables.config import Folders, InputError, shown
 
+log = logging.getLogger(__name__)
+
 # What to do about a damaged file of a study.
-LEVELS_ADVICE = "bring it back from a copy, or delete it: `tosmooth run` measures the levels anew and goes on"
+LEVELS_ADVICE = "bring it back from a copy, or `tosmooth run` measures the levels anew, be the data as they were or not"
 PRIOR_ADVICE = "bring it back from a copy, or delete it: the other study is asked anew when this one goes on"
+
+
+GRACE = 0.5  # seconds in which whoever only asks for the driver (`tosmooth status`) lets go of its lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +102,8 @@ class StudyFolder:
     def spec(self) -> StudySpec:
         """The study as it was last run."""
         try:
-            return load_study(str(self.spec_file))
-        except InputError as error:
+            return read_study(read_sealed(self.spec_file), str(self.spec_file))
+        except (InputError, ValueError) as error:
             rule = "it must be as it was written: bring it back from a copy, or put the study's own file in its place"
             raise InputError(f"{self.spec_file}: damaged: {rule}:\n{error}") from error
 
@@ -114,7 +121,7 @@ class StudyFolder:
         file = self.path / "levels.json"
         found = _json(file, LEVELS_ADVICE)
         try:
-            return {name: Level(**_typed(values)) for name, values in found.items()}
+            return {name: Level(**_typed(values)) for name, values in found.items() or [("", {})]}
         except (TypeError, AttributeError) as error:
             raise InputError(f"{file}: damaged ({error}): {LEVELS_ADVICE}") from error
 
@@ -127,7 +134,11 @@ class StudyFolder:
 
     def check_levels(self, levels: Mapping[str, Level]) -> None:
         """Raise `InputError` where the data under a level is not what its trials were trained on."""
-        known = self.levels() if (self.path / "levels.json").exists() else {}
+        try:
+            known = self.levels() if (self.path / "levels.json").exists() else {}
+        except InputError as error:
+            log.warning("%s; it does now", error)
+            return
         for name, level in levels.items():
             if name in known and known[name].digest != level.digest:
                 raise InputError(
@@ -138,9 +149,9 @@ class StudyFolder:
     def keep(self, spec: StudySpec, levels: Mapping[str, Level]) -> None:
         """Write down what is about to run."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write(to_yaml(spec), self.spec_file)
+        write_sealed(to_yaml(spec), self.spec_file)
         plain = {name: dataclasses.asdict(level) for name, level in levels.items()}
-        write(json.dumps(plain, indent=2), self.path / "levels.json")
+        write_sealed(json.dumps(plain, indent=2), self.path / "levels.json")
 
     def prior(self, study: str) -> dict[str, list[Params]]:
         """What `study` proposed when this one first ran, by level; nothing where that was another study, or none."""
@@ -153,17 +164,18 @@ class StudyFolder:
 
     def keep_prior(self, study: str, proposals: Mapping[str, Sequence[Params]]) -> None:
         """Write down what `study` proposes: it may grow or go, and this one goes on as it began."""
-        write(json.dumps({"study": study, "proposals": proposals}, indent=2), self.prior_file)
+        write_sealed(json.dumps({"study": study, "proposals": proposals}, indent=2), self.prior_file)
 
     def driver(self) -> str | None:
         """Which process runs the study just now, in words; None where none does."""
-        lock = FileLock(self.path / "driver.lock")
+        holder = self.path / "driver.txt"
         try:
-            with lock.acquire(timeout=0):
+            with FileLock(self.path / "driver.lock").acquire(timeout=0):
                 return None
         except Timeout:
-            holder = self.path / "driver.txt"
             return holder.read_text(encoding="utf-8") if holder.exists() else "an unknown process"
+        except OSError:  # read-only: no one can ask for the lock, and what a killed driver wrote may still be there
+            return f"perhaps {holder.read_text(encoding='utf-8')}" if holder.exists() else None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -171,7 +183,7 @@ class StudyFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path / "driver.lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=GRACE)
         except Timeout:
             raise InputError(f"study {self.path.name!r} is running already, by {self.driver()}; wait for it") from None
         holder = self.path / "driver.txt"
@@ -186,11 +198,14 @@ class StudyFolder:
 
 def _json(file: Path, advice: str) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        values = json.loads(read_sealed(file))
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file: {advice}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{file}: damaged ({error}): {advice}") from error
+    if isinstance(values, dict):
+        values.pop("digest", None)
+    return values
 
 
 def _typed(values: dict[str, Any]) -> dict[str, Any]:

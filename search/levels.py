@@ -5,6 +5,7 @@ for. And it works while the driver imports Ray and MLflow.
 """
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Self
 from search.records import Level
 from search.study import StudySpec
 from trainables.config import Folders, InputError, TrialConfig
+
+log = logging.getLogger(__name__)
 
 PATIENCE = 2.0  # seconds that it may take to end when it is told to
 
@@ -45,6 +48,8 @@ class Measuring:
             if self._process.returncode != 0:
                 raise RuntimeError(f"measuring the data failed with exit code {self._process.returncode}\n{errors}")
             found = json.loads(answer)
+            for note in found["notes"]:
+                log.warning("%s", note)
             if "refused" in found:
                 raise InputError(found["refused"])
             self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}

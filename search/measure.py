@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ def main() -> None:
     request = json.load(sys.stdin)
     folders = Folders(Path(request["data"]), Path(request["cache"]))
     configs = [TrialConfig.from_dict(values) for values in request["trials"]]
+    notes = Notes(logging.WARNING)
+    logging.getLogger("trainables").addHandler(notes)
     try:
         answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in measure(configs, folders)]}
     except InputError as error:
@@ -27,7 +30,18 @@ def main() -> None:
         answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
     except MemoryError as error:
         answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
-    json.dump(answer, sys.stdout)
+    json.dump(answer | {"notes": notes.said}, sys.stdout)
+
+
+class Notes(logging.Handler):
+    """What is to be said to the user, of a damaged file that was made again, say."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
 
 
 def measure(configs: list[TrialConfig], folders: Folders) -> list[Level]:

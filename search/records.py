@@ -123,14 +123,14 @@ def to_parquet(records: Sequence[Record]) -> bytes:
     columns["params"] = [json.dumps(record.params) for record in records]
     columns["curve"] = [json.dumps(record.curve) for record in records]
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    pq.write_table(pa.table(columns), buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 
 def read_parquet(path: Path) -> list[Record]:
     """The records whose `to_parquet` was written."""
     names = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
-    rows = pq.read_table(path, columns=[*names, "params", "curve"]).to_pylist()
+    rows = pq.read_table(path, columns=[*names, "params", "curve"], page_checksum_verification=True).to_pylist()
     return [
         Record(**{n: row[n] for n in names}, params=json.loads(row["params"]), curve=tuple(json.loads(row["curve"])))
         for row in rows

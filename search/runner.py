@@ -26,14 +26,15 @@ from search.rows import Row
 from search.searcher import StudySearcher
 from search.store import Store, open_storage
 from search.study import StudySpec
-from search.tracking import Tracker, home_id
+from search.tracking import Tracker, check_database, check_uri, home_id
 from search.trial import TuneTrial
 from trainables.config import InputError
 from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 log = logging.getLogger(__name__)
 
-MLFLOW_PATIENCE = 60.0  # seconds that a finished study waits for a slow MLflow server
+MLFLOW_PATIENCE = 60.0  # seconds for which a finished study waits for MLflow to take anything
+MLFLOW_FAREWELL = 3.0  # seconds for which one that was stopped does; Ray's end takes some of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,10 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
     """
     folder = options.home.study(spec.name)
     folder.check(spec)
+    if options.tracking_uri is None:
+        check_database(options.home.root)
+    else:
+        check_uri(options.tracking_uri)
     folders = options.home.folders(options.data)
     with measuring or Measuring(spec, folders) as begun, console.status("Reading and measuring the data"):
         levels = begun.levels()
@@ -83,7 +88,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             )
             searcher.states = folder.trunks(spec)
             if searcher.prepare():
-                with cluster(options.address, console), progress:
+                with cluster(options.address, console), progress, tracker.stopping(MLFLOW_FAREWELL):
                     _execute(searcher, folder)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
@@ -97,7 +102,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             history.close()
             keep_copy(folder.journal)
             with console.status("Bringing MLflow up to date"):
-                left = tracker.close(MLFLOW_PATIENCE if finished else 3.0, finished)
+                left = tracker.close(MLFLOW_PATIENCE if finished else MLFLOW_FAREWELL, finished)
         for saving in savings(spec, records):
             console.print(saving.words(), soft_wrap=True)
         if left:

@@ -64,7 +64,10 @@ def write(content: str | bytes, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())  # so that a power cut cannot leave a whole name on half a file
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

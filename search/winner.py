@@ -14,6 +14,7 @@ from search.study import Cell, StudySpec, to_yaml
 from search.study_file import dump, parse_mapping
 from search.tables import write
 from trainables.config import InputError
+from trainables.weights import read_trial
 
 
 def write_winner(
@@ -32,17 +33,26 @@ def write_winner(
         found = of_cell(cell, records)
         params = chosen(spec, found)
         run = confirmed(found, params).get(spec.confirmation_seeds()[0])
-        weights = folder.weights(run.key) if run is not None else None
-        if params is None or run is None or weights is None or not weights.exists():
+        if params is None or run is None:
             raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")
         if run.state == "diverged":
             raise InputError(f"--level: {level!r}: its best rate diverged on the first fresh seed: {run.reason}")
         stem = "-".join([spec.name, cell.noise, *([cell.method] if len(spec.method) > 1 else [])])
         study, copy = output / f"{stem}.yaml", output / f"{stem}.safetensors"
         write(_alone(spec, cell, params, stem), study)
-        shutil.copyfile(weights, copy)
+        _check_weights(folder.weights(run.key), study)
+        shutil.copyfile(folder.weights(run.key), copy)
         files += [study, copy]
     return files
+
+
+def _check_weights(weights: Path, study: Path) -> None:
+    """Raise `InputError` where the weights of a winner are gone or damaged."""
+    try:
+        read_trial(weights)
+    except (OSError, ValueError) as error:
+        advice = f"bring it back from a copy, or train it again: tosmooth run {study}, which is written"
+        raise InputError(f"{weights}: missing or damaged ({error}): {advice}") from error
 
 
 def _alone(spec: StudySpec, cell: Cell, params: Params, name: str) -> str:

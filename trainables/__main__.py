@@ -19,6 +19,7 @@ from trainables.places import check_place, lengths
 from trainables.process import prepare
 from trainables.train import Report, train
 from trainables.trunks import Trunks
+from trainables.weights import read_trial
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
 
@@ -166,25 +167,15 @@ def _put(values: dict[str, Any], path: Sequence[str], text: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A trial's configuration from JSON, or from the metadata of weights, as `Trainer.save_weights` writes them."""
+    """A trial's configuration from JSON, or from the metadata of weights, as `trainables.weights` writes them."""
     rule = "a trial file is JSON as TrialConfig.to_dict gives it, or weights that a trial saved"
     try:
-        values = json.loads(_metadata(path) if path.suffix == ".safetensors" else path.read_text(encoding="utf-8"))
+        values = json.loads(read_trial(path) if path.suffix == ".safetensors" else path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}: {rule}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}: {rule}")
     return values
-
-
-def _metadata(path: Path) -> str:
-    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - as `Trainer.save_weights` has it
-
-    try:
-        with safe_open(path, "pt") as file:
-            return str((file.metadata() or {}).get("trial", ""))
-    except SafetensorError as error:
-        raise ValueError(str(error)) from error
 
 
 def _sizes(data: LevelData) -> dict[str, int | float | None]:

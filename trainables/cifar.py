@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from trainables.config import DataConfig, Folders, InputError
-from trainables.digests import md5, remembered_sha256
+from trainables.digests import md5, remembered_sha256, unchanged
 from trainables.examples import Examples, Source
 from trainables.images import Chunk, decoded, pictures
 from trainables.parquet import readable
@@ -128,6 +128,13 @@ def parquet_files(cifar: Cifar, data: Path) -> tuple[Path, Path] | None:
     return None
 
 
+def unpacked(path: Path) -> Iterator[Chunk]:
+    """The pictures and labels of a Parquet file, some at a time."""
+    with readable(path) as file:
+        column = "fine_label" if "fine_label" in file.schema_arrow.names else "label"
+    return pictures(path, "img", {"clean_label": column})
+
+
 def _from_torchvision(cifar: Cifar, part: str, folders: Folders) -> Examples:
     reader = cifar.reader()
     names = [name for name, _ in (reader.train_list if part == "train" else reader.test_list)]
@@ -151,13 +158,9 @@ def _unpickled(cifar: Cifar, part: str, data: Path) -> Iterator[Chunk]:
 
 
 def _from_parquet(cifar: Cifar, part: str, path: Path, folders: Folders) -> Examples:
-    def chunks() -> Iterator[Chunk]:
-        with readable(path) as file:
-            column = "fine_label" if "fine_label" in file.schema_arrow.names else "label"
-        return pictures(path, "img", {"clean_label": column})
-
     digest = remembered_sha256(path, folders.cache)
-    examples = decoded(folders.cache, f"{cifar.name}-{part}", [digest], chunks)
+    name = f"{cifar.name}-{part}"
+    examples = decoded(folders.cache, name, [digest], lambda: unpacked(unchanged(path, digest)))
     labels = examples.given
     if len(labels) != PARTS[part] or labels.min() != 0 or labels.max() != cifar.classes - 1:
         has = f"{len(labels)} rows with labels {labels.min()} to {labels.max()}"

@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+from trainables.config import InputError
+
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hex."""
@@ -32,6 +34,16 @@ def remembered_sha256(path: Path, cache: Path) -> str:
     # Read again: hashing took a while. What two processes write at the same moment is at worst hashed once more.
     _write(book, {**_read(book), str(path): [stat.st_size, stat.st_mtime_ns, digest]})
     return digest
+
+
+def unchanged(path: Path, digest: str) -> Path:
+    """The path, where the file still has the digest that is remembered: a flipped bit leaves size and time as they are.
+
+    To be asked before a file is read that will be known by this digest. Raises `InputError` for another one.
+    """
+    if (found := sha256(path)) != digest:
+        raise InputError(f"{path}: damaged (SHA-256 {digest} -> {found}): bring it anew")
+    return path
 
 
 def _read(book: Path) -> dict[str, object]:

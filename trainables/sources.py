@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.config import DataConfig, Folders, InputError, TableSource, require
-from trainables.digests import remembered_sha256
+from trainables.digests import remembered_sha256, unchanged
 from trainables.examples import Examples, Source
 from trainables.images import decoded, pictures
 from trainables.noise import Labels, stream
@@ -84,8 +84,8 @@ def _table(path: Path, wanted: TableSource, columns: Mapping[str, str], cache: P
         inputs, labels = read_features(path, wanted.features, list(columns.values()))
         return _features(inputs, dict(zip(columns, labels, strict=True)))
     image = str(wanted.image)
-    source = [remembered_sha256(path, cache), image, columns]
-    return decoded(cache, "table", source, lambda: pictures(path, image, columns))
+    digest = remembered_sha256(path, cache)
+    return decoded(cache, "table", [digest, image, columns], lambda: pictures(unchanged(path, digest), image, columns))
 
 
 def _classes(labels: Mapping[str, Labels], path: Path) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from trainables.noise_estimate import HeldOut
 from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
 from trainables.states import State
 from trainables.trunks import Trunks, trunk_key, unchanged
+from trainables.weights import save_weights
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
@@ -195,16 +195,7 @@ class Trainer:
 
     def save_weights(self, path: Path) -> None:
         """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
-        from safetensors.torch import save_file  # noqa: PLC0415 - a bare GPU machine that keeps no weights lacks it
-
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        state = {name: value.contiguous() for name, value in self.network.state_dict().items()}
-        try:
-            save_file(state, partial, metadata={"trial": json.dumps(self.config.to_dict())})
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()))
 
     def _network(self, data: LevelData) -> nn.Module:
         network = fitting_network(self.config, data)

@@ -8,6 +8,7 @@ import json
 import resource
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import torch
 
 from trainables.config import DataConfig, Folders, InputError, TableSource
 from trainables.datasets import LevelData, load_level
-from trainables.images import decoded
+from trainables.fetch import verify
+from trainables.images import Chunk, decoded
 from trainables.noise import human_labels
 
 HEADROOM = 2**30 + 2**29  # bytes of address space beyond what the libraries took: a gigabyte does not fit in twice
@@ -54,12 +56,15 @@ def read(name: str, folder: Path) -> None:
         assert labels.shape == CLEAN.shape
         assert set(labels.tolist()) <= set(range(10))
     elif name == "cached.arrow":
-        examples = decoded(
-            folder / "kept", "cached", [], lambda: iter([])
-        )  # no chunks: a file that is gone is not made anew
+        examples = decoded(folder / "kept", "cached", [], gone)
         assert examples.inputs.dtype == torch.uint8
         assert len(examples.inputs) == len(examples.given)
         assert examples.inputs.sum() >= 0  # touches every page
+    elif name == "verified.parquet":
+        for part in ("train", "test"):
+            (folder / "cifar10").mkdir(exist_ok=True)
+            shutil.copyfile(folder / name, folder / "cifar10" / f"{part}.parquet")
+        assert [check.state for check in verify("cifar10", Folders(folder, folder / "cache"))] == ["ok", "ok"]
     else:
         cache = folder / "cache"
         config = DataConfig(dataset="mine", noise="given", validation_fraction=0.5, table=TABLES[name])
@@ -67,6 +72,10 @@ def read(name: str, folder: Path) -> None:
             look_at(load_level(config, Folders(folder, cache)))
         finally:
             shutil.rmtree(cache, ignore_errors=True)  # each of thousands of damaged files would have its own there
+
+
+def gone() -> Iterator[Chunk]:
+    raise InputError("cached: damaged, and so is what it was decoded from")
 
 
 def look_at(data: LevelData) -> None:

@@ -415,3 +415,13 @@ def test_a_small_file_that_stands_for_gigabytes_is_refused(
     check(answer, name)
     assert answer["outcome"] == "refused"
     assert re.search(rule, answer["message"]), answer
+
+
+def test_data_verify_reads_some_pictures_at_a_time(reader: Reader) -> None:
+    """1.8 GB of pictures in a file of one row group, which is 300 kB: the same in every row."""
+    column = once(encoded(PICTURES[0], "PNG") + RNG.bytes(300_000), 6000)
+    content = parquet({"img": column, "label": np.arange(6000) % 10}, store_schema=False)
+    put(reader.folder, "verified.parquet", content)
+    answer = reader.read("verified.parquet")
+    check(answer, "verified.parquet")
+    assert answer["outcome"] == "data", answer

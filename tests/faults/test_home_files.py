@@ -9,9 +9,9 @@ import pytest
 
 from search.history import History
 from search.home import Home, StudyFolder
-from search.records import Level, TrialKey
-from search.study import StudySpec
-from tests.search.tools import level, tiny
+from search.records import TrialKey
+from search.tracking import home_id
+from tests.search.tools import TINY, level, tiny
 from trainables.config import InputError
 
 LEVELS = {found.name: found for found in (level("clean", None), level("symmetric-0.4"))}
@@ -32,18 +32,6 @@ def folder(tmp_path: Path) -> StudyFolder:
     return made
 
 
-def levels_are_levels(found: Any) -> None:
-    assert all(isinstance(each, Level) and isinstance(each.classes, int) for each in found.values())
-
-
-def proposals_are_params(found: Any) -> None:
-    assert all(isinstance(params, dict) for proposals in found.values() for params in proposals)
-
-
-def study_is_one(found: Any) -> None:
-    assert isinstance(found, StudySpec)
-
-
 def curves_are_those_written(found: Any) -> None:
     """A checksum on every line: what is read is what was written, or the part of it before a torn end."""
     for curve in found.values():
@@ -52,10 +40,17 @@ def curves_are_those_written(found: Any) -> None:
             assert metrics.get("test_accuracy") is None
 
 
+def is_as_written(written: object) -> Callable[[Any], None]:
+    def look(found: object) -> None:
+        assert found == written
+
+    return look
+
+
 READERS: dict[str, tuple[Callable[[StudyFolder], Any], Callable[[Any], None]]] = {
-    "levels.json": (lambda folder: folder.levels(), levels_are_levels),
-    "prior.json": (lambda folder: folder.prior("other"), proposals_are_params),
-    "study.yaml": (lambda folder: folder.spec(), study_is_one),
+    "levels.json": (lambda folder: folder.levels(), is_as_written(LEVELS)),
+    "prior.json": (lambda folder: folder.prior("other"), is_as_written(PROPOSALS)),
+    "study.yaml": (lambda folder: folder.spec(), is_as_written(tiny())),
     "history.jsonl": (lambda folder: History(folder.history).read(), curves_are_those_written),
 }
 
@@ -82,7 +77,7 @@ def test_whole_files_of_a_home_are_read(folder: StudyFolder) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", READERS)
-def test_a_damaged_file_of_a_home_is_read_or_refused(folder: StudyFolder, name: str) -> None:
+def test_a_damaged_file_of_a_home_is_read_as_it_was_or_refused(folder: StudyFolder, name: str) -> None:
     read, look_at = READERS[name]
     file = folder.path / name
     refused = 0
@@ -97,6 +92,52 @@ def test_a_damaged_file_of_a_home_is_read_or_refused(folder: StudyFolder, name: 
             assert "bring" in str(error)  # noqa: PT017
             assert "Traceback" not in str(error)  # noqa: PT017
     assert refused > 100  # of 409
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_bit_that_flips_anywhere_changes_nothing_unseen(folder: StudyFolder, name: str) -> None:
+    read, look_at = READERS[name]
+    file = folder.path / name
+    content = file.read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        file.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+        try:
+            look_at(read(folder))
+        except InputError:
+            refused += 1
+    assert refused >= len(content) - 40  # all but the word "digest", and the last line of a history that seems torn
+
+
+def test_damaged_levels_are_named_and_measured_anew_by_the_next_run(
+    folder: StudyFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = folder.path / "levels.json"
+    file.write_text(file.read_text().replace("300", "301", 1))
+    folder.check_levels(LEVELS)
+    assert f"{file}: damaged (its digest does not fit)" in caplog.text
+    folder.keep(tiny(), LEVELS)
+    assert folder.levels() == LEVELS
+
+
+def test_a_study_file_of_the_user_may_take_the_place_of_a_damaged_one(folder: StudyFolder) -> None:
+    content = folder.spec_file.read_text()
+    folder.spec_file.write_text(content.replace("epochs: 3", "epochs: 4"))
+    with pytest.raises(InputError, match=r"study\.yaml: damaged: .* put the study's own file in its place:\n.*digest"):
+        folder.check(tiny())
+    folder.spec_file.write_text(TINY)
+    folder.check(tiny())
+
+
+def test_the_id_of_a_home_that_is_damaged_is_named(tmp_path: Path) -> None:
+    known = home_id(tmp_path)
+    assert home_id(tmp_path) == known
+    assert len(known) == 32
+    (tmp_path / "id").write_text((tmp_path / "id").read_text()[:-1])
+    with pytest.raises(InputError, match=r"id: damaged \(its digest does not fit\): bring it back from a copy"):
+        home_id(tmp_path)
+    (tmp_path / "id").write_text(known)  # of an older home
+    assert home_id(tmp_path) == known
 
 
 def test_levels_that_are_missing_are_measured_anew(folder: StudyFolder) -> None:

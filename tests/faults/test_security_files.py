@@ -193,7 +193,7 @@ def test_weights_to_train_again(payload: Payload, tmp_path: Path, capsys: pytest
 
 
 def test_book_of_digests_and_decoded_pictures(payload: Payload, small_cifar: "SmallCifar", folders: Folders) -> None:
-    """What lies in the cache: a damaged book is made anew, a damaged file of pictures is an error."""
+    """What lies in the cache, a book of digests and pictures: what is damaged is made anew."""
     small_cifar.unpack(folders.data)
     folders.cache.mkdir()
     (folders.cache / "digests.json").write_bytes(pickle.dumps(payload))
@@ -201,8 +201,7 @@ def test_book_of_digests_and_decoded_pictures(payload: Payload, small_cifar: "Sm
     assert len(read(small_cifar.about, config, folders).train.given) == 50
     for file in folders.cache.glob("*.arrow"):
         file.write_bytes(pickle.dumps(payload))
-    with pytest.raises((InputError, pa.ArrowException)):
-        read(small_cifar.about, config, folders)
+    assert len(read(small_cifar.about, config, folders).train.given) == 50
     assert not payload.mark.exists()
 
 

@@ -1,11 +1,16 @@
 """A small study, run once through the command line for all tests that look at a finished one."""
 
+import io
 import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from search import cli
 from tests.search.tools import TINY, tosmooth
 
 
@@ -27,3 +32,30 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     process = tosmooth("run", file, "--home", "home", cwd=folder)  # relative: Ray's workers have a folder of their own
     assert process.returncode == 0, process.stderr
     return Finished(folder / "home", file, process)
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Calls the console script in this process, in a folder of its own; `answer` is what the user types."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: object, answer: str = "") -> Said:
+        monkeypatch.setattr(sys, "argv", ["tosmooth", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Said(code, *capsys.readouterr())
+
+    return call

@@ -1,14 +1,11 @@
 """The command `tosmooth`: every command on a finished study, and what it says to a wrong input."""
 
-import io
 import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,39 +15,13 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from search import cli
+from search.home import Home
 from search.study import load_study, shipped_studies
-from tests.search.conftest import Finished
-from tests.search.tools import TINY
-from trainables.config import TrialConfig
+from search.winner import write_winner
+from tests.search.conftest import Command, Finished
+from tests.search.tools import TINY, records_of
+from trainables.config import InputError, TrialConfig
 from trainables.networks import build_network
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
-
-
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Calls the console script in this process, in a folder of its own; `answer` is what the user types."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object, answer: str = "") -> Said:
-        monkeypatch.setattr(sys, "argv", ["tosmooth", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        return Said(code, *capsys.readouterr())
-
-    return call
 
 
 @pytest.fixture
@@ -339,11 +310,48 @@ def test_best_of_an_unknown_level_is_refused_with_those_there_are(command: Comma
     assert (code, "--level: 'worst' is unknown: one of clean, symmetric-0.4" in err) == (2, True)
 
 
-def test_best_before_the_end_is_refused(command: Command, home: Path, tmp_path: Path) -> None:
-    for file in (home / "studies" / "tiny" / "weights").iterdir():
-        file.unlink()
-    code, _, err = command("best", "tiny", "--level", "clean", "--home", home, "--output", tmp_path / "best")
-    assert (code, "its best rate is not confirmed yet; run the study to its end first" in err) == (2, True)
+def test_best_before_the_end_is_refused(home: Path, tmp_path: Path) -> None:
+    folder = Home(home).existing("tiny")
+    searched = [record for record in records_of(home) if record.phase == "search"]
+    with pytest.raises(InputError, match="its best rate is not confirmed yet; run the study to its end first"):
+        write_winner(folder, folder.spec(), searched, "clean", tmp_path / "best")
+
+
+def test_weights_that_are_gone_or_damaged_are_named_with_the_study_that_trains_them_again(
+    command: Command, home: Path, tmp_path: Path
+) -> None:
+    files = list((home / "studies" / "tiny" / "weights").iterdir())
+    for file in files:
+        content = bytearray(file.read_bytes())
+        content[-1] ^= 1
+        file.write_bytes(content)
+    for why in ("its digest does not fit", "No such file"):
+        code, _, err = command("best", "tiny", "--level", "clean", "--home", home, "--output", tmp_path / "best")
+        assert code == 2
+        assert re.search(rf"weights/.*: missing or damaged \(.*{why}.*\): bring it back from a copy, or train it", err)
+        assert not list((tmp_path / "best").glob("*.safetensors"))
+        for file in files:
+            file.unlink(missing_ok=True)
+    (study,) = (tmp_path / "best").iterdir()
+    assert f"tosmooth run {study}, which is written" in err
+
+
+@pytest.mark.parametrize("name", ["run", "describe", "status", "export", "best", "plot", "ui", "delete", "data fetch"])
+def test_help_says_what_is_meant_where_nothing_is_given(name: str, command: Command) -> None:
+    """Rich takes a word in brackets for markup, and swallows it."""
+    code, out, _ = command(*name.split(), "--help")
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", out).split())
+    assert code == 0
+    for option, default in {
+        "--data-dir": "data/ in the home",
+        "--storage": "a journal file in the home",
+        "--tracking-uri": "a database in the home",
+        "--address": "a Ray of its own",
+    }.items():
+        assert (option in words) == (f"[default: ({default})]" in words)
+    assert ("standard output" in words) == (name == "export")
+    assert ("the study's own" in words) == (name == "plot")
+    assert not re.search(r" [.,;](?= |$)", words)
 
 
 def test_ui_of_an_empty_home_is_refused(command: Command, tmp_path: Path) -> None:

@@ -208,8 +208,9 @@ def test_another_meaning_under_the_same_name_is_refused(
 
 def test_changed_data_under_the_same_name_is_refused(finished: Finished, tmp_path: Path) -> None:
     home = copy_of(finished, tmp_path)
-    levels = folder_of(home).path / "levels.json"
-    levels.write_text(levels.read_text().replace(folder_of(home).levels()["twonorm/clean"].digest, "0" * 16))
+    levels = folder_of(home).levels()
+    other = dataclasses.replace(levels["twonorm/clean"], digest="0" * 16)
+    folder_of(home).keep(tiny(), levels | {other.name: other})
     with pytest.raises(InputError, match="twonorm/clean: the data changed since study 'tiny' was first run"):
         run_here(tiny(), home)
 

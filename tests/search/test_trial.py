@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from search.measure import measure
 from search.study import StudySpec
 from search.trial import TuneTrial
 from tests.search.tools import tiny
+from trainables.config import Folders, TrialConfig
 
 
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
@@ -49,6 +51,15 @@ def test_trial_given_up_halfway_leaves_nothing_to_the_next(tmp_path: Path) -> No
     actor.step()
     actor.reset_config(settings(spec, -0.4, 3, tmp_path))
     assert ran(actor) == ran(TuneTrial(settings(spec, -0.4, 3, tmp_path)))
+
+
+def test_trial_on_other_data_than_the_study_measured_fails_with_both_digests(tmp_path: Path) -> None:
+    given = settings(tiny(), 0.1, 1, tmp_path)
+    found = measure([TrialConfig.from_dict(given["trial"])], Folders(tmp_path, tmp_path))[0].digest
+    assert ran(TuneTrial(given | {"digest": found}))[-1]["state"] == "complete"
+    result = TuneTrial(given | {"digest": "0" * 16}).step()
+    assert result["state"] == "failed"
+    assert f"the data are not those that the study measured (digest {'0' * 16} -> {found})" in result["reason"]
 
 
 @pytest.mark.parametrize("asked", [True, False])

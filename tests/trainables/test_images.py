@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.config import InputError
+from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.datasets import load_level
 from trainables.digests import remembered_sha256, sha256
 from trainables.examples import Examples
 from trainables.images import Chunk, decoded, pictures
@@ -106,15 +108,62 @@ def test_failed_decoding_leaves_no_file_that_could_be_taken_for_whole(tmp_path: 
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_damaged_cache_says_what_to_do(tmp_path: Path) -> None:
-    def chunks() -> Iterator[Chunk]:
-        yield PIXELS, {"label": LABELS}
+def damaged(whole: bytes) -> Iterator[bytes]:
+    """With a flipped bit, or torn, everywhere in the small parts of an Arrow file and here and there in the pixels."""
+    head, tail = whole.index(PIXELS[0].tobytes()), whole.index(PIXELS[-1].tobytes()) + PIXELS[-1].nbytes
+    for place in (*range(0, head, 3), *range(head, tail, 997), *range(tail, len(whole), 3)):
+        yield whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :]
+    yield from (whole[: place * len(whole) // 20] for place in range(20))
 
-    decoded(tmp_path, "some", [], chunks)
+
+def test_damaged_cache_is_made_again_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    calls = []
+
+    def chunks() -> Iterator[Chunk]:
+        calls.append(1)
+        yield PIXELS, {"label": LABELS, "clean_label": LABELS[::-1].copy()}
+
+    first = decoded(tmp_path, "some", [], chunks)
     (file,) = tmp_path.glob("*.arrow")
-    os.truncate(file, 1000)
-    with pytest.raises(InputError, match=r"\.arrow: damaged: delete it"):
-        decoded(tmp_path, "some", [], chunks)
+    whole = file.read_bytes()
+    noticed = 0
+    for content in damaged(whole):
+        file.unlink()  # it is mapped
+        file.write_bytes(content)
+        calls.clear()
+        caplog.clear()
+        found = decoded(tmp_path, "some", [], chunks)
+        assert (found.inputs.numpy() == PIXELS).all()
+        assert {name: labels.tolist() for name, labels in found.labels.items()} == {
+            "label": LABELS.tolist(),
+            "clean_label": LABELS[::-1].tolist(),
+        }
+        assert (found.digest, found.mean, found.std) == (first.digest, first.mean, first.std)
+        if calls:
+            noticed += 1
+            assert file.read_bytes() == whole
+            assert caplog.messages == [f"{file}: damaged, and made again from the data it was decoded from"]
+        else:  # what no one reads: padding, and how Arrow's tables are laid out
+            assert content != whole
+    assert noticed > 500
+
+
+def test_bit_that_flips_in_the_source_of_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"img": packed([encoded(one) for one in PIXELS]), "label": LABELS}), path)  # no checksums
+    table = TableSource(train="a.parquet", label="label", image="img")
+    config = DataConfig(dataset="mine", noise="given", table=table)
+    folders = Folders(data=tmp_path, cache=tmp_path / "cache")
+    load_level(config, folders)
+    (cached,) = folders.cache.glob("*.arrow")
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as it decays on a disk
+    load_level(config, folders)  # the pictures as they were
+    cached.unlink()
+    with pytest.raises(InputError, match=r"a\.parquet: damaged \(SHA-256 .{64} -> .{64}\): bring it anew"):
+        load_level(config, folders)
 
 
 DECODE = """

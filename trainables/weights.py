@@ -1,0 +1,54 @@
+"""A trained network as a file of safetensors, with the configuration of its trial, and a digest of both."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor  # only who saves needs it
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor], trial: str) -> None:
+    """Write a network's state, and its trial's configuration as JSON into the metadata; whole or not at all."""
+    from safetensors.torch import save_file  # noqa: PLC0415 - a bare GPU machine that keeps no weights lacks it
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    tensors = {name: value.cpu().contiguous() for name, value in state.items()}
+    digest = _digest(trial, {name: value.numpy() for name, value in tensors.items()})
+    try:
+        save_file(tensors, partial, metadata={"trial": trial, "digest": digest})
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_trial(path: Path) -> str:
+    """The configuration that a file of weights was trained with. Raises `ValueError` where the file is damaged."""
+    from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - as above
+
+    try:
+        with safe_open(path, "np") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    trial = metadata.get("trial", "")
+    if metadata.get("digest", known := _digest(trial, arrays)) != known:
+        raise ValueError("its digest does not fit")
+    return trial
+
+
+def _digest(trial: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+    digest = hashlib.blake2b(trial.encode(), digest_size=16)
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
