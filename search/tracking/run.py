@@ -25,6 +25,7 @@ class KnownRun:
     run_id: str
     artifact_uri: str
     status: str
+    start: int  # ms
     tags: dict[str, str]
     params: set[str]
     has_inputs: bool
@@ -80,6 +81,7 @@ def known(run: Run, times: tuple[int, ...] | None = None) -> KnownRun:
         run_id=run.info.run_id,
         artifact_uri=run.info.artifact_uri,
         status=run.info.status,
+        start=run.info.start_time or 0,
         tags=dict(run.data.tags),
         params=set(run.data.params),
         has_inputs=bool(run.inputs and run.inputs.dataset_inputs),

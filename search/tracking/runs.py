@@ -4,6 +4,7 @@ Every call here waits for MLflow; `tracker` makes them from a thread of its own.
 """
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -11,11 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Experiment, LifecycleStage, Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
 
 from search.records import Level, Record
+from search.tracking.client import PatientClient, is_refusal
 from search.tracking.run import STATUS, KnownRun, dataset, git_commit, identity, known, milliseconds, state_tags
 from search.tracking.store import ARTIFACTS, HOME_TAG, connect, find_experiment, home_id, is_database
 
@@ -40,8 +40,9 @@ class Runs:
         self._levels, self._fixed = levels, fixed
         self._commit = git_commit()
         self._opened = False
+        self._troubled = False  # whether a call ever failed
         self._found: dict[str, KnownRun] = {}  # by identity
-        self._client: MlflowClient
+        self._client: PatientClient
         self._experiment: Experiment
 
     def open(self) -> None:
@@ -54,7 +55,13 @@ class Runs:
 
     def forget(self) -> None:
         """Look anew at the next `open`: a call that failed may still have had its effect."""
-        self._opened = False
+        self._opened, self._troubled = False, True
+
+    def settle(self) -> None:
+        """Look anew where a call ever failed: one that was given up may be carried out late, and leave a second run."""
+        if self._troubled or self._client.troubled:
+            self.forget()
+            self.open()
 
     def write(self, record: Record) -> None:
         """Bring the run of a trial up to date; there is one afterwards. Does nothing where it is.
@@ -219,7 +226,8 @@ class Runs:
         if status == "RUNNING":
             self._client.update_run(run.run_id, status)
         else:
-            self._client.set_terminated(run.run_id, status, end_time)
+            end = round(1000 * time.time()) if end_time is None else end_time
+            self._client.set_terminated(run.run_id, status, max(end, run.start))  # clocks are set back
         run.status = status
 
 
@@ -228,9 +236,7 @@ def _refusals() -> Iterator[None]:
     """Tell what concerns one record alone from a server that is away."""
     try:
         yield
-    except FileNotFoundError as error:
-        raise RefusedError(str(error)) from error
-    except MlflowException as error:
-        if error.get_http_status_code() >= 500:
-            raise
-        raise RefusedError(str(error)) from error
+    except Exception as error:
+        if is_refusal(error):
+            raise RefusedError(str(error)) from error
+        raise

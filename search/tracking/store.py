@@ -15,9 +15,12 @@ from urllib.parse import urlsplit
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, ViewType
+from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from search.tables import write
+from search.credentials import masked
+from search.sealed import read_sealed, write_sealed
+from search.tracking.client import PatientClient
 from trainables.config import InputError, require
 
 # Every failure reaches us as an exception and is told in one line; MLflow would print a traceback besides.
@@ -26,7 +29,6 @@ logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 HOME_TAG = "tosmooth.home"  # of an experiment on a shared server: the id of the home it belongs to
 ARTIFACTS = "mlflow-artifacts"  # the scheme that a server resolves below its --artifacts-destination
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-
 
 STALE = 600.0  # seconds after which no one is still setting a database up
 
@@ -41,14 +43,25 @@ def is_database(uri: str | None) -> bool:
     return uri is None or uri.split(":")[0].split("+")[0] in DATABASES
 
 
-def connect(home: Path, uri: str | None) -> MlflowClient:
+def connect(home: Path, uri: str | None) -> PatientClient:
     """A client for `uri`, or for the home's own database. A new one is set up first, in 1 to 2 s."""
     if uri is None:
         _make_database(home.resolve() / "mlflow.db")
         uri = database(home)
         # Sets up MLflow's "Default" experiment; a bare client would note the working directory as its place.
         SqlAlchemyStore(uri, f"{ARTIFACTS}:/")
-    return MlflowClient(uri)
+    return PatientClient(uri)
+
+
+def check_uri(uri: str) -> None:
+    """Raise `InputError` where MLflow could never be reached at this address. Calls no one: a server may be away."""
+    if is_database(uri):
+        return
+    try:
+        MlflowClient(uri)
+    except MlflowException:
+        rule = f"MLflow's is the address of a server (http, https) or of a database ({', '.join(DATABASES)})"
+        raise InputError(f"tracking_uri: {masked(uri)!r} is refused: {rule}") from None
 
 
 def _make_database(file: Path) -> None:
@@ -88,8 +101,12 @@ def home_id(home: Path) -> str:
     """A name for this home that stays when it is moved."""
     file = home / "id"
     if not file.exists():
-        write(uuid.uuid4().hex, file)
-    return file.read_text()
+        write_sealed(uuid.uuid4().hex, file)
+    try:
+        return read_sealed(file).splitlines()[-1]
+    except (ValueError, IndexError) as error:
+        advice = f"bring it back from a copy: as the tag {HOME_TAG!r} of its experiments in MLflow it is known, too"
+        raise InputError(f"{file}: damaged ({error}): {advice}") from error
 
 
 def delete_experiment(home: Path, uri: str | None, study: str) -> None:

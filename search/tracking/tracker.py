@@ -8,7 +8,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,10 @@ class Tracker:
         self._pending: dict[str, Record | _Artifact] = {}  # what MLflow may lack; the newest of each
         self._lock = threading.Lock()  # of `_pending`
         self._closing = threading.Event()
-        self._troubled = False  # whether a call to MLflow ever failed
         self._finished = False
-        self._deadline = float("inf")
+        self._written = 0  # how much MLflow took
+        self._ended = False  # whether every run shows how the study ended
+        self._timeout = self._deadline = float("inf")
         sys.setswitchinterval(TURN)
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
@@ -76,15 +78,30 @@ class Tracker:
     def close(self, timeout: float, finished: bool = True) -> int:
         """Write what is left and end all runs, within `timeout` seconds. Returns how much could not be written.
 
-        `finished`: the study is done, and its cells are shown as FINISHED. Otherwise they and the trials that were
-        running are KILLED, MLflow's word for "stopped from outside", until the study goes on: FAILED would say that
-        something is wrong with them, and RUNNING that one should wait.
+        `finished`: the study is done, and its cells are shown as FINISHED; a server that is slow, but takes something
+        every `timeout` seconds, is waited for. Otherwise they and the trials that were running are KILLED, MLflow's
+        word for "stopped from outside", until the study goes on: FAILED would say that something is wrong with them,
+        and RUNNING that one should wait.
         """
-        self._finished, self._deadline = finished, time.monotonic() + timeout
-        self._closing.set()
-        self._thread.join(timeout)
+        if not self._closing.is_set():
+            self._begin_to_close(timeout, finished)
+        while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
+            self._thread.join(left)
         with self._lock:
-            return len(self._pending)
+            return len(self._pending) or int(not self._ended)
+
+    @contextmanager
+    def stopping(self, timeout: float) -> Iterator[None]:
+        """What ends by an exception is closed from there on, while the caller ends what else runs: seconds count."""
+        try:
+            yield
+        except BaseException:
+            self._begin_to_close(timeout, finished=False)
+            raise
+
+    def _begin_to_close(self, timeout: float, finished: bool) -> None:
+        self._timeout, self._finished, self._deadline = timeout, finished, time.monotonic() + timeout
+        self._closing.set()
 
     def _put(self, name: str, item: Record | _Artifact) -> None:
         with self._lock:
@@ -100,16 +117,17 @@ class Tracker:
             closing = self._closing.is_set()  # before looking, so that nothing is put after the last look
             if time.monotonic() >= self._deadline:
                 return
+            written = self._written
             try:
                 self._write(closing)
             except Exception as error:
                 self._runs.forget()
-                self._troubled = True
                 if not away:
                     log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", reason(error))
                 if closing and isinstance(error, RefusedError):  # to ask again will not help
                     return
-                wait = min(2 * wait, LONGEST_WAIT) if away and not closing else 1.0
+                stuck = away and self._written == written
+                wait = min(2 * wait, LONGEST_WAIT) if stuck and not closing else 1.0
                 away = True
                 continue
             if away and time.monotonic() < self._deadline:
@@ -135,13 +153,15 @@ class Tracker:
             except RefusedError as error:
                 refused = error
                 continue
+            self._written += 1
+            if self._finished:
+                self._deadline = time.monotonic() + self._timeout
             with self._lock:
                 if self._pending[name] is item:  # else it was updated meanwhile
                     del self._pending[name]
         if closing:
-            if self._troubled:  # a request given up may have been carried out late, and left a second run
-                self._runs.forget()
-                self._runs.open()
+            self._runs.settle()
             self._runs.end(self._finished)
+            self._ended = True
         if refused is not None:
             raise refused

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.tracking import Tracker, delete_experiment, ui_command
-from search.tracking.store import connect
+from search.tracking.store import check_uri, connect
 from tests.search.tracking.tools import LEVEL, LEVELS, SOON, THREE_POINTS, client, points, runs, track, tracker, trial
 from trainables.config import InputError
 
@@ -64,6 +64,17 @@ def test_the_ui_listens_on_this_machine_alone_and_its_command_line_holds_no_pass
 def test_a_server_needs_no_ui_of_ours(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"'http://host:5000' is refused.*open this address"):
         ui_command(tmp_path, "http://me:hunter2@host:5000")
+
+
+@pytest.mark.parametrize("uri", ["htp://me:hunter2@host:5000", "localhost:5000", "mlruns"])
+def test_an_address_that_mlflow_could_never_be_reached_at_is_refused(uri: str) -> None:
+    with pytest.raises(
+        InputError, match=r"^tracking_uri: '.*' is refused: .* server \(http, https\) or of a database"
+    ) as e:
+        check_uri(uri)
+    assert "hunter2" not in str(e.value)
+    for fine in ("http://127.0.0.1:9", "postgresql://me:hunter2@127.0.0.1:9/mlflow"):  # away, perhaps for a while
+        check_uri(fine)
 
 
 def test_a_database_that_was_being_set_up_at_a_kill_is_set_up_anew(tmp_path: Path) -> None:

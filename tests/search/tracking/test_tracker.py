@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from search.records import Record
 from search.tracking.runs import RefusedError, Runs
 from search.tracking.store import reason
 from tests.search.tracking.tools import (
@@ -131,6 +132,32 @@ def test_a_server_that_hangs_does_not_keep_a_study_from_its_end(home: Path) -> N
         begin = time.monotonic()
         assert session.close(0.5, finished=False) == 1
         assert time.monotonic() - begin < 1.5
+
+
+def test_a_slow_server_is_waited_for_as_long_as_it_takes_something(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Runs.write
+
+    def slow(self: Runs, record: Record) -> None:
+        time.sleep(0.3)
+        write(self, record)
+
+    monkeypatch.setattr(Runs, "write", slow)
+    session = tracker(home)
+    session.catch_up(trial(number) for number in range(12))
+    assert session.close(3.0) == 0  # three seconds at a time, and not in all
+    assert {run.info.status for run in runs(client(home)).values()} == {"FINISHED"}
+
+
+def test_what_is_stopped_is_told_at_once_and_waited_for_no_longer_than_that(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        session = tracker(home, uri=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        session.update(trial(1))
+        with pytest.raises(KeyboardInterrupt), session.stopping(1.0):
+            raise KeyboardInterrupt
+        time.sleep(1.0)  # for which Ray comes to its end
+        begin = time.monotonic()
+        assert session.close(60.0, finished=False) == 1
+        assert time.monotonic() - begin < 1
 
 
 @pytest.mark.parametrize("late", [False, True])
