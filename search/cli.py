@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search.cli_data import data_app
-from search.credentials import masked
 from search.options import (
     DEFAULT_HOME,
     DataOption,
@@ -24,6 +23,7 @@ from search.options import (
     out,
 )
 from trainables.config import InputError
+from trainables.masking import masked
 
 if TYPE_CHECKING:
     from search.home import Home, StudyFolder

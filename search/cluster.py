@@ -51,13 +51,11 @@ def cluster(address: str | None, console: Console) -> Iterator[None]:
                 )
         except AuthenticationError:
             rule = "RAY_AUTH_MODE asks for a token, and RAY_AUTH_TOKEN_PATH names no file with one"
-            raise InputError(f"--address: {address!r} is refused: {rule}") from None
+            raise _refusal(address, rule) from None
         except (ConnectionError, RuntimeError, ValueError) as error:
-            if address is None:
-                raise
-            rule = "no Ray cluster answers there, or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
             words = " ".join(str(error).partition("Traceback")[0].split())
-            raise InputError(f"--address: {address!r} is refused: {rule}: {words}") from error
+            rule = "no Ray cluster answers there, or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
+            raise _refusal(address, words if address is None else f"{rule}: {words}") from error
         except SystemExit:  # Ray's answer to SIGTERM
             raise KeyboardInterrupt from None
         signal.signal(signal.SIGTERM, terminate)  # it has put its own handler in the place of ours
@@ -133,6 +131,12 @@ def _read_authentication_anew() -> None:
     AuthenticationTokenLoader.instance().reset_cache()
 
 
+def _refusal(address: str | None, why: str) -> InputError:
+    if address is None:
+        return InputError(f"Ray cannot be started here: {why}")
+    return InputError(f"--address: {address!r} is refused: {why}")
+
+
 def _check_reachable(address: str) -> None:
     """Raise `InputError` where nothing listens: Ray itself would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
@@ -141,4 +145,4 @@ def _check_reachable(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except OSError as error:
-        raise InputError(f"--address: {address!r} is refused: no Ray cluster answers there ({error})") from error
+        raise _refusal(address, f"no Ray cluster answers there ({error})") from error

@@ -1,12 +1,14 @@
 """Addresses that may hold a password: given as they are, in the environment, or as `@FILE`; shown without it."""
 
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 from trainables.config import InputError, require
+from trainables.masking import masked
+
+__all__ = ["masked", "resolve"]
 
 LONGEST = 10_000  # characters of an address: a file of another kind is not read to its end
 
@@ -32,9 +34,3 @@ def resolve(value: str | None, key: str, warn: Callable[[str], None]) -> str | N
     if mode & stat.S_IROTH:
         warn(f"{key}: other users of this machine may read {path}; `chmod o-r` keeps them out")
     return content
-
-
-def masked(argument: str) -> str:
-    """An argument of a command, with `***` for what an address in it may hold of secrets: before "@" and after "?"."""
-    hidden = re.sub("://.*@", "://***@", argument, flags=re.DOTALL)
-    return re.sub(r"(://[^?]*\?).*", r"\1***", hidden, flags=re.DOTALL)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
-from search.tracking import check_database, delete_experiment
+from search.tracking import check_database, delete_experiment, home_id
 from trainables.places import CHECKPOINT, TRUNK, remove_states
 
 
@@ -15,15 +15,20 @@ def size(folder: Path) -> str:
 
 
 def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, storage: str | None) -> str:
-    """Delete a study that is not running and return the space this freed, in words."""
+    """Delete a study that is not running and return the space this freed, in words.
+
+    Raises `InputError`, and deletes nothing, where its record lies elsewhere than in `storage` or is another home's.
+    """
     before = _bytes(home.root)
     if tracking_uri is None:
         check_database(home.root)
     with folder.locked():
         spec = folder.spec()
+        folder.check_storage(storage)
+        store = None if storage is None else Store(spec, open_storage(storage, folder.journal), home_id(home.root))
         delete_experiment(home.root, tracking_uri, spec.name)
-        if storage is not None:
-            Store(spec, open_storage(storage, folder.journal)).delete()
+        if store is not None:
+            store.delete()
         remove_states(folder.trunks(spec), TRUNK, CHECKPOINT)
     shutil.rmtree(folder.path)
     return _words(before - _bytes(home.root))

@@ -9,7 +9,7 @@ from rich.table import Table
 from search.parameters import Parameter, Range
 from search.records import Level
 from search.study import StudySpec
-from trainables.places import shown
+from trainables.masking import masked
 
 
 def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
         "epochs_at_most": runs * len(spec.cells()) * training.epochs,
         "trunks": {
             "share": spec.trunks.share,
-            "folder": spec.trunks.folder and shown(spec.trunks.folder),  # None: in the home
+            "folder": spec.trunks.folder and masked(spec.trunks.folder),  # None: in the home
             "keep": spec.trunks.keep,
             "max_gb": spec.trunks.most_gb,
         },

@@ -4,7 +4,6 @@ Optuna's own reader takes the file too: to it the checksum is one more entry of 
 """
 
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from optuna.storages.journal import BaseJournalBackend
 
 from search.lines import LineReader, LineWriter
+from search.tables import write
 from trainables.config import InputError
 
 log = logging.getLogger(__name__)
@@ -47,25 +47,46 @@ class Journal(BaseJournalBackend):
 
 
 def check_journal(path: Path) -> None:
-    """Raise `InputError` where a journal is shorter than its copy: lines were lost that ended trials."""
+    """Raise `InputError` where a journal does not begin as its copy: lines were lost, or damaged, that ended trials.
+
+    A reader would take a last line without its newline for one that is still being written.
+    """
     copy = copy_of(path)
-    size = path.stat().st_size if path.exists() else 0
-    if copy.exists() and size < copy.stat().st_size:
-        raise InputError(f"{path}: damaged: it is shorter than at the last clean end; put {copy.name} in its place")
+    known, there = _whole_lines(copy), path.read_bytes() if path.exists() else b""
+    if there.startswith(known):
+        return
+    if not _sound(copy):
+        log.warning("%s: damaged; the end of this run makes it anew", copy)
+        return
+    remedy = f"put {copy.name} in its place; what it lacks is trained again"
+    if known.startswith(there):
+        raise InputError(f"{path}: damaged: it is shorter than at the last clean end; {remedy}")
+    first = next(i for i, (now, before) in enumerate(zip(there, known, strict=False)) if now != before)
+    line = known.count(b"\n", 0, first) + 1
+    raise InputError(f"{path}, line {line}: damaged: it is not as it was at the last clean end; {remedy}")
 
 
 def keep_copy(path: Path) -> None:
-    """Copy a journal whose study came to a clean end, or was stopped by its user."""
+    """Copy a journal's whole lines when a run of its study ends, however that came; a kill leaves the copy before."""
     if not path.exists():
         return
-    copy = copy_of(path)
-    partial = copy.with_name(f".{copy.name}.partial")
     try:
-        shutil.copyfile(path, partial)
-        partial.replace(copy)
-    except OSError as error:  # the study is none the worse
-        log.warning("%s is not copied: %s", path, error.strerror)
-        partial.unlink(missing_ok=True)
+        write(_whole_lines(path), copy_of(path))
+    except (OSError, InputError) as error:  # the study is none the worse
+        log.warning("%s is not copied: %s", path, error)
+
+
+def _whole_lines(path: Path) -> bytes:
+    """What stands before the last newline, with it: what follows was torn by a kill."""
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _sound(path: Path) -> bool:
+    try:
+        return all(True for _ in LineReader(path, "").new())
+    except InputError:
+        return False
 
 
 def copy_of(path: Path) -> Path:

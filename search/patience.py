@@ -1,6 +1,7 @@
 """A database for Optuna that may go away for a while: the study waits for it and goes on."""
 
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -18,8 +19,8 @@ T = TypeVar("T")
 
 PATIENCE = 3600.0  # seconds for which a database may be away
 LONGEST_WAIT = 10.0  # seconds between two tries
-CALLS = (  # all that reach the database and may be called twice; the other three have methods of their own
-    "delete_study", "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name",
+CALLS = (  # all that reach the database and may be called twice; the other four have methods of their own
+    "set_study_user_attr", "set_study_system_attr", "get_study_id_from_name",
     "get_study_name_from_id", "get_study_directions", "get_study_user_attrs", "get_study_system_attrs",
     "get_all_studies", "set_trial_intermediate_value", "set_trial_user_attr", "set_trial_system_attr",
     "get_trial_id_from_study_id_trial_number", "get_trial", "get_all_trials", "_get_trials",
@@ -52,6 +53,20 @@ class PatientStorage(RDBStorage):
                 raise
 
         return patiently(create)
+
+    def delete_study(self, study_id: int) -> None:
+        asked = False
+
+        def delete() -> None:
+            nonlocal asked
+            try:
+                again, asked = asked, True
+                super(PatientStorage, self).delete_study(study_id)
+            except KeyError:  # there is no such study
+                if not again:
+                    raise
+
+        patiently(delete)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         asked = False
@@ -86,10 +101,8 @@ class PatientStorage(RDBStorage):
 
 
 def _patient(name: str) -> Callable[..., Any]:
-    call = getattr(RDBStorage, name)
-
     def patient(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return patiently(lambda: call(self, *args, **kwargs))
+        return patiently(lambda: getattr(super(PatientStorage, self), name)(*args, **kwargs))
 
     return patient
 
@@ -106,6 +119,10 @@ def patiently(call: Callable[[], T], patience: float | None = None) -> T:
         try:
             found = call()
         except (StorageInternalError, DBAPIError) as error:
+            if (full := out_of_room(error)) is not None:
+                raise InputError(
+                    f"storage: the database has no room ({full}); make room and run the study again: it goes on"
+                ) from error
             if not is_away(error):
                 raise
             if time.monotonic() >= deadline:
@@ -122,12 +139,35 @@ def patiently(call: Callable[[], T], patience: float | None = None) -> T:
         return found
 
 
-def is_away(error: BaseException | None) -> bool:
+def is_away(error: BaseException) -> bool:
     """Whether an error says that the database cannot be reached, and not that it refuses what was asked."""
-    while error is not None:
-        if isinstance(error, OperationalError | InterfaceError):
-            return True
-        if isinstance(error, DBAPIError) and error.connection_invalidated:
-            return True
+    found = _of_database(error)
+    if found is None:
+        return False
+    if isinstance(found.orig, sqlite3.Error):  # a file, which is never away: at most another process has it
+        return any(word in str(found.orig) for word in ("locked", "busy"))
+    state = _state(found)
+    unanswered = not state and isinstance(found, OperationalError | InterfaceError)  # whatever a server says has one
+    return found.connection_invalidated or unanswered or state.startswith(("08", "57P"))
+
+
+def out_of_room(error: BaseException) -> str | None:
+    """What the database says where its disk is full, or its memory; `None` for any other error."""
+    found = _of_database(error)
+    if found is None:
+        return None
+    words = str(found.orig).partition("\n")[0]
+    full = "is full" in words if isinstance(found.orig, sqlite3.Error) else _state(found).startswith("53")
+    return words if full else None
+
+
+def _of_database(error: BaseException | None) -> DBAPIError | None:
+    """The database's own error, which Optuna may have put its own around."""
+    while error is not None and not isinstance(error, DBAPIError):
         error = error.__cause__
-    return False
+    return error
+
+
+def _state(error: DBAPIError) -> str:
+    """SQLSTATE, as drivers call it, "" where there is none."""
+    return str(getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or "")

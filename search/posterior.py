@@ -86,11 +86,19 @@ class Posterior:
         return list(zip(rates, mean.tolist(), low.tolist(), high.tolist(), strict=True))
 
     def beats(self, params: Mapping[str, Any], others: Mapping[str, Any]) -> float:
-        """The probability that `params` are truly better than the `others`, by noisy validation."""
-        first, second = self._index(params), self._index(others)
-        if first == second:
+        """The probability that `params` are truly better than the `others`, by noisy validation.
+
+        A baseline need not be a candidate: its rate may lie outside the bounds, or the chosen setting be no other's.
+        """
+        pair = np.array([self._axes.point(each) for each in (params, others)])
+        if (pair[0] == pair[1]).all():
             return 0.5
-        return float(np.mean(self._draws[:, first] > self._draws[:, second]))
+        places = [np.flatnonzero((self._points == point).all(axis=1)) for point in pair]
+        if all(len(found) for found in places):
+            draws = self._draws[:, [found[0] for found in places]]
+        else:
+            draws = self._drawn(pair, np.array([self._axes.edge(each) for each in (params, others)]))
+        return float(np.mean(draws[:, 0] > draws[:, 1]))
 
     def gain(self, params: Mapping[str, Any]) -> float:
         """By how many points one more trial at `params` is expected to raise the accuracy of the choice.
@@ -131,11 +139,15 @@ class Posterior:
 
     @cached_property
     def _draws(self) -> Array:
-        """[D, G], compressed; where training diverges in a draw, as `lost`."""
-        draws = self._model.draws(self._points)
+        """[D, G], compressed."""
+        return self._drawn(self._points, self._edge_points)
+
+    def _drawn(self, points: Array, edge_points: Array) -> Array:
+        """Joint draws at these points [D, n], compressed; where training diverges in a draw, as `lost`."""
+        draws = self._model.draws(points)
         # Each setting of the model has as many draws, one after another: so the edge's are dealt out across them.
         drawn = self._edge.drawn(len(draws)).reshape(DRAWS, KEPT).T.ravel()
-        complete = self._edge.completes(self._edge_points)[drawn] >= 0.5
+        complete = self._edge.completes(edge_points)[drawn] >= 0.5
         return np.where(complete, np.maximum(draws, self._model.lost), self._model.lost)
 
     def _index(self, params: Mapping[str, Any]) -> int:
@@ -147,7 +159,7 @@ class Posterior:
 def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
     """The posterior of one cell from its `records`; `None` where they say too little.
 
-    That is less than 5 complete or diverged trials (of either phase), or no complete ones that differ.
+    That is less than 5 complete or diverged trials, or no complete ones that differ.
     """
     runs, scores = _scored(records, spec.selection.epoch)
     diverged = [record for record in records if record.state == "diverged"]

@@ -4,6 +4,8 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,16 +68,16 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
         levels = begun.levels()
     folder.check_trunks(spec)
     prior = settled_proposals(options.home, spec, levels, options.storage)
-    with folder.locked():
+    with _room_on_disk(folder), folder.locked():
         folder.check(spec)  # again: another driver may have written it meanwhile
         folder.check_levels(levels)
         folder.check_storage(options.storage)
-        folder.keep(spec, levels)
-        if spec.search.prior_study is not None:
-            folder.keep_prior(spec.search.prior_study, prior)
         check_journal(folder.journal)
         owner = None if options.storage is None else home_id(options.home.root)
         store = Store(spec, open_storage(options.storage, folder.journal), owner)
+        folder.keep(spec, levels)  # after all that may be refused: a study that is kept is one of the home's
+        if spec.search.prior_study is not None:
+            folder.keep_prior(spec.search.prior_study, prior)
         history = History(folder.history)
         tracker = Tracker(options.home.root, options.tracking_uri, spec.name, spec.question, levels, _fixed(spec))
         finished = False
@@ -96,8 +98,8 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             tracker.catch_up(records)
             for cell in spec.cells():
                 tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
-            finished = True
             remove_states(folder.trunks(spec), CHECKPOINT, *([] if spec.trunks.keep else [TRUNK]))
+            finished = True  # last: who presses Ctrl-C before does not wait for MLflow
         finally:
             history.close()
             keep_copy(folder.journal)
@@ -157,17 +159,24 @@ def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
     )
     try:
         tuner.fit()
-    except Exception as error:
-        if (full := _no_room(error)) is not None:
-            where = full.filename or folder.path
-            raise InputError(f"{where}: no room on the disk; make room and run the study again: it goes on") from error
-        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if searcher.trouble is not None:
         raise InputError(searcher.trouble)
     if not searcher.finished:  # SIGUSR1, at which Tune stops
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _room_on_disk(folder: StudyFolder) -> Iterator[None]:
+    """Raise `InputError` where the disk was full, whatever it was that had no room on it."""
+    try:
+        yield
+    except Exception as error:
+        if (full := _no_room(error)) is not None:
+            where = full.filename or folder.path
+            raise InputError(f"{where}: no room on the disk; make room and run the study again: it goes on") from error
+        raise
 
 
 def _no_room(error: BaseException | None) -> OSError | None:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from search.credentials import masked
 from search.parameters import Space, grid_size
 from trainables.config import DataConfig, TableSource, require
+from trainables.masking import masked
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)  # of a study, which is that of its folder
 NAME_RULE = "lower-case letters, digits, - and _, at most 64, a letter or digit first"
 MOST_TRIALS = 100_000  # of a cell
-PASSWORD = re.compile(r"://[^/@]*:[^/@]*@")  # in a URI
+PASSWORD = re.compile(r"://[^/@]*:.*@", re.DOTALL)  # in a URI: it may hold "/" and "@" itself
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)  # names become parts of keys and of file names
 
 
@@ -149,7 +149,8 @@ class TrunkSpec:
     def __post_init__(self) -> None:
         require(self.max_gb is None or self.max_gb > 0, "trunks.max_gb", self.max_gb, "above 0")
         # A study file is kept in the home, and trials are told of the place through Tune.
-        rule = "without a password: stores take it from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ...)"
+        variables = "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ..."
+        rule = f"without a password (between : and @): stores take it from the environment ({variables})"
         require(PASSWORD.search(self.folder or "") is None, "trunks.folder", masked(self.folder or ""), rule)
         for key, value in (("keep", self.keep), ("folder", self.folder), ("max_gb", self.max_gb)):
             require(self.share or not value, f"trunks.{key}", value, "for trunks that are shared")

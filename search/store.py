@@ -175,12 +175,13 @@ class Store:
 
     def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
         """Record how a trial ended. `value` is its score, for a diverged one chance level: samplers learn from it."""
-        if reason:
+        left = self._frozen(job).user_attrs  # perhaps by an attempt that ended otherwise, and was killed before `tell`
+        if reason != left.get(REASON, ""):
             job.trial.set_user_attr(REASON, reason)
+        if (diverged := state == "diverged") != left.get(DIVERGED, False):
+            job.trial.set_user_attr(DIVERGED, diverged)
         if state == "failed":
             self._given_up[job.cell.key].add(frozen(job.params))
-        if state == "diverged":
-            job.trial.set_user_attr(DIVERGED, True)
         told = {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED}.get(state, TrialState.COMPLETE)
         value = value if told == TrialState.COMPLETE else None  # Optuna takes a pruned trial's last report
         self._study_of(job).tell(job.key.number, value, told)
@@ -220,7 +221,7 @@ class Store:
             curve=curve,
             seconds=sum(metrics.get("seconds") or 0.0 for metrics in curve),
             attempts=trial.user_attrs.get(FAILURES, 0) + (trial.state != TrialState.FAIL),
-            reason=trial.user_attrs.get(REASON, ""),
+            reason=trial.user_attrs.get(REASON, "") if trial.state.is_finished() else "",
         )
 
     def _job(self, cell: Cell, phase: Phase, frozen: FrozenTrial) -> Job:

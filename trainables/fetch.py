@@ -18,7 +18,7 @@ from filelock import FileLock
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, official_files, parquet_files, unpacked
 from trainables.config import Folders, InputError, require
 from trainables.digests import md5, sha256
-from trainables.places import shown
+from trainables.masking import masked
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0
 CIFARN_URL_VARIABLE = "TOSMOOTH_CIFARN_URL"  # another address with the same files
@@ -124,7 +124,9 @@ def _fetch_images(cifar: Cifar, data: Path, scratch: Path, report: Progress) -> 
 
 def _cifarn_url() -> str:
     url = os.environ.get(CIFARN_URL_VARIABLE) or CIFARN_URL
-    require(urlsplit(url).scheme in ("http", "https"), CIFARN_URL_VARIABLE, shown(url), "an address with http or https")
+    require(
+        urlsplit(url).scheme in ("http", "https"), CIFARN_URL_VARIABLE, masked(url), "an address with http or https"
+    )
     return url if url.endswith("/") else f"{url}/"
 
 
@@ -142,7 +144,7 @@ def _download(url: str, path: Path, algorithm: str, expected: str, report: Progr
                 report(path.name, done, total)
     except (OSError, HTTPException) as error:
         advice = f"try again, or bring {path.name} yourself"
-        raise InputError(f"{shown(url)}: the download failed: {error}: {advice}") from error
+        raise InputError(f"{masked(url)}: the download failed: {error}: {advice}") from error
     if digest.hexdigest() != expected:
         found = f"{algorithm} {digest.hexdigest()}, published is {expected}"
-        raise InputError(f"{shown(url)}: what came is not the published file and was thrown away: {found}")
+        raise InputError(f"{masked(url)}: what came is not the published file and was thrown away: {found}")

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from trainables.config import InputError
+from trainables.masking import masked
 
 log = logging.getLogger(__name__)
 
@@ -109,11 +110,6 @@ def _below(folder: str, path: str) -> str:
     return path.removeprefix(folder).lstrip("/")
 
 
-def shown(place: str) -> str:
-    """A path or URI without the password that it may hold."""
-    return re.sub(r"//[^@/]*@", "//", place)
-
-
 def _refusal(place: str, key: str, error: Exception) -> str:
-    line = (str(error) or type(error).__name__).splitlines()[0].replace(place, shown(place))
-    return f"{key}: {shown(place)!r} is refused: {RULE} ({KINDS}): {line}"
+    line = (str(error) or type(error).__name__).splitlines()[0].replace(place, masked(place))
+    return f"{key}: {masked(place)!r} is refused: {RULE} ({KINDS}): {line}"

@@ -2,24 +2,19 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.tools import free_port, wait_for
+
+__all__ = ["PASSWORD", "Postgres", "free_port", "postgres", "wait_for"]
+
 PASSWORD = "correct-horse-battery"  # noqa: S105 - of a server that lives for a test
-
-
-def free_port() -> int:
-    """A port that no one listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Postgres:
@@ -78,12 +73,3 @@ def postgres() -> Iterator[Postgres]:
             server.stop()
         shutil.rmtree(folder)
         Path(f"{folder}.out").unlink(missing_ok=True)
-
-
-def wait_for(what: str, there: object, seconds: float = 120) -> None:
-    """Until `there()` is true."""
-    deadline = time.monotonic() + seconds
-    while not there():  # type: ignore[operator]
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:g} s")
-        time.sleep(0.02)

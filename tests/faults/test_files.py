@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.tools import encoded
 from trainables.images import decoded
 
 RNG = np.random.default_rng(0)
@@ -84,12 +85,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     made = Reader(tmp_path_factory.mktemp("files"))
     yield made
     made.close()
-
-
-def encoded(pixels: np.ndarray[Any, Any], kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
 
 
 def parquet(columns: dict[str, Any], **options: Any) -> bytes:

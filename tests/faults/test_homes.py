@@ -14,9 +14,19 @@ import pytest
 
 from search.home import Home
 from search.records import ENDED
-from tests.faults.test_kills import check_ended_as, lines_of, wait_for_lines
+from tests.faults.test_kills import check_ended_as
 from tests.search.conftest import Command, Finished
-from tests.search.tools import TINY, left_after, mlflow_runs, numbers, records_of, start, tosmooth
+from tests.search.tools import (
+    TINY,
+    left_after,
+    lines_of,
+    mlflow_runs,
+    numbers,
+    records_of,
+    start,
+    tosmooth,
+    wait_for_lines,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(900)]
 

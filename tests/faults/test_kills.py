@@ -11,10 +11,21 @@ from typing import Any
 
 import pytest
 
+from search.records import TrialKey
 from search.tracking.run import STATUS
-from tests.faults.servers import wait_for
 from tests.search.conftest import Finished
-from tests.search.tools import left_after, mlflow_runs, numbers, records_of, session, start, table_of, tosmooth
+from tests.search.tools import (
+    left_after,
+    lines_of,
+    mlflow_runs,
+    numbers,
+    records_of,
+    session,
+    start,
+    table_of,
+    tosmooth,
+    wait_for_lines,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1200)]
 
@@ -25,19 +36,6 @@ LATE = (
     "default_worker.py",
 )  # idle agents, and workers that only start, look for their dead server for a minute
 LINES = (1, 2, 3, 5, 8, 13, 19, 24, 26, 31, 37, 42, 45)  # 24 of the search, then the confirmation
-
-
-def lines_of(home: Path) -> int:
-    history = home / "studies" / "tiny" / "history.jsonl"
-    return history.read_bytes().count(b"\n") if history.exists() else 0
-
-
-def wait_for_lines(home: Path, lines: int, process: subprocess.Popen[str]) -> None:
-    def there() -> bool:
-        assert process.poll() is None or lines_of(home) >= lines, "it ended before: " + process.communicate()[1]
-        return lines_of(home) >= lines
-
-    wait_for(f"{lines} epochs", there)
 
 
 def check_ended_as(home: Path, undisturbed: Path) -> None:
@@ -66,16 +64,17 @@ def check_shown(home: Path) -> None:
             assert run.data.metrics == pytest.approx(shown)
 
 
-def trained_twice(home: Path) -> set[tuple[Any, ...]]:
-    """Trials of which an epoch stands twice in the history."""
-    lines = [json.loads(line) for line in (home / "studies/tiny/history.jsonl").read_text().splitlines()]
-    count = Counter((e["level"], e["phase"], e["number"], e["epoch"]) for e in lines)
-    return {key[:3] for key, times in count.items() if times > 1}
+def epochs_reported(home: Path) -> Counter[TrialKey]:
+    """How many lines of the history each trial has: more than its epochs where any was trained again."""
+    whole = (home / "studies/tiny/history.jsonl").read_text().rpartition("\n")[0]  # without a torn line
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return Counter(TrialKey(line["level"], line["method"], line["phase"], line["number"]) for line in lines)
 
 
 def test_driver_killed_at_20_moments(finished: Finished, tmp_path: Path) -> None:
     home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
     ended: list[Any] = []
+    known: dict[TrialKey, int] = {}  # what had ended at a kill, and how many lines of the history it had then
     killed: list[subprocess.Popen[str]] = []
     for moment in (*EARLY, *LINES):
         process = start(*command, cwd=tmp_path)
@@ -90,9 +89,13 @@ def test_driver_killed_at_20_moments(finished: Finished, tmp_path: Path) -> None
         if lines_of(home):
             before, ended = ended, [trial for trial in numbers(records_of(home)) if trial[1] != "running"]
             assert [trial for trial in ended if trial in before] == before
+            reported = epochs_reported(home)
+            known = {trial[0]: reported[trial[0]] for trial in ended} | known
     assert tosmooth(*command, cwd=tmp_path).returncode == 0
     check_ended_as(home, finished.home)
-    assert len(trained_twice(home)) <= len(LINES)  # what ran at a kill, and nothing that had ended
+    reported = epochs_reported(home)
+    assert {key: reported[key] for key in known} == known  # what had ended was not trained again
+    assert len(known) > 5  # the kills came between the ends of trials
     assert [left_after(120, process) for process in killed] == [[]] * len(killed)  # `LATE` among them
 
 

@@ -24,12 +24,14 @@ import ray
 from rich.console import Console
 
 from search.cluster import cluster
-from search.credentials import masked, resolve
+from search.credentials import resolve
 from search.study import read_study
 from search.tracking.store import connect, delete_experiment, is_loopback
-from tests.faults.servers import PASSWORD, free_port, postgres, wait_for
+from tests.faults.servers import PASSWORD, postgres
 from tests.search.tools import RECONNECT, TINY, TOSMOOTH, start, tosmooth
+from tests.tools import Payload, free_port, wait_for
 from trainables.config import InputError
+from trainables.masking import masked
 
 pytestmark = pytest.mark.timeout(600)
 psutil: Any = importlib.import_module("psutil")  # Ray brings it along
@@ -75,16 +77,6 @@ class Watched:
     commands: set[str] = field(default_factory=set)
     listening: set[str] = field(default_factory=set)
     spoken_to: set[str] = field(default_factory=set)
-
-
-class Payload:
-    """Pickles into a call that makes a file."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Path.touch, (self.mark,)
 
 
 def look_at(pid: int, seen: Watched) -> None:
@@ -342,6 +334,9 @@ def test_the_command_refuses_such_a_file_from_the_environment_too(tmp_path: Path
         ),
         ("https://hunter2@host", "https://***@host"),
         ("sqlite:////a/b.db?hunter2", "sqlite:////a/b.db?***"),
+        ("s3://AKIA:hun/ter2@bucket", "s3://***@bucket"),
+        ("http://me:hun@ter2@host", "http://***@host"),
+        ("postgresql://me:hun?ter2@host/db", "postgresql://***@host/db"),
         ("postgresql://me:hunter\n2@db", "postgresql://***@db"),
         ("@/run/secrets/db", "@/run/secrets/db"),
         ("question=Is it a@b?", "question=Is it a@b?"),
@@ -379,9 +374,10 @@ def test_a_server_that_is_away_is_named_without_its_password(tmp_path: Path) -> 
 
 def test_a_study_file_holds_no_password_of_a_store() -> None:
     says = r"trunks\.folder: 's3://\*\*\*@bucket/a' is refused: without a password"
-    with pytest.raises(InputError, match=says) as caught:
-        read_study(TINY, overrides=["trunks.folder=s3://me:hunter2@bucket/a"])
-    assert "hunter2" not in str(caught.value)
+    for password in ("hunter2", "hun/ter2", "hun@ter2", "hun?ter2", "12/ter2", "ter2:"):
+        with pytest.raises(InputError, match=says) as caught:
+            read_study(TINY, overrides=[f"trunks.folder=s3://me:{password}@bucket/a"])
+        assert "ter2" not in str(caught.value)
     for fine in ("s3://bucket/a?region=eu", "gs://anonymous@bucket/a", "hdfs://me@name:8020/user/a@b", "/a:b@c"):
         assert read_study(TINY, overrides=[f"trunks.folder={fine}"]).trunks.folder == fine
 

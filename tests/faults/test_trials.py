@@ -14,7 +14,7 @@ from search.results import study_rows
 from search.store import open_storage
 from tests.faults.test_kills import check_shown
 from tests.search.tools import TINY, records_of, tosmooth
-from tests.trainables.conftest import Save, encoded
+from tests.trainables.conftest import Save, picture
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -120,7 +120,7 @@ def test_trials_without_a_finite_loss_are_results(tmp_path: Path) -> None:
 def test_trials_that_raise_fail_with_the_error_and_the_others_go_on(tmp_path: Path, save: Save) -> None:
     # A recipe that the images refuse, as a trial finds out that has them: less than half of the padding is left.
     pixels = np.random.default_rng(0).integers(0, 256, (80, 16, 16, 3), dtype=np.uint8)
-    images, labels = [encoded(each) for each in pixels], [i % 2 for i in range(80)]
+    images, labels = [picture(each) for each in pixels], [i % 2 for i in range(80)]
     save(tmp_path / "train.parquet", image=images, label=labels)
     save(tmp_path / "test.parquet", image=images[:20], label=labels[:20])
     table = "table: {train: train.parquet, test: test.parquet, image: image}"

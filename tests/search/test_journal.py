@@ -1,5 +1,6 @@
 """Optuna's journal: damage is noticed and named, a copy of the last clean end is kept, and Optuna reads it itself."""
 
+import os
 from pathlib import Path
 
 import optuna
@@ -65,6 +66,60 @@ def test_a_journal_that_lost_its_end_is_noticed(path: Path) -> None:
         check_journal(path)
     copy_of(path).replace(path)
     assert values(Journal(path)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("place", [-1, -30, 40])
+def test_damage_of_the_same_size_is_noticed_by_the_copy_the_last_newline_s_too(place: int, path: Path) -> None:
+    trials(path)
+    keep_copy(path)
+    trials(path, 1)
+    check_journal(path)
+    damaged = bytearray(copy_of(path).read_bytes())
+    damaged[place] ^= 4  # the last newline: to a reader, a line that is being written, and the trial in it is none
+    path.write_bytes(damaged)
+    line = 1 + copy_of(path).read_bytes()[: place % len(damaged)].count(b"\n")
+    with pytest.raises(InputError, match=rf"journal\.log, line {line}: damaged: .*put journal\.last\.log in its place"):
+        check_journal(path)
+
+
+def test_a_copy_that_is_damaged_itself_is_no_reason_to_refuse_the_journal(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trials(path)
+    keep_copy(path)
+    whole = copy_of(path).read_bytes()
+    caplog.clear()
+    for place in (-1, 40):
+        damaged = bytearray(whole)
+        damaged[place] ^= 4
+        copy_of(path).write_bytes(damaged)
+        check_journal(path)
+    # What lies before the last newline is as it was in the first: no one need know.
+    assert caplog.messages == [f"{copy_of(path)}: damaged; the end of this run makes it anew"]
+    keep_copy(path)
+    assert copy_of(path).read_bytes() == whole
+
+
+def test_a_torn_line_is_not_copied(path: Path) -> None:
+    trials(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code": 4, "trial')
+    keep_copy(path)
+    assert copy_of(path).read_bytes() == whole
+    trials(path, 1)  # which cuts it
+    check_journal(path)
+    assert sorted(file.name for file in path.parent.iterdir()) == ["journal.last.log", "journal.log"]
+
+
+def test_a_copy_is_on_the_disk_before_it_takes_the_place_of_the_last(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trials(path)
+    done: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda _: done.append("fsync"))
+    monkeypatch.setattr(Path, "replace", lambda *_: done.append("replace"))
+    keep_copy(path)
+    assert done == ["fsync", "replace"]
 
 
 def test_a_torn_last_line_waits_for_a_reader_and_is_cut_by_the_next_writer(path: Path) -> None:

@@ -67,6 +67,28 @@ def test_probability_is_near_one_far_from_the_best_and_half_at_it() -> None:
     assert found.beats(found.best, found.best) == 0.5
 
 
+def test_baseline_that_is_no_candidate_is_not_taken_for_its_neighbour() -> None:
+    # Rates of 0 and less are searched, and the learning rate: label smoothing was tried with the file's own alone.
+    spec = tiny(
+        "space.rate={low: -2, high: 0, scale: symlog}", "space.training.optimizer.lr={low: 0.01, high: 1, scale: log}"
+    )
+    own = spec.baseline(0.1)["training.optimizer.lr"]
+    values = [(rate, lr, 60 + 2 * lr + rate) for rate in (0.0, -0.5, -1.0, -2.0) for lr in (own, 0.3, 0.9)]
+    values += [(0.1, own, 30)]  # 30 points worse than cross-entropy beside it
+    records = [
+        replace(run(i, rate, value + i / 100), params={"rate": rate, "warmup": 0, "training.optimizer.lr": lr})
+        for i, (rate, lr, value) in enumerate(values)
+    ]
+    found = posterior(records, spec)
+    baselines = spec.baselines(found.best)
+    ce, ls = baselines.ce, baselines.ls
+    assert ls["training.optimizer.lr"] == 0.9
+    assert ls not in found.candidates
+    assert found.beats(ce, ls) > 0.9
+    assert found.beats(ls, ce) < 0.1
+    assert found.beats(ls, ls) == 0.5
+
+
 def test_expected_loss_shrinks_with_every_further_trial() -> None:
     few, many = posterior(hill(-1.4)[:6]), posterior(hill(-1.4, RATES + tuple(-0.7 - 0.15 * i for i in range(12))))
     assert 0 <= many.loss < few.loss

@@ -2,28 +2,32 @@
 
 import csv
 import dataclasses
+import errno
 import json
 import os
 import re
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from mlflow import MlflowClient
 from rich.console import Console
 from safetensors import safe_open
 
+from search.cluster import cluster
 from search.home import Home, StudyFolder
+from search.lines import LineWriter
 from search.pruning import OptunaPruning
 from search.records import ENDED
 from search.results import study_rows
 from search.runner import Options, _slots, run
+from search.store import Store, open_storage
 from search.tracking.store import database
 from tests.search.conftest import Finished
 from tests.search.tools import (
@@ -36,6 +40,7 @@ from tests.search.tools import (
     table_of,
     tiny,
     tosmooth,
+    wait_for_lines,
 )
 from trainables.config import InputError, TrialConfig
 
@@ -250,14 +255,43 @@ def test_an_address_where_no_cluster_answers_is_refused(tmp_path: Path) -> None:
         run(tiny(), options, Console(quiet=True))
 
 
-def wait_for_epochs(home: Path, epochs: int, process: subprocess.Popen[str]) -> None:
-    """Until the history of the study has grown to so many lines."""
-    history = home / "studies" / "tiny" / "history.jsonl"
-    deadline = time.monotonic() + 120
-    while not history.exists() or history.read_bytes().count(b"\n") < epochs:
-        assert process.poll() is None, "it ended before: " + process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def test_a_ray_that_cannot_be_started_here_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("no file descriptors\nare left. Traceback: ...")
+
+    monkeypatch.setattr(ray, "init", fail)
+    says = r"^Ray cannot be started here: no file descriptors are left\.$"
+    with pytest.raises(InputError, match=says), cluster(None, Console(quiet=True)):
+        pass
+
+
+@pytest.mark.parametrize("name", ["journal.log", "history.jsonl"])
+def test_a_disk_that_is_full_before_or_while_trials_run_is_one_message(
+    name: str, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copy_of(finished, tmp_path)
+    append = LineWriter.append
+
+    def full(writer: LineWriter, values: Any) -> None:
+        if writer._path.name == name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(writer._path))
+        append(writer, values)
+
+    monkeypatch.setattr(LineWriter, "append", full)
+    says = rf"{name}: no room on the disk; make room and run the study again: it goes on"
+    with pytest.raises(InputError, match=says):
+        run_here(tiny("search.trials=5"), home)
+    monkeypatch.undo()
+    assert numbers(records_of(home))[:4] == numbers(records_of(finished.home))[:4]
+
+
+def test_a_database_with_another_home_s_study_is_refused_and_nothing_is_kept(tmp_path: Path) -> None:
+    url, yours = f"sqlite:///{tmp_path}/optuna.db", Home(tmp_path / "yours")
+    store = Store(tiny(), open_storage(url, tmp_path / "none"), owner="mine")
+    store.propose(tiny().cells()[0])
+    with pytest.raises(InputError, match="is another home's"):
+        run(tiny(), Options(yours, storage=url), Console(quiet=True))
+    assert yours.studies() == []
 
 
 def test_a_second_run_at_the_same_time_is_refused_saying_where_the_first_is(finished: Finished, tmp_path: Path) -> None:
@@ -276,7 +310,7 @@ def test_ctrl_c_and_sigterm_end_cleanly_and_the_next_run_goes_on(finished: Finis
     home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
     for number, epochs in ((signal.SIGINT, 5), (signal.SIGTERM, 30)):
         process = start(*command, cwd=tmp_path)
-        wait_for_epochs(home, epochs, process)
+        wait_for_lines(home, epochs, process)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does: to all in the foreground
         else:

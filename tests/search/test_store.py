@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from search.proposals import Proposal
-from search.records import PHASES, Metrics, Phase
+from search.records import PHASES, Metrics, Phase, State
 from search.store import Job, Store, open_storage
 from search.study import Cell, StudySpec, derive_seed
 from tests.search.tools import tiny
@@ -218,6 +219,31 @@ def test_records_say_how_each_trial_ended(tmp_path: Path) -> None:
     ]
     assert [(r.params, r.train_seed, r.key) for r in records] == [(j.params, j.train_seed, j.key) for j in jobs]
     assert (records[1].curve, records[1].seconds, records[1].epochs) == (curve, 3.5, 2)
+
+
+@pytest.mark.parametrize("first", ["diverged", "failed"])
+@pytest.mark.parametrize("then", ["complete", "pruned"])
+def test_a_reason_that_a_killed_driver_left_is_not_that_of_another_end(
+    first: State, then: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written before the end itself, so a kill may come between the two."""
+    store = open_store(tmp_path, tiny(*LONG))
+    job = store.propose(CLEAN)
+    store.report(job, 1, 60.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "tell", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.end(job, first, 50.0, "train_loss is nan at epoch 2")
+    store = open_store(tmp_path, tiny(*LONG))
+    assert [(record.state, record.reason) for record in store.records({})] == [("running", "")]
+    (job,) = store.lost()
+    store.end(job, then, 60.0)
+    found = open_store(tmp_path, tiny(*LONG))
+    assert [(record.state, record.reason) for record in found.records({})] == [(then, "")]
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_records_hold_both_phases_of_every_cell_in_order(tmp_path: Path) -> None:

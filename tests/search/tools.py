@@ -26,6 +26,7 @@ from search.searcher import StudySearcher
 from search.store import Store, open_storage
 from search.study import StudySpec, read_study
 from search.tracking.store import database
+from tests.tools import wait_for
 from trainables.config import Folders
 
 RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
@@ -225,6 +226,22 @@ def table_of(home: Path) -> list[dict[str, str]]:
     without = ("hours", "epochs", "epochs_spared")
     with (Home(home).existing("tiny").path / "best_rates.csv").open(encoding="utf-8") as file:
         return [{name: value for name, value in row.items() if name not in without} for row in csv.DictReader(file)]
+
+
+def lines_of(home: Path) -> int:
+    """Lines of the history of the study `tiny`, each a trial's epoch."""
+    history = home / "studies" / "tiny" / "history.jsonl"
+    return history.read_bytes().count(b"\n") if history.exists() else 0
+
+
+def wait_for_lines(home: Path, lines: int, process: subprocess.Popen[str]) -> None:
+    """Until the history has grown to so many lines."""
+
+    def there() -> bool:
+        assert process.poll() is None or lines_of(home) >= lines, "it ended before: " + process.communicate()[1]
+        return lines_of(home) >= lines
+
+    wait_for(f"{lines} epochs", there)
 
 
 def session(process: subprocess.Popen[str]) -> dict[int, str]:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from torchvision.datasets import CIFAR10
 
+from tests.tools import encoded
 from trainables import cifar
 from trainables.cifar import CIFAR_10, Cifar
 from trainables.config import Folders
@@ -24,11 +24,9 @@ from trainables.config import Folders
 Save = Callable[..., Path]
 
 
-def encoded(pixels: NDArray[np.uint8]) -> dict[str, bytes | None]:
+def picture(pixels: NDArray[np.uint8]) -> dict[str, bytes | None]:
     """A picture as Parquet holds it: lossless, so that it comes back as it was."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return {"bytes": file.getvalue(), "path": None}
+    return {"bytes": encoded(pixels), "path": None}
 
 
 @pytest.fixture
@@ -68,8 +66,8 @@ class SmallCifar:
 
     def write_parquet(self, data: Path, save: Save, train: str = "train.parquet", test: str = "test.parquet") -> None:
         """Write the Parquet layout under `data`."""
-        save(data / "cifar10" / train, img=[*map(encoded, self.train)], label=self.train_labels)
-        save(data / "cifar10" / test, img=[*map(encoded, self.test)], label=self.test_labels)
+        save(data / "cifar10" / train, img=[*map(picture, self.train)], label=self.train_labels)
+        save(data / "cifar10" / test, img=[*map(picture, self.test)], label=self.test_labels)
 
 
 @pytest.fixture

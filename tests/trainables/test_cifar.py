@@ -15,6 +15,7 @@ import pytest
 import torch
 from torchvision.datasets import CIFAR10
 
+from tests.tools import Payload
 from trainables.cifar import CIFAR_10, SUPERCLASS, read
 from trainables.config import DataConfig, Folders, InputError
 from trainables.datasets import load_level
@@ -74,16 +75,6 @@ def test_missing_file_of_torchvision_is_named(small_cifar: "SmallCifar", folders
     (small_cifar.unpack(folders.data) / "test_batch").unlink()
     with pytest.raises(InputError, match=r"test_batch"):
         read(small_cifar.about, CONFIG, folders)
-
-
-class Payload:
-    """Pickles into a call that makes a file."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
-        return Path.touch, (self.mark,)
 
 
 def test_batch_that_would_run_code_is_never_unpickled(folders: Folders, tmp_path: Path) -> None:

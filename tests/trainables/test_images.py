@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
+from tests.tools import encoded
 from trainables.config import DataConfig, Folders, InputError, TableSource
 from trainables.datasets import load_level
 from trainables.digests import remembered_sha256, sha256
@@ -26,12 +25,6 @@ ROOT = Path(__file__).resolve().parents[2]
 Save = Callable[..., Path]
 PIXELS = np.random.default_rng(0).integers(0, 256, (150, 8, 6, 3), np.uint8)  # more than two chunks of 64
 LABELS = np.arange(150) % 3
-
-
-def encoded(pixels: NDArray[np.uint8], kind: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, kind, **options)
-    return file.getvalue()
 
 
 def packed(content: list[bytes]) -> list[dict[str, bytes | None]]:
