@@ -1,0 +1,19 @@
+"""What the user gave and is wrong: one kind of error, and how values are shown in its message."""
+
+SHOWN = 200  # characters of a value that a message shows
+
+
+class InputError(ValueError):
+    """Something the user gave is wrong; the message names key or file, value and rule. Exit code 2."""
+
+
+def require(ok: bool, key: str, value: object, rule: str) -> None:
+    """Raise `InputError` naming `key`, `value` and `rule` unless `ok`."""
+    if not ok:
+        raise InputError(f"{key}: {shown(value)} is refused: {rule}")
+
+
+def shown(value: object) -> str:
+    """A value for a message: on one line, and cut short where it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"

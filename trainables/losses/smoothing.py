@@ -1,0 +1,107 @@
+"""Losses that smooth: generalised label smoothing, its random and its learnt form, and the confidence penalty."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainables import rules
+from trainables.config import require
+from trainables.losses.common import log_probabilities, of_label, restored, widened
+from trainables.losses.interface import Facts, Step
+
+
+def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
+    """Mean cross-entropy [] of `logits` [B, K] against `(1 - rate) * onehot(labels [B]) + rate / K`, in nats.
+
+    `logsumexp(z) - (1 - r) * z_y - r * mean(z)`, in float32 or the logits' own wider type. For r < 0 it is unbounded
+    below. `torch.nn.functional.cross_entropy(label_smoothing=r)` would silently return plain cross-entropy there.
+    Raises `InputError` for rate > 1. Source: Wei et al., "To Smooth or Not? When Label Smoothing Meets Noisy Labels",
+    ICML 2022 (arXiv 2106.04149), equation 2.
+    """
+    require(rate <= 1, "rate", rate, "a smoothing rate of at most 1")
+    z = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    z_label = z.gather(1, labels[:, None])[:, 0]  # [B]
+    return (z.logsumexp(dim=1) - (1 - rate) * z_label - rate * z.mean(dim=1)).mean()
+
+
+def ramped(rate: float, since: float, ramp: float) -> float:
+    """The smoothing rate `since` epochs after the warm-up: it grows linearly from 0 to `rate` within `ramp` epochs."""
+    return rate if since >= ramp else rate * since / ramp
+
+
+def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float) -> Tensor:
+    """Mean [] over the batch of `-log p_y - beta * H(p)`, H the entropy of the prediction p in nats.
+
+    logits [B, K], labels [B]; beta >= 0. Source: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident
+    Output Distributions", 2017 (arXiv 1701.06548), section 3; beta = 0.1 on CIFAR-10.
+    """
+    rules.weight("beta", beta)
+    log_p = log_probabilities(logits)
+    entropy = -(log_p.exp() * log_p).sum(dim=1)  # [B]
+    return -(of_label(log_p, labels) + beta * entropy).mean()
+
+
+def disturbed_labels(labels: Tensor, classes: int, alpha: float, generator: torch.Generator) -> Tensor:
+    """`labels` [B], each with probability `alpha` replaced by one drawn evenly from all `classes`, its own included.
+
+    Cross-entropy against them is in expectation generalised label smoothing at the rate alpha. Drawn anew each step.
+    Source: Xie et al., "DisturbLabel: Regularizing CNN on the Loss Layer", CVPR 2016 (arXiv 1605.00055), section 3.
+    """
+    rules.share("alpha", alpha)
+    random = torch.randint(classes, labels.shape, generator=generator, device=labels.device)
+    drawn = torch.rand(labels.shape, generator=generator, device=labels.device) < alpha
+    return torch.where(drawn, random, labels)
+
+
+def online_smoothing_loss(logits: Tensor, labels: Tensor, soft: Tensor, alpha: float) -> Tensor:
+    """Mean [] of `alpha * CE(onehot(y)) + (1 - alpha) * CE(soft[y])`, in nats.
+
+    logits [B, K], labels [B]; `soft` [K, K]: row y is the soft label of class y; alpha in [0, 1]. Source: Zhang et al.,
+    "Delving Deep into Label Smoothing", IEEE TIP 2021 (arXiv 2011.12562), section III.
+    """
+    rules.share("alpha", alpha)
+    log_p = log_probabilities(logits)
+    softly = (soft.to(log_p.dtype)[labels] * log_p).sum(dim=1)  # [B]
+    return -(alpha * of_label(log_p, labels) + (1 - alpha) * softly).mean()
+
+
+class OnlineSmoothing:
+    """Online label smoothing: the soft label of a class is what the epoch before predicted for it, where rightly.
+
+    In the first epoch soft labels are even. During an epoch the predictions p for examples whose label is the most
+    likely class are summed by label; their mean is that class's soft label in the next epoch. A class of which none was
+    right keeps its soft label (the paper leaves that open).
+    """
+
+    def __init__(self, alpha: float, facts: Facts) -> None:
+        self.alpha = alpha
+        K = facts.classes
+        self.soft = torch.full((K, K), 1 / K, device=facts.device)
+        self.sums = torch.zeros(K, K, device=facts.device)
+        self.counts = torch.zeros(K, device=facts.device)
+
+    def __call__(self, logits: Tensor, labels: Tensor, step: Step) -> Tensor:
+        with torch.no_grad():
+            p = widened(logits).softmax(dim=1).to(self.sums.dtype)
+            right = p.argmax(dim=1) == labels
+            # A product of matrices, since `index_add_` sums in any order on a GPU.
+            of_class = functional.one_hot(labels, len(self.counts)).to(p.dtype) * right[:, None]  # [B, K]
+            self.sums += of_class.T @ p
+            self.counts += of_class.sum(dim=0)
+        return online_smoothing_loss(logits, labels, self.soft, self.alpha)
+
+    def end_epoch(self) -> None:
+        seen = self.counts[:, None] > 0
+        self.soft = torch.where(seen, self.sums / self.counts.clamp(min=1)[:, None], self.soft)
+        self.sums = torch.zeros_like(self.sums)
+        self.counts = torch.zeros_like(self.counts)
+
+    def state(self) -> dict[str, Any]:
+        return {"soft": self.soft, "sums": self.sums, "counts": self.counts}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.soft = restored("soft", state["soft"], self.soft)
+        self.sums = restored("sums", state["sums"], self.sums)
+        self.counts = restored("counts", state["counts"], self.counts)
