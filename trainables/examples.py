@@ -1,8 +1,13 @@
 """What a data set is before noise, subset and split."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.noise import Labels
@@ -37,3 +42,19 @@ class Source:
     test: Examples | None  # its labels are clean
     classes: int
     standardise: bool = False  # features: still to be scaled by the statistics of the train rows
+
+
+def of_features(inputs: NDArray[Any], labels: Mapping[str, Labels]) -> Examples:
+    """Examples of numeric features [N, D], as they are."""
+    inputs = np.ascontiguousarray(inputs, np.float32)
+    digest = hashlib.sha256(repr(inputs.shape).encode())
+    digest.update(inputs.data)
+    return Examples(inputs=torch.from_numpy(inputs), labels=labels, digest=digest.hexdigest())
+
+
+def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each feature [N, D], by which they are standardised; float64 [D] each."""
+    rows = features.double()
+    mean, std = rows.mean(dim=0), rows.std(dim=0, correction=0)
+    std[std <= 1e-7 * mean.abs()] = 1  # a feature of one value: nothing to scale
+    return mean, std

@@ -1,4 +1,4 @@
-"""Label noise: names of levels, transition matrices, seeded corruption, CIFAR-N's human labels, measured rates."""
+"""Label noise: names of levels, transition matrices, seeded corruption, CIFAR-N's human labels, what is measured."""
 
 import re
 import zipfile
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from trainables.config import SHOWN, InputError, require, shown
 
 Labels = NDArray[np.int64]
+Matrix = NDArray[np.float64]  # [K, K]: P(noisy label = column | clean label = row)
 
-SYNTHETIC = ("symmetric", "pairflip", "asymmetric")
+SYNTHETIC = ("symmetric", "pairflip", "asymmetric")  # one rate makes a transition matrix
+RATED = (*SYNTHETIC, "instance")  # kinds whose names end in a rate
 
 # Where the human labels come from, for every message about their files.
 CIFARN_ADVICE = "`tosmooth data fetch cifar10n` (or cifar100n) brings the file as published"
@@ -33,9 +35,9 @@ _SAFE_GLOBALS: list[Any] = [
 
 
 class Synthetic(NamedTuple):
-    """Noise drawn from a transition matrix."""
+    """Noise of a rate."""
 
-    kind: str  # one of SYNTHETIC
+    kind: str  # one of RATED
     rate: float  # E in [0, 1)
 
 
@@ -45,20 +47,20 @@ def stream(seed: int, purpose: str) -> np.random.Generator:
 
 
 def parse_level(name: str) -> Synthetic | None:
-    """The noise that `symmetric-E`, `pairflip-E` or `asymmetric-E` stands for; None for any other name.
+    """The noise that `symmetric-E`, `pairflip-E`, `asymmetric-E` or `instance-E` stands for; None for any other name.
 
     Raises `InputError` where such a name comes without a rate E in [0, 1).
     """
     kind, _, rate = name.partition("-")
-    if kind not in SYNTHETIC:
+    if kind not in RATED:
         return None
     ok = re.fullmatch(r"\d*\.?\d+", rate, re.ASCII) is not None and float(rate) < 1
     require(ok, "dataset.noise", name, f"{kind}-E with a rate E from 0 to below 1, such as {kind}-0.4")
     return Synthetic(kind, float(rate))
 
 
-def transition_matrix(noise: Synthetic, classes: int, flips: Mapping[int, int] | None = None) -> NDArray[np.float64]:
-    """P(noisy label = column | clean label = row), float64 [classes, classes].
+def transition_matrix(noise: Synthetic, classes: int, flips: Mapping[int, int] | None = None) -> Matrix:
+    """The transition matrix of one of SYNTHETIC, float64 [classes, classes].
 
     symmetric: a share E of the labels becomes wrong, each of the other classes equally likely.
     pairflip: class k becomes k + 1 (the last: 0) with probability E (Han et al. 2018, "Co-teaching").
@@ -81,7 +83,7 @@ def transition_matrix(noise: Synthetic, classes: int, flips: Mapping[int, int] |
     return matrix
 
 
-def corrupt(labels: Labels, matrix: NDArray[np.float64], seed: int) -> Labels:
+def corrupt(labels: Labels, matrix: Matrix, seed: int) -> Labels:
     """Draw a noisy label for each of `labels` from its row of the transition `matrix`, int64 [n].
 
     The draw of an example depends on `seed`, its position and its label alone, not on how many follow.
@@ -99,6 +101,24 @@ def corrupt(labels: Labels, matrix: NDArray[np.float64], seed: int) -> Labels:
 def noise_rate(noisy: Labels, clean: Labels) -> float:
     """The share of labels, in [0, 1], that differ from the clean ones."""
     return float(np.mean(noisy != clean))
+
+
+def measured_transition(noisy: Labels, clean: Labels, classes: int) -> Matrix:
+    """The share of each clean label (row) that became each noisy one (column), float64 [classes, classes]."""
+    return by_rows(np.bincount(clean * classes + noisy, minlength=classes**2).reshape(classes, classes))
+
+
+def by_rows(counts: NDArray[Any]) -> Matrix:
+    """Counts (or shares) [K, K], each row divided by its sum; of a class that has none the labels stay."""
+    empty = counts.sum(axis=1) == 0
+    shares = counts + np.diag(empty)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float64)
+
+
+def is_symmetric(matrix: Matrix) -> bool:
+    """Whether a share of the labels, the same of every class, goes to all other classes alike."""
+    rate = 1 - float(matrix.diagonal().mean())
+    return bool(np.allclose(matrix, transition_matrix(Synthetic("symmetric", rate), len(matrix))))
 
 
 def human_labels(path: Path, key: str, clean: Labels) -> Labels:

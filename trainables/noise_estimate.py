@@ -1,4 +1,4 @@
-"""How many labels are wrong, told from the noisy labels alone: cleanlab's confident learning on held-out examples."""
+"""How labels are wrong, told from the noisy labels alone: cleanlab's confident learning on held-out examples."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from trainables.noise import Matrix, by_rows
 
 FEW_CLASSES = 3  # up to here cleanlab advises its calibrated count
 
@@ -29,6 +31,10 @@ class HeldOut:
     def noise_rate(self, labels: Tensor) -> float | None:
         """`estimated_noise_rate` of the noisy `labels` [n]; `None` where no epoch was added too."""
         return None if self.logits is None else estimated_noise_rate(functional.softmax(self.logits, dim=1), labels)
+
+    def transition(self, labels: Tensor) -> Matrix | None:
+        """`estimated_transition` of the noisy `labels` [n]; `None` where no epoch was added too."""
+        return None if self.logits is None else estimated_transition(functional.softmax(self.logits, dim=1), labels)
 
     def state(self) -> dict[str, Any]:
         """For a trunk: a run that branches from it tells the same noise rate as one that does not."""
@@ -69,3 +75,18 @@ def estimated_noise_rate(probabilities: Tensor, labels: Tensor) -> float | None:
     given, p = labels.cpu().numpy(), probabilities.double().cpu().numpy()
     method = "off_diagonal" if p.shape[1] > FEW_CLASSES else "off_diagonal_calibrated"
     return float(num_label_issues(given, p, estimation_method=method)) / len(given)
+
+
+def estimated_transition(probabilities: Tensor, labels: Tensor) -> Matrix | None:
+    """P(noisy label = column | clean label = row) of `labels` [n] by out-of-fold `probabilities` [n, K], [K, K].
+
+    `None` where `estimated_noise_rate` is. The counts are those of confident learning, too, calibrated to the
+    frequencies of the labels whatever the number of classes. Labels of a class that no example counts as stay.
+    """
+    if (labels == labels[0]).all():
+        return None
+    try:
+        from cleanlab.count import estimate_joint  # noqa: PLC0415 - as above
+    except ImportError:
+        return None
+    return by_rows(estimate_joint(labels.cpu().numpy(), probabilities.double().cpu().numpy()).T)

@@ -1,44 +1,18 @@
-"""Data sets that are no CIFAR: Twonorm, scikit-learn's bundled sets, and the user's own Parquet."""
+"""Data sets that come from elsewhere and are no CIFAR: scikit-learn's bundled sets, and the user's own Parquet."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from trainables.config import DataConfig, Folders, InputError, TableSource, require
 from trainables.digests import remembered_sha256, unchanged
-from trainables.examples import Examples, Source
+from trainables.examples import Examples, Source, of_features
 from trainables.images import decoded, pictures
 from trainables.noise import Labels, stream
 from trainables.parquet import read_features
 
 BUNDLED_SEED = 0  # draws the test set of scikit-learn's sets, the same for everyone
-TWONORM_SIZE, TWONORM_TEST_SIZE = 25_000, 10_000
-TWONORM_LARGEST = 1_000_000
-
-
-def twonorm(config: DataConfig, folders: Folders) -> Source:
-    """Two 20-dimensional unit normals with means +-2/sqrt(20) in every coordinate.
-
-    Breiman 1996, "Bias, variance, and arcing classifiers". Classes are equally likely; the best possible accuracy is
-    97.7 %. A larger set begins with the examples of a smaller one.
-    """
-    for key, size in (("size", config.size), ("test_size", config.test_size)):
-        require(size is None or size <= TWONORM_LARGEST, f"dataset.{key}", size, f"at most {TWONORM_LARGEST} examples")
-    train = _twonorm(config.noise_seed, "train", config.size or TWONORM_SIZE)
-    test = _twonorm(config.noise_seed, "test", config.test_size or TWONORM_TEST_SIZE)
-    return Source(train=train, test=test, classes=2)
-
-
-def _twonorm(seed: int, part: str, size: int) -> Examples:
-    labels = stream(seed, f"twonorm {part} labels").integers(0, 2, size)
-    points = stream(seed, f"twonorm {part} points").standard_normal((size, 20))
-    centre = 2 / np.sqrt(20)
-    return _features(points + np.where(labels, centre, -centre)[:, None], {"clean_label": labels})
 
 
 def bundled(name: str, config: DataConfig, folders: Folders) -> Source:
@@ -50,7 +24,7 @@ def bundled(name: str, config: DataConfig, folders: Folders) -> Source:
     require(held_out <= most, "dataset.test_size", held_out, f"at most {most}, so that 10 examples remain to train on")
     order = stream(BUNDLED_SEED, "test set").permutation(len(labels))
     parts = order[held_out:], order[:held_out]
-    train, test = (_features(inputs[rows], {"clean_label": labels[rows].astype(np.int64)}) for rows in parts)
+    train, test = (of_features(inputs[rows], {"clean_label": labels[rows].astype(np.int64)}) for rows in parts)
     return Source(train=train, test=test, classes=int(labels.max()) + 1, standardise=True)
 
 
@@ -82,7 +56,7 @@ def _table(path: Path, wanted: TableSource, columns: Mapping[str, str], cache: P
         clash = set(wanted.features) & {wanted.label, wanted.clean_label}
         require(not clash, "dataset.table.features", wanted.features, "a label is no feature")
         inputs, labels = read_features(path, wanted.features, list(columns.values()))
-        return _features(inputs, dict(zip(columns, labels, strict=True)))
+        return of_features(inputs, dict(zip(columns, labels, strict=True)))
     image = str(wanted.image)
     digest = remembered_sha256(path, cache)
     return decoded(cache, "table", [digest, image, columns], lambda: pictures(unchanged(path, digest), image, columns))
@@ -95,10 +69,3 @@ def _classes(labels: Mapping[str, Labels], path: Path) -> int:
         shown = ", ".join(map(str, found[:5])) + (", ..." if len(found) > 5 else "")
         raise InputError(f"{path}: the labels are {shown} to {found[-1]}: 0..K-1, each used, with K of 2 or more")
     return classes
-
-
-def _features(inputs: NDArray[Any], labels: Mapping[str, Labels]) -> Examples:
-    inputs = np.ascontiguousarray(inputs, np.float32)
-    digest = hashlib.sha256(repr(inputs.shape).encode())
-    digest.update(inputs.data)
-    return Examples(inputs=torch.from_numpy(inputs), labels=labels, digest=digest.hexdigest())

@@ -127,6 +127,31 @@ def test_human_labels_have_the_published_noise_rates(real: Folders, level: str, 
     assert data.symmetric == (noise == "clean")
 
 
+@pytest.mark.parametrize("dataset", ["cifar10", "cifar10n"])
+def test_noise_like_that_of_people_has_their_real_transition_matrix(real: Folders, dataset: str) -> None:
+    drawn, worst = (
+        load_level(DataConfig(dataset=name, noise=noise), real)
+        for name, noise in ((dataset, "like-worst"), ("cifar10n", "worst"))
+    )
+    assert drawn.transition is not None
+    assert worst.transition is not None
+    assert drawn.noise_rate == pytest.approx(0.40208, abs=0.011)  # 5 standard deviations of 50,000
+    np.testing.assert_allclose(drawn.transition, worst.transition, atol=0.036)  # of 5,000
+    assert drawn.digest != worst.digest
+    assert not drawn.symmetric
+
+
+def test_instance_noise_on_all_of_cifar10_has_its_rate_in_bounded_time(real: Folders) -> None:
+    load_level(DataConfig(dataset="cifar10"), real)
+    start = time.process_time()
+    data = load_level(DataConfig(dataset="cifar10", noise="instance-0.4"), real)
+    assert time.process_time() - start < 10  # 0.6 s seen
+    assert data.noise_rate == pytest.approx(0.4, abs=0.011)
+    assert data.transition is not None
+    assert data.transition.diagonal() == pytest.approx([0.6] * 10, abs=0.035)
+    assert data.transition.max(where=~np.eye(10, dtype=bool), initial=0) > 0.1  # not spread evenly
+
+
 def test_real_cifar10_has_the_known_channel_statistics(real: Folders) -> None:
     data = load_level(DataConfig(dataset="cifar10"), real)
     assert data.mean == pytest.approx((0.4914, 0.4822, 0.4465), abs=5e-5)

@@ -11,14 +11,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from trainables.cifar import CIFAR_10, CIFAR_100, SUPERCLASS
 from trainables.config import InputError
 from trainables.noise import (
     SYNTHETIC,
     Synthetic,
+    by_rows,
     corrupt,
     human_labels,
+    is_symmetric,
+    measured_transition,
     noise_rate,
     parse_level,
     stream,
@@ -32,11 +36,12 @@ def test_level_names_are_read() -> None:
     assert parse_level("symmetric-0.4") == Synthetic("symmetric", 0.4)
     assert parse_level("pairflip-.45") == Synthetic("pairflip", 0.45)
     assert parse_level("asymmetric-0") == Synthetic("asymmetric", 0.0)
+    assert parse_level("instance-0.3") == Synthetic("instance", 0.3)
     assert parse_level("worst") is None
 
 
 @pytest.mark.parametrize(
-    "name", ["symmetric", "symmetric-", "pairflip-1", "symmetric--0.1", "asymmetric-nan", "symmetric-E"]
+    "name", ["symmetric", "symmetric-", "pairflip-1", "symmetric--0.1", "asymmetric-nan", "symmetric-E", "instance-1.5"]
 )
 def test_synthetic_noise_without_a_rate_below_one_is_refused(name: str) -> None:
     with pytest.raises(InputError, match=r"dataset\.noise.*from 0 to below 1"):
@@ -103,6 +108,36 @@ def test_streams_of_one_seed_are_unrelated() -> None:
 
 def test_noise_rate_is_the_share_of_wrong_labels() -> None:
     assert noise_rate(np.array([0, 1, 2, 3]), np.array([0, 1, 2, 0])) == 0.25
+
+
+def test_a_transition_is_measured_row_by_row() -> None:
+    clean, noisy = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 0, 2, 1, 0])
+    assert measured_transition(noisy, clean, 3).tolist() == [[0.75, 0, 0.25], [0.5, 0.5, 0], [0, 0, 1]]  # 2: stays
+
+
+def test_the_measured_transition_of_drawn_noise_is_near_its_matrix() -> None:
+    labels, matrix = np.arange(100_000) % 10, transition_matrix(Synthetic("pairflip", 0.3), 10)
+    measured = measured_transition(corrupt(labels, matrix, seed=0), labels, 10)
+    np.testing.assert_allclose(measured, matrix, atol=0.023)  # 5 standard deviations of 10,000
+    assert (measured[matrix == 0] == 0).all()
+
+
+def test_counts_become_shares_of_their_row() -> None:
+    assert by_rows(np.array([[1, 3], [0, 0]])).tolist() == [[0.25, 0.75], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "even"),
+    [
+        (np.eye(3), True),
+        (transition_matrix(Synthetic("symmetric", 0.4), 5), True),
+        (transition_matrix(Synthetic("pairflip", 0.4), 2), True),
+        (transition_matrix(Synthetic("pairflip", 0.4), 3), False),
+        (np.array([[0.9, 0.1], [0.2, 0.8]]), False),
+    ],
+)
+def test_noise_is_symmetric_where_its_matrix_is_even(matrix: NDArray[np.float64], even: bool) -> None:
+    assert is_symmetric(matrix) is even
 
 
 def label_file(path: Path, **labels: Any) -> Path:

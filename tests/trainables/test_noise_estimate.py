@@ -13,8 +13,8 @@ from torch.nn.functional import one_hot
 
 from trainables.config import DataConfig, Folders, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, load_level
-from trainables.noise import Synthetic, corrupt, transition_matrix
-from trainables.noise_estimate import HeldOut, estimated_noise_rate
+from trainables.noise import Synthetic, corrupt, measured_transition, transition_matrix
+from trainables.noise_estimate import HeldOut, estimated_noise_rate, estimated_transition
 from trainables.places import lengths
 from trainables.train import Report, Trainer, train
 from trainables.trunks import Trunks
@@ -61,6 +61,50 @@ def test_a_perfect_network_tells_the_share_of_wrong_labels_exactly(k: int, kind:
     assert found == pytest.approx(np.mean(noisy != clean), abs=1e-9)
 
 
+@pytest.mark.parametrize("k", [2, 3, 10])
+@pytest.mark.parametrize(("kind", "rate"), [("symmetric", 0.0), ("symmetric", 0.3), ("pairflip", 0.2)])
+def test_a_good_network_tells_the_transition_matrix(k: int, kind: str, rate: float) -> None:
+    clean = np.arange(4000) % k
+    noisy = corrupt(clean, transition_matrix(Synthetic(kind, rate), k), 1)
+    measured, given = measured_transition(noisy, clean, k), torch.from_numpy(noisy)
+    perfect = estimated_transition(sure(torch.from_numpy(clean), k), given)
+    assert perfect is not None
+    assert perfect.dtype == np.float64
+    np.testing.assert_allclose(perfect, measured, atol=1e-9)
+    confidence = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1, (4000, 1)))
+    unsure = estimated_transition(sure(torch.from_numpy(clean), k, 1.0) * confidence + (1 - confidence) / k, given)
+    assert unsure is not None
+    np.testing.assert_allclose(unsure, measured, atol=0.03)
+    np.testing.assert_allclose(unsure.sum(axis=1), 1)
+
+
+def test_rows_of_an_estimated_transition_are_clean_classes() -> None:
+    clean = torch.arange(300) % 3
+    found = estimated_transition(sure(clean, 3), torch.where((clean == 2) & (torch.arange(300) < 150), 0, clean))
+    assert found is not None
+    half = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.0, 0.5]]  # of class 2 became 0
+    np.testing.assert_allclose(found, half, atol=1e-9)
+
+
+def test_labels_of_a_class_that_no_example_is_of_stay() -> None:
+    clean = torch.arange(300) % 3
+    found = estimated_transition(sure(clean, 4), clean)
+    assert found is not None
+    np.testing.assert_allclose(found, np.eye(4), atol=1e-9)
+
+
+# The posterior of a perfect classifier that was trained on noisy labels: T' times the clean one. Breiman's Twonorm: the
+# log odds of the classes are 4 / sqrt(20) times the sum of the coordinates.
+def test_the_transition_of_twonorm_is_recovered_from_noisy_labels() -> None:
+    data = level("pairflip-0.3", size=8000)
+    held = data.validation
+    clean = torch.sigmoid(4 / 20**0.5 * held.inputs[held.rows].double().sum(dim=1))
+    p = 0.3 + 0.4 * torch.stack([1 - clean, clean], dim=1)
+    found = estimated_transition(p, held.labels)
+    assert found is not None
+    np.testing.assert_allclose(found, [[0.7, 0.3], [0.3, 0.7]], atol=0.06)
+
+
 def test_what_a_network_is_unsure_of_is_no_noise_and_what_it_confuses_is() -> None:
     labels = torch.arange(40) % 4
     unsure = sure(labels, 4)
@@ -83,6 +127,7 @@ def test_few_classes_are_calibrated_to_the_frequencies_of_the_labels() -> None:
 
 def test_labels_of_one_class_tell_nothing() -> None:
     assert estimated_noise_rate(torch.full((5, 2), 0.5), torch.ones(5, dtype=torch.int64)) is None
+    assert estimated_transition(torch.full((5, 2), 0.5), torch.ones(5, dtype=torch.int64)) is None
 
 
 # Over four seeds: off by -0.004 to 0.008 up to 0.2, 0.006 to 0.014 at 0.3, 0.005 to 0.042 at 0.4, where the network is
@@ -141,6 +186,7 @@ def test_without_cleanlab_the_metric_is_absent(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setitem(sys.modules, name, None)
     found = reports(trial(), level("symmetric-0.2"))
     assert [NAME in report.metrics for report in found] == [False] * 4
+    assert estimated_transition(sure(torch.arange(40) % 4, 4), torch.arange(40) % 4) is None
 
 
 def test_without_cleanlab_the_command_refuses_to_estimate(tmp_path: Path) -> None:
