@@ -18,7 +18,7 @@ from trainables.noise_estimate import has_cleanlab
 from trainables.places import check_place, lengths
 from trainables.process import prepare
 from trainables.train import Report, train
-from trainables.trunks import Trunks
+from trainables.trunks import Trunks, is_plain
 from trainables.weights import read_trial
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
@@ -28,6 +28,7 @@ SHORTHANDS = {
     "dataset": "data.dataset",
     "noise": "data.noise",
     "network": "network.name",
+    "method": "method",
     "rate": "rate",
     "warmup": "warmup",
     "lr-factor": "lr_factor",
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> None:
     device = torch.device(options.device) if options.device else default_device()
     prepare(options.threads)
     config = trial_config(options)
-    require(not options.estimate_noise or config.rate == 0, "--estimate-noise", config.rate, "for a rate of 0 alone")
+    require(not options.estimate_noise or is_plain(config), "--estimate-noise", config.rate, "for gls at rate 0 alone")
     installed = not options.estimate_noise or has_cleanlab()
     require(installed, "--estimate-noise", True, "cleanlab estimates it, and is not installed: pip install cleanlab")
     trunks = _trunks(options.trunks, config)
@@ -193,10 +194,12 @@ def _opening(config: TrialConfig, data: LevelData, device: torch.device) -> str:
     test = "no" if data.test is None else f"{len(data.test)}"
     sizes = f"{len(data.train)} train, {len(data.validation)} validation, {test} test examples"
     kind = str(compute_dtype(config, device)).removeprefix("torch.")
+    own = ", ".join(f"{name} = {value:g}" for name, value in config.parameters.items())
+    method = f"r = {config.rate:g}" if config.method == "gls" else f"{config.method}{own and f' ({own})'}"
     return "\n".join(
         [
             f"{config.data.dataset}/{config.data.noise}: {sizes}, {data.classes} classes, noise rate {noise}",
-            f"{config.network.name} on {device.type} in {kind}; r = {config.rate:g} after a warm-up of "
+            f"{config.network.name} on {device.type} in {kind}; {method} after a warm-up of "
             f"{config.warmup} of {config.training.epochs} epochs; seed {config.train_seed}",
             "epoch" + "".join(f"  {key:>{WIDTH}}" for key in COLUMNS),
         ]

@@ -14,23 +14,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-SHOWN = 200  # characters of a value that a message shows
+from trainables.errors import SHOWN as SHOWN
+from trainables.errors import InputError as InputError
+from trainables.errors import require as require
+from trainables.errors import shown as shown
+from trainables.methods import METHODS, check_parameters
 
-
-class InputError(ValueError):
-    """Something the user gave is wrong; the message names key or file, value and rule. Exit code 2."""
-
-
-def require(ok: bool, key: str, value: object, rule: str) -> None:
-    """Raise `InputError` naming `key`, `value` and `rule` unless `ok`."""
-    if not ok:
-        raise InputError(f"{key}: {shown(value)} is refused: {rule}")
-
-
-def shown(value: object) -> str:
-    """A value for a message: on one line, and cut short where it is long."""
-    text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+MATRIX = "matrix-"  # so begin the names of noise levels whose transition matrix is in a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +55,14 @@ class DataConfig:
     """One noise level of a dataset, split for one study."""
 
     dataset: str  # "twonorm", "digits", "cifar10n", ...: the table's name for it
-    noise: str = "clean"  # "clean", "given", "worst", "symmetric-0.4", ...
-    noise_seed: int = 0  # draws the synthetic noise (and Twonorm's points)
+    noise: str = "clean"  # "clean", "given", "worst", "symmetric-0.4", "like-worst", "matrix-NAME", ...
+    noise_seed: int = 0  # draws the synthetic noise (and the points of data sets that are generated)
     split_seed: int = 0  # draws the subset and the split into train and noisy validation
     validation_fraction: float = 0.1  # share of the training set held out, in (0, 1)
     size: int | None = None  # training examples before the split; None: all there are
     test_size: int | None = None  # test examples; None: all there are
     table: TableSource | None = None  # the user's own data
+    matrix: str | None = None  # path, absolute or relative to the data folder: the transition matrix of a `matrix-NAME`
 
     def __post_init__(self) -> None:
         require(0 < self.validation_fraction < 1, "dataset.validation_fraction", self.validation_fraction, "in (0, 1)")
@@ -79,6 +70,9 @@ class DataConfig:
         require(self.test_size is None or self.test_size >= 1, "dataset.test_size", self.test_size, "at least 1")
         for key in ("noise_seed", "split_seed"):
             require(getattr(self, key) >= 0, f"dataset.{key}", getattr(self, key), "a seed is 0 or more")
+        suits = (self.matrix is not None) == self.noise.startswith(MATRIX)
+        rule = f"a file for levels {MATRIX}NAME, and for them alone; this one is {shown(self.noise)}"
+        require(suits, "dataset.matrix", self.matrix, rule)
 
 
 T = TypeVar("T")
@@ -199,22 +193,47 @@ class TrialConfig:
     data: DataConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    method: Literal["gls"] = "gls"  # generalised label smoothing
-    rate: float = 0.0  # smoothing rate r in (-inf, 1]
-    warmup: int = 0  # epochs with r = 0 before smoothing starts
+    method: str = "gls"  # generalised label smoothing, or one of its relatives: see `trainables.methods`
+    rate: float = 0.0  # smoothing rate r in (-inf, 1]; gls alone
+    parameters: dict[str, float] = field(
+        default_factory=dict, hash=False
+    )  # of another method: its own, filled up with defaults
+    transition: Literal["estimated", "measured"] | tuple[tuple[float, ...], ...] | None = None  # for methods that
+    # correct by one, P(noisy | clean): by the warm-up's predictions (None there), by clean labels, or K rows of it
+    warmup: int = 0  # epochs of plain cross-entropy before the method starts
     lr_factor: float = 1.0  # factor on the learning rate after the warm-up
     train_seed: int = 0  # initial weights, order of the examples, augmentation
 
     def __post_init__(self) -> None:
-        require(self.method == "gls", "method", self.method, "gls is the one there is")
+        require(self.method in METHODS, "method", self.method, f"one of {', '.join(METHODS)}")
         require(math.isfinite(self.rate) and self.rate <= 1, "rate", self.rate, "a finite smoothing rate of at most 1")
         bound = f"0 to {self.training.epochs}, the epochs of the run"
         require(0 <= self.warmup <= self.training.epochs, "warmup", self.warmup, bound)
+        self._settle_parameters()
         require(0 < self.lr_factor < math.inf, "lr_factor", self.lr_factor, "above 0")
         require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
         augment = self.training.augment
         suits = augment == "none" or self.network.name != "mlp"
         require(suits, "training.augment", augment, "features are not augmented; images are")
+
+    def _settle_parameters(self) -> None:
+        """Fill them up with defaults, so that runs that are equal compare as equal."""
+        rule = f"for the method gls; the rate of {self.method}, where it has one, is a parameter"
+        require(self.method == "gls" or self.rate == 0, "rate", self.rate, rule)
+        require("rate" not in self.parameters or self.method != "gls", "gls.rate", self.parameters, "it is `rate`")
+        settled = check_parameters(self.method, self.parameters)
+        if self.method == "gls":
+            del settled["rate"]
+        object.__setattr__(self, "parameters", settled)
+        method = METHODS[self.method]
+        needed = method.needs_transition
+        require(needed or self.transition is None, "transition", self.transition, f"{self.method} has no use for it")
+        if needed and self.transition is None:
+            object.__setattr__(self, "transition", "estimated")
+        rule = "at least 1: the transition matrix is estimated by what the warm-up predicts"
+        require(self.transition != "estimated" or self.warmup >= 1, "warmup", self.warmup, rule)
+        rule = f"0: {self.method} acts from the first epoch"
+        require(not method.from_start or self.warmup == 0, "warmup", self.warmup, rule)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -239,10 +258,10 @@ def build(cls: type[T], values: object, path: str) -> T:
     for each in dataclasses.fields(cls):  # type: ignore[arg-type]
         if each.name not in values and each.default is MISSING and each.default_factory is MISSING:
             raise InputError(f"{path}{each.name}: missing; it has no default")
-    return cls(**{key: _convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
+    return cls(**{key: convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
 
 
-def _convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
+def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
     """The value as one of `kind`; `words` are those that the key takes besides, for the message."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
@@ -253,15 +272,18 @@ def _convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any
         if isinstance(value, str) and value in words:
             return value
         (kind,) = [argument for argument in arguments if argument is not type(None) and argument not in literals]
-        return _convert(kind, value, path, words)
+        return convert(kind, value, path, words)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{path}.")
     if origin is Literal:
         require(value in arguments, path, value, f"one of {', '.join(map(str, arguments))}")
         return value
+    if origin in (dict, Mapping):
+        require(isinstance(value, Mapping), path, value, "a mapping of names to values")
+        return {key: convert(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if origin is tuple:
-        require(isinstance(value, list | tuple), path, value, "a list")
-        return tuple(_convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+        require(isinstance(value, list | tuple), path, value, ", or ".join(["a list", *words]))
+        return tuple(convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return float(value)
     require(type(value) is kind, path, value, ", or ".join([f"of type {kind.__name__}", *words]))

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
-from trainables.config import DataConfig, Folders, InputError, require
-from trainables.examples import Examples, Source
-from trainables.noise import Labels, corrupt, human_labels, noise_rate, parse_level, stream, transition_matrix
-from trainables.sources import bundled, table, twonorm
+from trainables.config import MATRIX, DataConfig, Folders, InputError, require
+from trainables.examples import Examples, Source, scale_of
+from trainables.generators import ringnorm, twonorm, waveform
+from trainables.levels import LIKE, noisy_labels, pattern
+from trainables.noise import RATED, Labels, Matrix, measured_transition, noise_rate, stream
+from trainables.sources import bundled, table
 
 TEST_SEED = 0  # draws the part of a test set: the same for every study, so that their accuracies compare
+MOST_CLASSES = 1024  # of which a transition matrix is measured: 8 MiB
 
 Rows = NDArray[np.int64]
 
@@ -29,9 +32,15 @@ class Split:
     inputs: Tensor  # uint8 [N, H, W, 3], mapped, never written to; or float32 [N, D]. May hold more than the split
     rows: Tensor  # int64 [n]: which rows of `inputs`
     labels: Tensor  # int64 [n]
+    clean: Tensor | None = None  # int64 [n], where they are known: nothing is trained or chosen by them
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def flipped(self) -> Tensor | None:
+        """Which labels are wrong, bool [n]; `None` where that is not known."""
+        return None if self.clean is None else self.labels != self.clean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +56,7 @@ class LevelData:
     mean: tuple[float, ...]  # images: per channel, of pixels in [0, 1]; features, which are scaled already: (0,)
     std: tuple[float, ...]  # likewise; features: (1,)
     digest: str  # of inputs, rows and labels; the same however and wherever the data are stored
+    transition: Matrix | None = None  # measured as the noise rate is; None: not known, or of more than MOST_CLASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +65,34 @@ class Dataset:
 
     read: Callable[[DataConfig, Folders], Source]
     flips: Mapping[int, int] | None = None  # asymmetric noise, where it is defined
-    human: HumanLabels | None = None
+    human: HumanLabels | None = None  # noise can be drawn like theirs
+    human_levels: bool = True  # and they are levels themselves
     plain: tuple[str, ...] = ("clean",)  # levels that the data come with
 
     def levels(self) -> list[str]:
-        """Every noise level there is; E stands for a rate."""
+        """Every noise level there is; E stands for a rate, NAME for that of a transition matrix in a file."""
         human = list(self.human.keys) if self.human else []
-        return [*self.plain, *human, "symmetric-E", "pairflip-E", *(["asymmetric-E"] if self.flips else [])]
+        rated = [f"{kind}-E" for kind in RATED if kind != "asymmetric" or self.flips]
+        own = [*self.plain, *(human if self.human_levels else [])]
+        return [*own, *rated, *(f"{LIKE}{name}" for name in human), f"{MATRIX}NAME"]
 
 
-def _cifar(cifar: Cifar, human: HumanLabels | None = None) -> Dataset:
-    return Dataset(partial(read, cifar), cifar.flips, human)
+def _cifar(cifar: Cifar, human_levels: bool = False) -> Dataset:
+    return Dataset(partial(read, cifar), cifar.flips, cifar.human, human_levels)
 
 
 DATASETS: dict[str, Dataset] = {
     "twonorm": Dataset(twonorm),
+    "ringnorm": Dataset(ringnorm),
+    "waveform": Dataset(waveform),
     "digits": Dataset(partial(bundled, "digits")),
     "breast_cancer": Dataset(partial(bundled, "breast_cancer")),
     "wine": Dataset(partial(bundled, "wine")),
     "iris": Dataset(partial(bundled, "iris")),
     "cifar10": _cifar(CIFAR_10),
-    "cifar10n": _cifar(CIFAR_10, CIFAR_10.human),
+    "cifar10n": _cifar(CIFAR_10, human_levels=True),
     "cifar100": _cifar(CIFAR_100),
-    "cifar100n": _cifar(CIFAR_100, CIFAR_100.human),
+    "cifar100n": _cifar(CIFAR_100, human_levels=True),
 }
 TABLE = Dataset(table, plain=("given", "clean"))  # the user's own, whatever its name
 
@@ -88,9 +103,7 @@ def find_dataset(config: DataConfig) -> Dataset:
     if dataset is None:
         known = _nearest_first(config.dataset, list(DATASETS))
         raise InputError(f"dataset.name: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
-    synthetic = parse_level(config.noise)
-    name = config.noise if synthetic is None else f"{synthetic.kind}-E"
-    if name not in dataset.levels():
+    if pattern(config.noise) not in dataset.levels():
         known = _nearest_first(config.noise, dataset.levels())
         raise InputError(f"noise level {config.noise!r} is unknown for {config.dataset}: one of {known}")
     return dataset
@@ -108,40 +121,33 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     """
     dataset = find_dataset(config)
     source = dataset.read(config, folders)
-    noisy, symmetric = _noisy_labels(config, dataset, source, folders)
+    noisy, symmetric = noisy_labels(config, source, folders, dataset.flips, dataset.human)
     train_rows, validation_rows = _split_rows(config, len(noisy))
     inputs, test_inputs = _scaled(source, train_rows)
-    train, validation = _split(inputs, train_rows, noisy), _split(inputs, validation_rows, noisy)
+    train, validation = (_split(inputs, rows, noisy, source.train.clean) for rows in (train_rows, validation_rows))
     test = _test_split(config, source, test_inputs)
-    used, clean = np.concatenate([train_rows, validation_rows]), source.train.clean
+    rate, transition = _measured(source, noisy, np.concatenate([train_rows, validation_rows]))
     return LevelData(
         train=train,
         validation=validation,
         test=test,
         classes=source.classes,
-        noise_rate=None if clean is None else noise_rate(noisy[used], clean[used]),
+        noise_rate=rate,
         symmetric=symmetric,
         mean=source.train.mean,
         std=source.train.std,
         digest=_digest([(source.train, train), (source.train, validation), (source.test, test)]),
+        transition=transition,
     )
 
 
-def _noisy_labels(config: DataConfig, dataset: Dataset, source: Source, folders: Folders) -> tuple[Labels, bool]:
-    """Labels of the whole training set at this level, and whether their noise is known to be symmetric."""
-    given, clean = source.train.given, source.train.clean
-    synthetic = parse_level(config.noise)
-    if synthetic is not None:
-        matrix = transition_matrix(synthetic, source.classes, dataset.flips)
-        even = np.allclose(matrix, transition_matrix(synthetic._replace(kind="symmetric"), source.classes))
-        return corrupt(given if clean is None else clean, matrix, config.noise_seed), even and clean is not None
-    if config.noise == "given":
-        return given, False
-    if clean is None:
-        raise InputError("dataset.noise: 'clean' is refused: it needs clean labels, dataset.table.clean_label")
-    if dataset.human is None or config.noise == "clean":
-        return clean, True
-    return human_labels(folders.data / dataset.human.file, dataset.human.keys[config.noise], clean), False
+def _measured(source: Source, noisy: Labels, rows: Rows) -> tuple[float | None, Matrix | None]:
+    """Noise rate and transition matrix of the labels in `rows`, where the clean ones are known."""
+    if source.train.clean is None:
+        return None, None
+    noisy, clean = noisy[rows], source.train.clean[rows]
+    few = source.classes <= MOST_CLASSES
+    return noise_rate(noisy, clean), measured_transition(noisy, clean, source.classes) if few else None
 
 
 def _split_rows(config: DataConfig, available: int) -> tuple[Rows, Rows]:
@@ -164,9 +170,7 @@ def _scaled(source: Source, train_rows: Rows) -> tuple[Tensor, Tensor | None]:
     inputs, test_inputs = source.train.inputs, source.test.inputs if source.test else None
     if not source.standardise:
         return inputs, test_inputs
-    rows = inputs[torch.from_numpy(train_rows)].double()
-    mean, std = rows.mean(dim=0), rows.std(dim=0, correction=0)
-    std[std <= 1e-7 * mean.abs()] = 1  # a feature of one value: nothing to scale
+    mean, std = scale_of(inputs[torch.from_numpy(train_rows)])
     scaled = ((inputs - mean) / std).float()
     return scaled, None if test_inputs is None else ((test_inputs - mean) / std).float()
 
@@ -176,11 +180,12 @@ def _test_split(config: DataConfig, source: Source, inputs: Tensor | None) -> Sp
         require(config.test_size is None, "dataset.test_size", config.test_size, "this data has no test set")
         return None
     rows = _drawn(len(inputs), config.test_size, TEST_SEED, "dataset.test_size")
-    return _split(inputs, np.sort(rows), source.test.given)
+    return _split(inputs, np.sort(rows), source.test.given, source.test.clean)
 
 
-def _split(inputs: Tensor, rows: Rows, labels: Labels) -> Split:
-    return Split(inputs, torch.from_numpy(rows), torch.from_numpy(labels[rows]))
+def _split(inputs: Tensor, rows: Rows, labels: Labels, clean: Labels | None) -> Split:
+    own, known = torch.from_numpy(labels[rows]), None if clean is None else torch.from_numpy(clean[rows])
+    return Split(inputs, torch.from_numpy(rows), own, known)
 
 
 def _digest(parts: list[tuple[Examples | None, Split | None]]) -> str:

@@ -16,13 +16,13 @@ from trainables.config import OptimizerConfig, TrialConfig, require
 from trainables.datasets import LevelData, Split
 from trainables.device import compute_dtype, default_device
 from trainables.divergence import Divergence
-from trainables.losses import gls_loss
 from trainables.metrics import Sums
 from trainables.networks import FastCNN, build_network
 from trainables.noise_estimate import HeldOut
-from trainables.schedule import in_second_phase, learning_rate, optimizer_of, smoothing_rate
+from trainables.objective import Criterion, Objective
+from trainables.schedule import in_second_phase, learning_rate, optimizer_of
 from trainables.states import State
-from trainables.trunks import Trunks, trunk_key, unchanged
+from trainables.trunks import Trunks, is_plain, trunk_key, unchanged
 from trainables.weights import save_weights
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
@@ -35,9 +35,11 @@ class Report:
 
     Losses are in nats, accuracies in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the epoch's
     first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed loss of
-    each batch before its step. What is not finite is None, and so is all of `test_*` where there is no test set or
-    `training.test_every` leaves it out. An epoch taken from a trunk says `spared` 1 and took no `seconds`. The last one
-    of a run that estimates the noise says `noise_rate_estimate`, in [0, 1].
+    each batch before its step. Where clean labels are known, `train_accuracy_clean` is that of the examples whose label
+    is right, `train_accuracy_flipped` the share of the others that were predicted as their wrong label says. What is
+    not finite is None, and so is all of `test_*` where there is no test set or `training.test_every` leaves it out. An
+    epoch taken from a trunk says `spared` 1 and took no `seconds`. The last one of a run that estimates the noise says
+    `noise_rate_estimate`, in [0, 1].
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class Trainer:
     was made, and reports the epochs before it anew. On a CPU its numbers are those of a run without either, bit for
     bit. With `estimate_noise` a run of plain
     cross-entropy, and no other, tells the noise rate by what it predicts for the noisy validation, where cleanlab is.
+    A `criterion` takes the place of the method's loss; trunks and checkpoints know nothing of it.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Trainer:
         trunks: Trunks | None = None,
         estimate_noise: bool = False,
         checkpoints: tuple[str, float] | None = None,
+        criterion: Criterion | None = None,
     ) -> None:
         self.config = config
         self.device = device or default_device()
@@ -73,9 +77,13 @@ class Trainer:
         self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
         self.test_set = self._batches(data.test, data) if data.test is not None else None
         self.noisy_labels = data.validation.labels
-        self.estimates = estimate_noise and config.rate == 0
+        flipped = data.train.flipped
+        self.flips = None if flipped is None else int(flipped.sum())  # training examples with a wrong label, if known
+        self.flipped = (torch.zeros(len(data.train), dtype=torch.bool) if flipped is None else flipped).to(self.device)
+        self.estimates = estimate_noise and is_plain(config)
         self.held_out = HeldOut()
         self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
+        self.objective = Objective(config, data, self.steps, self.generator, criterion)
         self.network = self._network(data)
         self.optimizer = _optimizer(config.training.optimizer, self.network)
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
@@ -94,6 +102,7 @@ class Trainer:
             self._checkpoint = Checkpoint(place, key, seconds)
         if self._checkpoint is not None and (state := self._checkpoint.load()) is not None:
             self._load(state)
+            self.objective.load(state["objective"])  # a trunk's is that of the run that kept it
         elif trunks is not None and (state := trunks.longest(self._key, self._trunk)) is not None:
             self._load(state)
             self._spared = self.epoch
@@ -132,7 +141,8 @@ class Trainer:
         last = self.epoch + 1 == self.config.training.epochs
         tested = self.test_set if last or (self.epoch + 1) % self.config.training.test_every == 0 else None
         # A trunk keeps them too, for the runs of cross-entropy that may branch from it.
-        held = self.estimates or (self.trunks is not None and self.epoch < self._trunk)
+        warm = self.epoch < self._trunk
+        held = self.estimates or (self.trunks is not None and warm) or (self.objective.estimates and warm)
         logits: list[Tensor] | None = [] if held else None
         trained, validated = self._train_epoch(), self._evaluate(self.validation_set, logits)
         tests = self._evaluate(tested)
@@ -142,13 +152,14 @@ class Trainer:
         validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
         if logits is not None:
             self.held_out.add(validation["accuracy"], torch.cat(logits))
-        loss, correct = (trained / len(self.train_set)).tolist()
+        loss, correct = (trained[:2] / len(self.train_set)).tolist()
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
         self.diverged = self._divergence.after(self.epoch, loss, 100 * correct, validation["loss"])
         metrics = {
             "train_loss": loss,
             "train_accuracy": 100 * correct,
+            **self._by_label(*trained[1:].tolist()),
             "val_loss": validation["loss"],
             "val_accuracy": validation["accuracy"],
             **{f"test_{name}": value for name, value in test.items()},
@@ -157,6 +168,14 @@ class Trainer:
         }
         finite = {key: value if value is None or math.isfinite(value) else None for key, value in metrics.items()}
         return Report(self.epoch, finite, self.diverged)
+
+    def _by_label(self, correct: float, memorised: float) -> dict[str, float | None]:
+        """From how many predictions are as the label says: of all examples, and of those whose label is wrong."""
+        right = None if self.flips is None else len(self.train_set) - self.flips  # examples with a right label
+        return {
+            "train_accuracy_clean": 100 * (correct - memorised) / right if right else None,
+            "train_accuracy_flipped": 100 * memorised / self.flips if self.flips else None,
+        }
 
     def _state(self) -> State:
         """All that the next epoch depends on, and the curve so far."""
@@ -171,6 +190,7 @@ class Trainer:
             "at_chance": self._divergence.at_chance,
             "curve": self.curve,
             "held_out": self.held_out.state(),
+            "objective": self.objective.state(),
             "spared": self._spared,
         }
 
@@ -212,19 +232,20 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _train_epoch(self) -> Tensor:
-        """Returns the summed training loss and the number of right predictions [2]."""
-        rate = smoothing_rate(self.config, self.epoch)
+        """Returns the sums [3] of `_step`."""
+        self.objective.begin(self.epoch, lambda: self.held_out.transition(self.noisy_labels))
         augment = self.generator if self.config.training.augment != "none" else None
         mirrored = self._mirrored()
         order = torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.network.train()
         for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
             lr = learning_rate(self.config, step, self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr
             inputs, labels = self.train_set.take(index, augment, mirrored)
-            sums += self._step(inputs, labels, rate)
+            sums += self._step(inputs, labels, step, index)
+        self.objective.end()
         return sums
 
     def _mirrored(self) -> Tensor | None:
@@ -237,16 +258,18 @@ class Trainer:
             self.mirrored = ~self.mirrored
         return self.mirrored
 
-    def _step(self, inputs: Tensor, labels: Tensor, rate: float) -> Tensor:
-        """One optimizer step; returns the summed loss and the number of right predictions [2]."""
+    def _step(self, inputs: Tensor, labels: Tensor, step: int, index: Tensor) -> Tensor:
+        """One optimizer step; returns [3]: summed loss, predictions as the labels say, those of them flipped."""
+        inputs, mixed = self.objective.mixed(inputs, labels)
         with self._autocast():
             logits = self.network(inputs)
-        loss = gls_loss(logits, labels, rate)
+        loss = self.objective(inputs, logits, labels, step, index, mixed)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():
-            return torch.stack([loss * len(labels), (logits.argmax(dim=1) == labels).sum()])
+            as_labelled = logits.argmax(dim=1) == labels
+            return torch.stack([loss * len(labels), as_labelled.sum(), (as_labelled & self.flipped[index]).sum()])
 
     def _evaluate(self, batches: Batches | None, held: list[Tensor] | None = None) -> Sums:
         """Sums over the predictions for `batches`; their logits [B, K] go to `held` where it is given."""
@@ -272,9 +295,10 @@ def train(
     trunks: Trunks | None = None,
     estimate_noise: bool = False,
     checkpoints: tuple[str, float] | None = None,
+    criterion: Criterion | None = None,
 ) -> Trainer:
     """Run a trial to its last epoch, or until it diverges, calling `report` after each epoch."""
-    trainer = Trainer(config, data, device, trunks, estimate_noise, checkpoints)
+    trainer = Trainer(config, data, device, trunks, estimate_noise, checkpoints, criterion)
     while not trainer.done:
         report(trainer.run_epoch())
     return trainer

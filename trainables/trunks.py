@@ -18,7 +18,8 @@ from trainables.states import State, key_of, read_state, setting, write_state
 
 log = logging.getLogger(__name__)
 
-BRANCH = {"rate", "warmup", "lr_factor", "method"}  # fields of a trial that act after its warm-up alone
+# Fields of a trial that act after its warm-up alone.
+BRANCH = {"rate", "warmup", "lr_factor", "method", "parameters", "transition"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +81,22 @@ def trunk_key(config: TrialConfig, digest: str, device: torch.device, dtype: tor
     """A hash of all that shapes a trial's warm-up; `digest` is that of the level's data.
 
     What acts after the warm-up alone is left out: rate, warm-up, learning-rate factor and method, and the second
-    optimizer of the two-phase recipe. (A method that acts from the first epoch would have to stay in.)
+    optimizer of the two-phase recipe. A method
+    that acts from the first epoch has no warm-up, so no trunk of it is looked for or kept.
     """
     values = {key: value for key, value in config.to_dict().items() if key not in BRANCH}
     values["training"] = {k: v for k, v in values["training"].items() if k not in ("recipe", "second_optimizer")}
     return key_of([values, digest, *setting(device, dtype)])
 
 
+def is_plain(config: TrialConfig) -> bool:
+    """Whether the run trains plain cross-entropy from its first epoch to its last."""
+    return config.method == "gls" and config.rate == 0
+
+
 def unchanged(config: TrialConfig) -> int:
     """How many epochs from the start are plain cross-entropy's: the warm-up, or all where nothing changes after it."""
-    alike = config.rate == 0 and config.lr_factor == 1 and config.training.recipe == "single"
+    alike = is_plain(config) and config.lr_factor == 1 and config.training.recipe == "single"
     return config.training.epochs if alike else config.warmup
 
 

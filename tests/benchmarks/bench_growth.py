@@ -27,8 +27,9 @@ from fresh import fresh
 from harness import Measurement, arguments, report
 from shares import Share, noted, timed
 
+from search.loading import load_study
 from search.store import Job, Store
-from search.study import StudySpec, load_study
+from search.study import StudySpec
 
 GROWTH = 1.3  # that the last trials may cost, times the first
 OPTUNA = 30.0  # ms a trial that Optuna may take in the last window

@@ -27,8 +27,9 @@ from shares import timed
 from usual_trials import empty
 
 from search.history import History
+from search.loading import load_study
 from search.store import Store
-from search.study import StudySpec, load_study
+from search.study import StudySpec
 from search.tracking.runs import Runs
 
 GOAL = 5.0

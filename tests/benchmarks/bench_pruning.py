@@ -24,8 +24,9 @@ from record_surface import plain_study
 from replay import replay
 from surface import Surface
 
+from search.loading import load_study
 from search.pruners import DIVERGED, LEAST, PARAMS, Grace, HalvingOfBranches, MedianOfBranches
-from search.study import StudySpec, load_study
+from search.study import StudySpec
 
 SEEN = 3  # recorded seeds of a study
 SPARE = 2  # for parameters that a sampler tries more often than that, as none does by chance

@@ -30,8 +30,9 @@ from scipy.special import stdtrit
 from surface import Surface, Truth
 
 from search.choice import model_of
+from search.loading import load_study
 from search.scales import symexp, symlog
-from search.study import StudySpec, load_study
+from search.study import StudySpec
 from trainables.config import require
 
 SEEN = 3  # recorded seeds of a study, as many as the grid's

@@ -25,8 +25,9 @@ from ray import tune
 from usual_trials import classic
 
 from search.levels import measure_levels
+from search.loading import load_study
 from search.searcher import StudySearcher
-from search.study import StudySpec, load_study
+from search.study import StudySpec
 from trainables.config import Folders, InputError, TrialConfig
 
 GOAL = 3.0

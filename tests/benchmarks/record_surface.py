@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from search.study import Cell, StudySpec, load_study
+from search.loading import load_study
+from search.study import Cell, StudySpec
 from trainables.config import Folders
 from trainables.places import lengths
 

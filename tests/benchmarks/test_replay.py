@@ -10,8 +10,9 @@ from bench_search import check_table
 from replay import Replayed, _Answers, replay
 from surface import Surface
 
+from search.loading import read_study, to_yaml
 from search.scales import symexp, symlog
-from search.study import StudySpec, read_study, to_yaml
+from search.study import StudySpec
 from trainables.config import InputError
 
 RATES, WARMUPS, SEEDS, EPOCHS = (-8.0, -1.0, 0.0, 0.1, 0.8), (0, 2), (0, 1, 2, 3), 6

@@ -11,7 +11,7 @@ import usual
 from ray import tune
 from usual_trials import first_epoch
 
-from search.study import load_study
+from search.loading import load_study
 from trainables.config import Folders, TrialConfig
 
 

@@ -18,7 +18,7 @@ REPORTS = 10  # of a trial that trains nothing
 METRICS = (
     *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds", "test_loss", "test_accuracy"),
     *("test_ece", "test_brier", "test_confidence_right", "test_confidence_wrong"),
-)  # as many as an epoch has
+)  # of an epoch, but for the two that tell wrong labels apart
 
 
 def empty_metrics(rate: float, epoch: int) -> dict[str, float]:

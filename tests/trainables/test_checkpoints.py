@@ -34,8 +34,11 @@ def rest(run: Trainer) -> list[Report]:
     return reports
 
 
+MIXUP = FEATURES | {"rate": 0.0, "warmup": 0, "method": "mixup"}  # has no trunk
+
+
 @pytest.mark.parametrize("stopped", [1, 3])
-@pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("changes", [*CASES.values(), MIXUP], ids=[*CASES, "mixup"])
 def test_trial_that_was_stopped_ends_as_if_it_had_not_been(
     changes: Changes, stopped: int, levels: dict[bool, LevelData], tmp_path: Path
 ) -> None:

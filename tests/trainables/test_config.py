@@ -78,7 +78,7 @@ def test_whole_numbers_are_taken_where_a_float_is_meant() -> None:
         ({"rate": None}, "rate: None is refused: of type float"),
         ({"warmup": 1.0}, "warmup: 1.0 is refused: of type int"),
         ({"warmup": True}, "warmup: True is refused: of type int"),
-        ({"method": "forward"}, "method: 'forward' is refused: one of gls"),
+        ({"method": "forwards"}, "method: 'forwards' is refused: one of gls"),
         ({"training": {"schedule": {"milestones": 3}}}, "training.schedule.milestones: 3 is refused: a list"),
         ({"training": {"schedule": {"milestones": ["a"]}}}, "milestones[0]: 'a' is refused: of type int"),
     ],

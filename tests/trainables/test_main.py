@@ -85,7 +85,7 @@ def test_json_lines_hold_the_trial_its_data_and_every_metric(capsys: pytest.Capt
     trial = TrialConfig.from_dict(opening["trial"])
     assert (trial.data.noise, trial.rate, trial.training.epochs) == ("symmetric-0.4", -0.4, 2)
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert all(len(epoch["metrics"]) == 12 and epoch["diverged"] is None for epoch in epochs)
+    assert all(len(epoch["metrics"]) == 14 and epoch["diverged"] is None for epoch in epochs)
 
 
 def test_noise_rate_is_estimated_where_asked_and_only_for_cross_entropy(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_noise_rate_is_estimated_where_asked_and_only_for_cross_entropy(capsys: 
     assert re.fullmatch(r"noise rate, estimated from the noisy labels: \d+\.\d{3} %", estimate)
     assert "estimated" not in "".join(lines(capsys))
     message = refusal(capsys, "--estimate-noise", "--rate", "-0.4")
-    assert message == "error: --estimate-noise: -0.4 is refused: for a rate of 0 alone"
+    assert message == "error: --estimate-noise: -0.4 is refused: for gls at rate 0 alone"
 
 
 def test_trial_file_is_run_and_flags_change_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ CPU = torch.device("cpu")
 Changes = dict[str, Any]
 FEATURES: Changes = {"training.epochs": 3, "training.batch_size": 64, "rate": -0.4, "warmup": 1}
 IMAGES: Changes = {"training.epochs": 1, "training.batch_size": 8, "network.name": "cnn", "network.width": 4}
+PLAIN: Changes = FEATURES | {"rate": 0.0}
 TWO_PHASE: Changes = FEATURES | {"training.recipe": "two-phase"}
 ADAMW: Changes = FEATURES | {"training.optimizer.name": "adamw", "training.optimizer.lr": 0.01}
 STEP: Changes = FEATURES | {"training.schedule.name": "step", "training.schedule.milestones": [1]}
@@ -28,6 +29,10 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (FEATURES, "lr_factor", 0.5),
     (TWO_PHASE, "lr_factor", 0.5),
     (FEATURES, "train_seed", 1),
+    (FEATURES, "parameters.ramp", 1.5),
+    (PLAIN, "method", "gce"),
+    (PLAIN | {"method": "gce"}, "parameters.q", 0.3),
+    (PLAIN | {"method": "forward", "warmup": 1}, "transition", "measured"),
     (FEATURES, "network.width", 63),
     (FEATURES, "network.depth", 2),
     (FEATURES, "training.epochs", 2),
@@ -109,6 +114,6 @@ def test_option_changes_the_numbers(base: Changes, key: str, value: Any, levels:
 def test_no_option_is_left_out() -> None:
     second = TrainingConfig(recipe="two-phase", second_optimizer=OptimizerConfig())
     trial = TrialConfig(data=DataConfig(dataset="twonorm"), training=second).to_dict()
-    del trial["data"], trial["method"]  # data have tests of their own; there is one method
+    del trial["data"]  # data have tests of their own
     del trial["training"]["test_every"]  # shapes no number: see test_train.py
     assert leaves(trial) <= {key for _, key, _ in CASES}

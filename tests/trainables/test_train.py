@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 DATA = DataConfig(dataset="twonorm", noise="symmetric-0.2", size=600, test_size=400)
 KEYS = {
-    *("train_loss", "train_accuracy", "val_loss", "val_accuracy", "test_loss", "test_accuracy", "test_ece"),
+    *("train_loss", "train_accuracy", "train_accuracy_clean", "train_accuracy_flipped", "val_loss", "val_accuracy"),
+    *("test_loss", "test_accuracy", "test_ece"),
     *("test_brier", "test_confidence_right", "test_confidence_wrong", "lr", "seconds"),
 }
 Numbers = list[dict[str, float | None]]
@@ -225,7 +226,7 @@ def test_second_phase_from_the_start_is_a_run_of_its_own_optimizer(data: LevelDa
     assert numbers(trial(-0.4, training=two), data) == numbers(trial(-0.4, training=single), data)
 
 
-def test_every_epoch_is_reported_with_the_twelve_keys(data: LevelData) -> None:
+def test_every_epoch_is_reported_with_the_fourteen_keys(data: LevelData) -> None:
     found = reports(trial(), data)
     assert [report.epoch for report in found] == [1, 2, 3]
     assert all(report.metrics.keys() == KEYS for report in found)

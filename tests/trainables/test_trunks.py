@@ -37,6 +37,12 @@ CASES: dict[str, Changes] = {
     "two-phase": TWO_PHASE,
     "two-phase, second optimizer": TWO_PHASE | {"training.second_optimizer": SECOND, "lr_factor": 0.5},
     "cross-entropy at another learning rate": FEATURES | {"rate": 0.0, "lr_factor": 0.1},
+    "smoothing that grows": FEATURES | {"parameters": {"ramp": 1.5}},
+    "forward correction, estimated": FEATURES | {"rate": 0.0, "method": "forward"},
+    "backward correction, measured": FEATURES | {"rate": 0.0, "method": "backward", "transition": "measured"},
+    "draws at random": FEATURES | {"rate": 0.0, "method": "peer"},
+    "remembers each example": FEATURES | {"rate": 0.0, "method": "elr"},
+    "remembers each class": FEATURES | {"rate": 0.0, "method": "online-smoothing"},
 }
 Ran = tuple[list[dict[str, float | None]], dict[str, torch.Tensor], int]  # curve, weights, epochs spared
 STATE: State = {"epoch": 1, "weights": torch.arange(1000.0)}  # of 4 kB and a little
@@ -80,7 +86,7 @@ def assert_same(first: Ran, second: Ran) -> None:
 
 def other(config: TrialConfig) -> TrialConfig:
     """A trial with the same trunk, up to its third epoch."""
-    return dataclasses.replace(config, rate=0.1, warmup=3, lr_factor=1.0)
+    return dataclasses.replace(config, method="gls", parameters={}, transition=None, rate=0.1, warmup=3, lr_factor=1.0)
 
 
 def files_of(folder: Path) -> list[str]:
