@@ -32,6 +32,14 @@ def save_weights(path: Path, state: Mapping[str, Tensor], trial: str) -> None:
 
 def read_trial(path: Path) -> str:
     """The configuration that a file of weights was trained with. Raises `ValueError` where the file is damaged."""
+    return read_weights(path)[0]
+
+
+def read_weights(path: Path) -> tuple[str, dict[str, NDArray[Any]]]:
+    """What `save_weights` wrote: the trial's configuration and the network's state, by one reading.
+
+    Raises `ValueError` where the file is damaged.
+    """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415 - as above
 
     try:
@@ -43,7 +51,7 @@ def read_trial(path: Path) -> str:
     trial = metadata.get("trial", "")
     if metadata.get("digest", known := _digest(trial, arrays)) != known:
         raise ValueError("its digest does not fit")
-    return trial
+    return trial, arrays
 
 
 def _digest(trial: str, arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -1,0 +1,1 @@
+"""What a trained network is like beside its accuracy: calibrated, robust, a good teacher, a learner of wrong labels."""
