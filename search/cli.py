@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search.cli_analyse import analyse
 from search.cli_data import data_app
+from search.cli_studies import existing, home_at, load
 from search.options import (
     DEFAULT_HOME,
     DataOption,
@@ -26,10 +28,9 @@ from trainables.config import InputError
 from trainables.masking import masked
 
 if TYPE_CHECKING:
-    from search.home import Home, StudyFolder
+    from search.home import Home
     from search.records import Record
     from search.rows import Row
-    from search.study import StudySpec
 
 app = typer.Typer(
     help="From noisy labels to a table of best smoothing rates: should I smooth, by how much, from which epoch on?",
@@ -43,7 +44,7 @@ app.add_typer(data_app, name="data")
 @app.command()
 def studies() -> None:
     """List the studies that come with tosmooth."""
-    from search.study import load_study, shipped_studies
+    from search.loading import load_study, shipped_studies
 
     for name in shipped_studies():
         spec = load_study(name)
@@ -66,8 +67,8 @@ def describe(
     from search.describe import description, show
     from search.levels import measure_levels
 
-    spec = _load(study, _home(home), changes, None, seed)
-    facts = description(spec, measure_levels(spec, _home(home).folders(data_dir)))
+    spec = load(study, home_at(home), changes, None, seed)
+    facts = description(spec, measure_levels(spec, home_at(home).folders(data_dir)))
     if json:
         out.print_json(data=facts)
     else:
@@ -99,13 +100,13 @@ def run(
         from search.levels import Measuring
 
         prior = [] if prior_study is None else [f"search.prior_study={prior_study}"]
-        spec = _load(study, _home(home), [*(changes or ()), *prior], name, seed)
-        with Measuring(spec, _home(home).folders(data_dir)) as measuring:
+        spec = load(study, home_at(home), [*(changes or ()), *prior], name, seed)
+        with Measuring(spec, home_at(home).folders(data_dir)) as measuring:
             with err.status("Loading Ray and MLflow"):
                 from search import runner
                 from search.tables import terminal_table
 
-            options = runner.Options(_home(home), data_dir, address, tracking_uri, storage)
+            options = runner.Options(home_at(home), data_dir, address, tracking_uri, storage)
             rows = runner.run(spec, options, err, measuring)
     except KeyboardInterrupt:
         again = shlex.join(["tosmooth", *map(masked, sys.argv[1:])])  # what is printed gets into logs
@@ -113,7 +114,9 @@ def run(
         raise typer.Exit(130) from None
     out.print(terminal_table(rows, out.width))
     where = "" if home == DEFAULT_HOME else f" --home {shlex.quote(str(home))}"
-    err.print(f"Table, trials, plots: {_home(home).study(spec.name).path}; MLflow: tosmooth ui{where}", soft_wrap=True)
+    err.print(
+        f"Table, trials, plots: {home_at(home).study(spec.name).path}; MLflow: tosmooth ui{where}", soft_wrap=True
+    )
 
 
 @app.command()
@@ -121,7 +124,7 @@ def status(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption
     """Show per cell what is complete, running, pruned, diverged, failed, and the best so far."""
     from search.progress import status_table
 
-    folder, spec, records = _records(study, _home(home), storage)
+    folder, spec, records = existing(study, home_at(home), storage)
     out.print(status_table(spec, records, folder.driver()))
 
 
@@ -138,7 +141,7 @@ def export(
     """Write the best-rate table, or every trial, of a study or of all studies on a dataset."""
     from search import tables
 
-    rows, records = _collect(study, dataset, _home(home), storage)
+    rows, records = _collect(study, dataset, home_at(home), storage)
     content = tables.render_trials(records, format) if trials else tables.render(rows, format)
     if output is not None:
         tables.write(content, output)
@@ -161,7 +164,7 @@ def best(
     """Write the winning configuration of a level as a study file, and its trained weights."""
     from search.winner import write_winner
 
-    folder, spec, records = _records(study, _home(home), storage)
+    folder, spec, records = existing(study, home_at(home), storage)
     for file in write_winner(folder, spec, records, level, output):
         out.print(str(file), soft_wrap=True)
 
@@ -176,10 +179,13 @@ def plot(
     """Draw accuracy over rate, best rate over noise rate, and learning curves as PNG files."""
     from search.results import draw, study_rows
 
-    folder, spec, records = _records(study, _home(home), storage)
+    folder, spec, records = existing(study, home_at(home), storage)
     levels = folder.levels()
     for file in draw(output or folder.plots, spec, levels, records, study_rows(spec, levels, records)):
         out.print(str(file), soft_wrap=True)
+
+
+app.command()(analyse)  # listed after `plot`
 
 
 @app.command()
@@ -217,38 +223,11 @@ def delete(
     """Remove a study from the home, after asking, and say what space that frees."""
     from search.deletion import delete_study, size
 
-    folder = _home(home).existing(study)
+    folder = home_at(home).existing(study)
     if not yes and not typer.confirm(f"Delete study {study} with all its trials ({size(folder.path)})?", err=True):
         raise typer.Exit(1)
-    freed = delete_study(_home(home), folder, tracking_uri, storage)
+    freed = delete_study(home_at(home), folder, tracking_uri, storage)
     out.print(f"Deleted {study}; {freed} freed")
-
-
-def _home(root: Path) -> "Home":
-    from search.home import Home
-
-    return Home(root)
-
-
-def _load(study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None) -> "StudySpec":
-    """A shipped study, one kept in the home, or a file."""
-    from search.sections import NAME
-    from search.study import load_study, shipped_studies
-
-    kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
-    if kept:
-        home.study(study).spec()  # which looks for damage
-    return load_study(home.study(study).spec_file if kept else study, changes or (), name, seed)
-
-
-def _records(study: str, home: "Home", storage: str | None) -> "tuple[StudyFolder, StudySpec, list[Record]]":
-    """A study of the home, by its name or by the file it was run from, with all its trials."""
-    from search.results import read_records
-    from search.study import load_study
-
-    folder = home.existing(load_study(study).name if study.endswith((".yaml", ".yml")) else study)
-    spec = folder.spec()
-    return folder, spec, read_records(folder, spec, storage)
 
 
 def _collect(
@@ -261,7 +240,7 @@ def _collect(
         return dataset_results(home, dataset, storage)
     if study is None or dataset is not None:
         raise InputError("export: name either a study or --dataset")
-    folder, spec, records = _records(study, home, storage)
+    folder, spec, records = existing(study, home, storage)
     return study_rows(spec, folder.levels(), records), records
 
 
