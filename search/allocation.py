@@ -70,7 +70,7 @@ class Allocation:
 
     def posterior(self, cell: Cell) -> Posterior | None:
         """What the cell's search says, as of its trials that ended."""
-        return search_model(self.spec, self.search(cell))
+        return search_model(self.spec.of(cell.method), self.search(cell))
 
     def stopped(self, cell: Cell) -> bool:
         """Whether the cell needs no more trials by the study's `stop_when`: asked after its opening."""
@@ -188,7 +188,7 @@ def savings(spec: StudySpec, records: Sequence[Record]) -> list[Saving]:
         confirming = any((r.level, r.method, r.phase) == (*cell, "confirmation") for r in records)
         if saved <= 0 or len(own) < ENOUGH or not confirming:  # the confirmation begins when the search is over
             continue
-        reason = narrow(rule, search_model(spec, own))
+        reason = narrow(rule, search_model(spec.of(cell.method), own))
         if reason is not None:
             epochs = round(saved * sum(record.trained for record in own) / len(own))
             found.append(Saving(cell, reason, len(own), saved, epochs))

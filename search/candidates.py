@@ -1,7 +1,7 @@
 """Parameters as points of a model, and the parameters among which the best is looked for."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,25 +28,32 @@ class Axes:
 
     space: Space  # without what has one value, but for the rate: the baselines have others
     warmup: Parameter
+    axis: str  # `StudySpec.axis`
     start: int | None  # the warm-up at which plain cross-entropy lies, whatever its own; None: it shapes it
 
     @classmethod
     def of(cls, spec: StudySpec) -> "Axes":
-        space = {name: parameter for name, parameter in spec.space.items() if name == "rate" or parameter.count != 1}
+        space = {name: p for name, p in spec.space.items() if name in ("rate", spec.axis) or p.count != 1}
         single = spec.training.recipe == "single"
-        return cls(space, spec.space["warmup"], spec.baseline(0.0)["warmup"] if single else None)
+        return cls(space, spec.space["warmup"], spec.axis, spec.baseline(0.0)["warmup"] if single else None)
+
+    @property
+    def scale(self) -> tuple[Callable[[float], float], Callable[[float], float]]:
+        """To the scale on which intervals along the axis are measured, and back."""
+        return scale_of(self.axis, self.space[self.axis])
 
     def point(self, params: Mapping[str, Any]) -> Array:
         """Where the parameters lie [d]."""
-        if self.start is not None and params["rate"] == 0 and params.get("lr_factor", 1.0) == 1:
+        if self.start is not None and params.get("rate") == 0 and params.get("lr_factor", 1.0) == 1:
             params = {**params, "warmup": self.start}  # nothing changes after its warm-up
         return np.concatenate([_place(name, parameter, params[name]) for name, parameter in self.space.items()])
 
     def edge(self, params: Mapping[str, Any]) -> Array:
         """Where they lie towards the edge of divergence [2 + v]: depth of the rate, warm-up, what else is searched."""
         low, high = min(self.warmup.extremes), max(self.warmup.extremes)
-        lowest = signed_log(min(self.space["rate"].extremes))
-        depth = max(0.0, signed_log(params["rate"]) / lowest) if lowest < 0 else 0.0
+        depth = 0.0  # of other methods nothing is known but what else is searched
+        if "rate" in self.space and (lowest := signed_log(min(self.space["rate"].extremes))) < 0:
+            depth = max(0.0, signed_log(params["rate"]) / lowest)
         warmup = (params["warmup"] - low) / (high - low) if high > low else 0.0
         rest = [_place(n, p, params[n]) for n, p in self.space.items() if n not in ("rate", "warmup")]
         return np.concatenate([[depth, warmup], *rest])
@@ -54,25 +61,27 @@ class Axes:
     def lengths(self) -> list[Prior]:
         """What is expected of the length along each axis."""
         sizes = {name: len(_place(name, p, p.extremes[0])) for name, p in self.space.items()}
-        return [RATE_LENGTH if name == "rate" else LENGTH for name, size in sizes.items() for _ in range(size)]
+        return [RATE_LENGTH if name == self.axis else LENGTH for name, size in sizes.items() for _ in range(size)]
 
 
-def rates_of(space: Space) -> list[float]:
-    """Rates that cover the space evenly, at most 45 of a range, and the baselines' where they lie in it."""
-    rates = {*_values("rate", space["rate"], 45), *(rate for rate in BASELINES if rate in space["rate"])}
-    return sorted(rates)
+def places_of(spec: StudySpec) -> list[Any]:
+    """Values that cover the axis evenly, at most 45 of a range; of the rate the baselines', too, that lie in it."""
+    axis = spec.space[spec.axis]
+    known = [rate for rate in BASELINES if rate in axis] if spec.axis == "rate" else []
+    return sorted({*_values(spec.axis, axis, 45), *known})
 
 
 def candidates(spec: StudySpec, ranked: Sequence[Params]) -> list[Params]:
-    """Where the best may lie: every rate with every warm-up. `ranked`: what was tried, best first.
+    """Where the best may lie: every value of the axis with every warm-up. `ranked`: what was tried, best first.
 
     Where more is searched, each stands with some settings of the rest, those of the two best trials and three that
     differ from call to call, and the warm-ups are fewer.
     """
-    rest = {name: parameter for name, parameter in spec.space.items() if name not in ("rate", "warmup")}
+    rest = {name: parameter for name, parameter in spec.space.items() if name not in (spec.axis, "warmup")}
     warmups = _values("warmup", spec.space["warmup"], 4 if rest else 9)
-    pairs = itertools.product(rates_of(spec.space), warmups, _settings(rest, ranked))
-    found = [{"rate": rate, "warmup": warmup, **other} for rate, warmup, other in pairs]
+    pairs = itertools.product(places_of(spec), warmups, _settings(rest, ranked))
+    # The axis after the warm-up: that may be it.
+    found = [{**dict.fromkeys(spec.space), "warmup": warmup, spec.axis: at, **other} for at, warmup, other in pairs]
     return distinct(found, Axes.of(spec))  # plain cross-entropy once, whatever its warm-up
 
 
@@ -98,11 +107,17 @@ def _settings(rest: Space, ranked: Sequence[Params]) -> list[Params]:
     return [*best[:2], *new]
 
 
+def scale_of(name: str, parameter: Parameter) -> tuple[Callable[[float], float], Callable[[float], float]]:
+    """To the scale on which a parameter's values lie evenly, and back; that of rates is symlog always."""
+    scale = parameter.scale if isinstance(parameter, Range) else "linear"
+    return SCALES["symlog" if name == "rate" else scale]
+
+
 def _values(name: str, parameter: Parameter, number: int) -> list[Any]:
     """Values of a parameter, evenly spread on its scale, at most `number`."""
     if not isinstance(parameter, Range) or (parameter.count is not None and parameter.count <= number):
         return list(parameter.points())
-    to, back = SCALES["symlog" if name == "rate" else parameter.scale]
+    to, back = scale_of(name, parameter)
     places = np.linspace(to(parameter.low), to(parameter.high), number).tolist()
     return [parameter.nearest(float(f"{back(place):.3g}") + 0.0) for place in places]
 
@@ -114,7 +129,6 @@ def _place(name: str, parameter: Parameter, value: Any) -> Array:
         return np.array([float(value == each) for each in known])
     if name == "rate":
         known += BASELINES
-    scale = parameter.scale if isinstance(parameter, Range) else "linear"
-    to = signed_log if name == "rate" else SCALES[scale][0]
+    to = signed_log if name == "rate" else scale_of(name, parameter)[0]
     low, high = to(min(known)), to(max(known))
     return np.array([(to(value) - low) / (high - low)])

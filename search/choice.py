@@ -50,9 +50,9 @@ def model_of(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
 def sureness(spec: StudySpec, model: Posterior | None, best: Params | None) -> Sureness | None:
     """How sure it is that `best` is the best, by the model of its cell.
 
-    The interval is widened to hold it: a second finalist may lie outside.
+    The interval is widened to hold it: a second finalist may lie outside. `None` for a method without a rate.
     """
-    if model is None or best is None:
+    if model is None or best is None or "rate" not in best:
         return None
     baselines, (low, high) = spec.baselines(best), model.interval
     ce, ls = (model.beats(best, other) for other in (baselines.ce, baselines.ls))

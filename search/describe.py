@@ -15,7 +15,9 @@ from trainables.masking import masked
 def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
     """Levels with sizes, classes and noise rates; space, budget, resources; all as JSON takes it."""
     training, selection = spec.training, spec.selection
-    runs = spec.budget + selection.most_seeds * (selection.finalists + 2)
+    cells = spec.cells()
+    baselines = 2 * len(spec.dataset.levels)  # of a level's first method: they are common to all
+    confirmed = selection.most_seeds * (selection.finalists * len(cells) + baselines)
     return {
         "study": spec.name,
         "question": spec.question,
@@ -37,11 +39,12 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
         "space": {name: _words(parameter) for name, parameter in spec.space.items()},
         "sampler": spec.search.sampler,
         "pruner": spec.search.pruner,
-        "cells": len(spec.cells()),
+        "methods": list(spec.method),
+        "cells": len(cells),
         "trials_per_cell": spec.budget,
         "confirmation_seeds": selection.seeds_in_words,
-        "confirmation_runs_per_cell": runs - spec.budget,  # at most: fewer where cross-entropy is the best
-        "epochs_at_most": runs * len(spec.cells()) * training.epochs,
+        "confirmation_runs": confirmed,  # at most: fewer where cross-entropy is the best
+        "epochs_at_most": (spec.budget * len(cells) + confirmed) * training.epochs,
         "trunks": {
             "share": spec.trunks.share,
             "folder": spec.trunks.folder and masked(spec.trunks.folder),  # None: in the home
@@ -65,12 +68,12 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         rate = "unknown" if level["noise_rate"] is None else f"{100 * level['noise_rate']:.3f} %"
         table.add_row(*(str(level[column]) for column in columns[:-1]), rate)
     console.print(table)
-    console.print(f"\nnetwork {facts['network']}; {facts['recipe']}")
+    console.print(f"\nnetwork {facts['network']}; {facts['recipe']}; {', '.join(facts['methods'])}")
     for name, parameter in facts["space"].items():
         console.print(f"  searched: {name} {parameter}")
     console.print(
         f"{facts['cells']} cells of {facts['trials_per_cell']} trials ({facts['sampler']}, pruner {facts['pruner']}) "
-        f"and at most {facts['confirmation_runs_per_cell']} confirmation runs "
+        f"and in all at most {facts['confirmation_runs']} confirmation runs "
         f"on {facts['confirmation_seeds']} seeds: "
         f"at most {facts['epochs_at_most']} epochs of training",
     )

@@ -14,10 +14,11 @@ from typing import Any, get_type_hints
 
 from filelock import FileLock, Timeout
 
+from search.loading import difference, read_study, to_yaml
 from search.parameters import Params
 from search.records import Level, TrialKey
 from search.sealed import read_sealed, write_sealed
-from search.study import StudySpec, check_name, difference, read_study, to_yaml
+from search.study import StudySpec, check_name
 from search.tables import write
 from trainables import places
 from trainables.config import Folders, InputError, shown

@@ -15,7 +15,7 @@ from typing import Self
 
 from search.records import Level
 from search.study import StudySpec
-from trainables.config import Folders, InputError, TrialConfig
+from trainables.config import Folders, InputError
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,7 @@ class Measuring:
 
     def __init__(self, spec: StudySpec, folders: Folders) -> None:
         trials = [
-            TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training).to_dict()
-            for noise in spec.dataset.levels
+            spec.trial_config(cell, spec.of(cell.method).openers()[0], train_seed=0).to_dict() for cell in spec.cells()
         ]
         command = [sys.executable, "-P", "-m", "search.measure"]  # -P: no modules from wherever the user is
         with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported

@@ -4,14 +4,17 @@ import dataclasses
 import json
 import logging
 import sys
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from search.records import Level
-from trainables.config import Folders, InputError, TrialConfig
+from trainables.config import DataConfig, Folders, InputError, TrialConfig
 from trainables.datasets import find_dataset, load_level
+from trainables.objective import check_transition
 from trainables.train import fitting_network
 
 
@@ -45,16 +48,22 @@ class Notes(logging.Handler):
 
 
 def measure(configs: list[TrialConfig], folders: Folders) -> list[Level]:
-    """One level for each of the trials."""
+    """The levels of the trials, in their order."""
+    levels: dict[DataConfig, list[TrialConfig]] = defaultdict(list)
     for config in configs:
         find_dataset(config.data)  # before any data is read, which can take minutes
-    return [_measure(config, folders) for config in configs]
+        levels[config.data].append(config)
+    return [_measure(same, folders) for same in levels.values()]
 
 
-def _measure(config: TrialConfig, folders: Folders) -> Level:
+def _measure(configs: Sequence[TrialConfig], folders: Folders) -> Level:
+    """The level on which all of the trials are trained."""
+    config = configs[0]
     data = load_level(config.data, folders)
-    with torch.device("meta"):  # no memory, no time
-        fitting_network(config, data)
+    for each in configs:
+        with torch.device("meta"):  # no memory, no time
+            fitting_network(each, data)
+        check_transition(each, data)
     return Level(
         dataset=config.data.dataset,
         noise=config.data.noise,

@@ -1,23 +1,21 @@
 """What a study searches: each parameter a range or a list of values, checked by the recipe that it changes."""
 
 import dataclasses
-import itertools
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from trainables.config import DataConfig, InputError, NetworkConfig, TrainingConfig, TrialConfig, build, require, shown
+from trainables.config import InputError, NetworkConfig, TrainingConfig, TrialConfig, require
+from trainables.methods import METHODS
 
 Params = dict[str, Any]  # "rate", "warmup", "lr_factor", "training.batch_size", ... -> value
 
 BASELINES = (0.0, 0.1)  # smoothing rates tried first in every cell: cross-entropy, label smoothing
 DECIMALS = 12  # to which a value of a range with a step is rounded
-VALUES = 1000  # that a list of them may have
-COMBINATIONS = 1024  # of extreme values that are tried together when a study is read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,13 +128,41 @@ def _leaves(cls: Any, path: str) -> Iterator[tuple[str, Any]]:
             yield f"{path}{key}", kind
 
 
+def own_names(method: str) -> list[str]:
+    """The parameters of a method as a study names them: "rate" of gls, "peer.alpha" of peer."""
+    return ["rate" if (method, name) == ("gls", "rate") else f"{method}.{name}" for name in METHODS[method].parameters]
+
+
+def method_of(name: str) -> str | None:
+    """The method to which a searched parameter belongs; `None` for the recipe that all methods share."""
+    first = name.split(".")[0]
+    return "gls" if name == "rate" else first if first in METHODS else None
+
+
 SETTLED = ("training.epochs", "training.recipe")  # by the study: trials must be comparable epoch by epoch
 # What can be searched, with its type.
-SEARCHABLE: dict[str, Any] = {"rate": float, "warmup": int, "lr_factor": float} | {
-    path: kind
-    for path, kind in (*_leaves(NetworkConfig, "network."), *_leaves(TrainingConfig, "training."))
-    if path not in SETTLED
-}
+SEARCHABLE: dict[str, Any] = (
+    {"rate": float, "warmup": int, "lr_factor": float}
+    | {
+        path: kind
+        for path, kind in (*_leaves(NetworkConfig, "network."), *_leaves(TrainingConfig, "training."))
+        if path not in SETTLED
+    }
+    | {name: float for method in METHODS for name in own_names(method)}
+)
+
+
+def in_short(params: Params) -> str:
+    """The smoothing rate, or what another method is set to, to be read at a glance: "+0.1", "alpha 0.5"."""
+    if "rate" in params:
+        return f"{params['rate']:+.3g}"
+    own = [f"{name.split('.')[1]} {value:.3g}" for name, value in params.items() if method_of(name) is not None]
+    return ", ".join(own) or f"warm-up {params.get('warmup', 0)}"
+
+
+def smallness(params: Params) -> tuple[float, int]:
+    """By which the smaller of equally good parameters is taken: |rate|, then warm-up."""
+    return abs(params.get("rate", 0.0)), params.get("warmup", 0)
 
 
 def unknown_key(path: str, known: Iterable[str], key: str = "") -> InputError:
@@ -150,101 +176,16 @@ def unknown_key(path: str, known: Iterable[str], key: str = "") -> InputError:
 def with_params(config: TrialConfig, params: Mapping[str, Any]) -> TrialConfig:
     """The trial with these parameters, given by dotted path. Raises `InputError` where the recipe refuses them."""
     values = config.to_dict()
+    if params.get("method", config.method) != config.method:  # a baseline beside another method
+        values |= {"method": params["method"], "parameters": {}, "transition": None}
     for name, value in params.items():
         *parents, key = name.split(".")
         target = values
+        if parents and parents[0] in METHODS:
+            require(parents[0] == values["method"], name, value, f"the method is {values['method']}")
+            parents = ["parameters"]
         for parent in parents:
             target = target[parent]
             require(target is not None, name, value, f"the study's recipe has no {parent}")
         target[key] = value
     return TrialConfig.from_dict(values)
-
-
-def build_space(values: object, network: NetworkConfig, training: TrainingConfig) -> Space:
-    """The space that a study file describes, with the defaults of rate and warm-up filled in. Raises `InputError`."""
-    recipe = TrialConfig(data=DataConfig(dataset="any"), network=network, training=training)
-    longest = training.epochs // 2
-    defaults: dict[str, Any] = {
-        "rate": {"low": -8.0, "high": 0.8, "scale": "symlog"},
-        "warmup": {"low": 0, "high": longest} if longest else {"values": [0]},
-    }
-    if not isinstance(values, Mapping):
-        raise InputError(f"space: {shown(values)} is refused: a mapping of parameters")
-    given = {name: value for name, value in values.items() if value is not None}
-    space: Space = {}
-    for name in (*defaults, *(name for name in given if name not in defaults)):
-        space[name] = _build_parameter(name, given.get(name, {}), defaults.get(name, {}), recipe)
-    _check_together(space, recipe)
-    return space
-
-
-def grid_size(space: Space) -> int:
-    """Points of the grid, and the baselines that are not on it. Raises `InputError` where the space is no grid."""
-    for name, parameter in space.items():
-        rule = "a grid takes `values`, integers, or a range with a step"
-        require(parameter.count is not None, f"space.{name}", dataclasses.asdict(parameter), rule)
-    points = math.prod(parameter.count or 0 for parameter in space.values())
-    return points + sum(rate not in space["rate"] for rate in BASELINES)
-
-
-def _build_parameter(name: str, value: object, default: dict[str, Any], recipe: TrialConfig) -> Parameter:
-    key = f"space.{name}"
-    require(name not in SETTLED, key, value, "it is the same for all trials of a study")
-    if name not in SEARCHABLE:
-        raise unknown_key(key, SEARCHABLE, name)
-    if not isinstance(value, Mapping):
-        raise InputError(f"{key}: {shown(value)} is refused: {{low, high, scale, step}} or {{values: [...]}}")
-    replaces = bool(value) and ("values" in value) != ("values" in default)
-    settings = dict(value) if replaces else {**default, **value}
-    make: Callable[[str, object, dict[str, Any]], Parameter] = _build_choice if "values" in settings else _build_range
-    parameter = make(key, SEARCHABLE[name], settings)
-    for extreme in parameter.extremes:
-        try:
-            with_params(recipe, {name: extreme})
-        except InputError as error:
-            raise InputError(f"{key}: {str(error).removeprefix(f'{name}: ')}") from error
-    return parameter
-
-
-def _check_together(space: Space, recipe: TrialConfig) -> None:
-    """Refuse values of the recipe that are right one by one and wrong together, before a trial meets them."""
-    changes = {name: parameter.extremes for name, parameter in space.items() if "." in name}
-    for values in itertools.islice(itertools.product(*changes.values()), COMBINATIONS):
-        params = dict(zip(changes, values, strict=True))
-        try:
-            with_params(recipe, params)
-        except InputError as error:
-            raise InputError(f"space: {shown(params)} together are refused: {error}") from error
-
-
-def _build_choice(key: str, kind: object, value: dict[str, Any]) -> Choice:
-    others = [other for other in value if other != "values"]
-    require(not others, key, value, f"`values` stand alone: take away {', '.join(others)}")
-    values = value["values"]
-    listed = isinstance(values, list | tuple) and 0 < len(values) <= VALUES
-    require(listed, f"{key}.values", values, f"a list of at least one value, at most {VALUES}")
-    plain = [float(v) if kind is float and type(v) is int else v for v in values]
-    require(
-        all(v is None or isinstance(v, bool | int | float | str) for v in plain), f"{key}.values", values, "no lists"
-    )
-    choice = Choice(tuple(plain))
-    distinct = all(item not in Choice(choice.values[:i]) for i, item in enumerate(choice.values))
-    require(distinct, f"{key}.values", values, "each value once")
-    return choice
-
-
-def _build_range(key: str, kind: object, value: dict[str, Any]) -> Range:
-    require(kind in (int, float), key, value, "give its `values`: only numbers have a range")
-    for bound in ("low", "high"):
-        require(bound in value, key, value, f"{bound} is missing: give low and high, or `values`")
-    found = build(Range, value, f"{key}.")
-    if kind is int:
-        low, high, step = (_whole(f"{key}.{name}", getattr(found, name)) for name in ("low", "high", "step"))
-        found = dataclasses.replace(found, low=low, high=high, step=step)
-    found.check(key)
-    return found
-
-
-def _whole(key: str, number: float | None) -> Any:
-    require(number is None or number.is_integer(), key, number, "a whole number")
-    return None if number is None else int(number)

@@ -1,9 +1,5 @@
-"""Records and rows as pictures: accuracy over rate, best rate over noise rate, learning curves.
+"""Records and rows as pictures: accuracy over rate, best rate over noise rate, learning curves."""
 
-Figures are made without pyplot, which keeps global state, and drawn by Agg, so that no display is needed.
-"""
-
-import io
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -14,18 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from search.figures import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, legend_below, new_figure, save_figures, signed
+from search.parameters import in_short, method_of, smallness
 from search.posterior import Posterior
 from search.records import Level, Record
 from search.rows import Row
 from search.selection import confirmed, outcomes, theory_rate
-from search.tables import write
 
-# Okabe and Ito's palette, told apart with any colour vision; what shares a panel differs in marker or dash too.
-BLUE, SKY, GREEN, ORANGE, RED, PURPLE, INK = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#AA4499", "#222222"
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (RED, "v"), (SKY, "^"), (INK, "P"))
 SYMLOG: dict[str, Any] = {"linthresh": 0.4, "linscale": 0.6}  # of every axis that shows rates
 TICKS = (-64, -32, -16, -8, -4, -2, -1, -0.4, -0.2, 0, 0.2, 0.4, 0.8)
@@ -37,47 +31,53 @@ class Arm(NamedTuple):
     label: str
     colour: str
     marker: str
-    rate: float
+    place: float | None  # on the axis; None: the baselines of a method without rates
     runs: dict[int, Record]  # by training seed
 
 
 def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model: Posterior | None = None) -> Figure:
     """Noisy-validation and, below, clean-test accuracy of a cell's search trials over their smoothing rate.
 
+    Of another method than gls: over its first parameter, or the warm-up where it has none.
+
     What was confirmed stands in both, as mean and sample standard deviation over the fresh seeds; the `model` where the
     choice was made, in the first.
     """
     panels = [("val_accuracy", "noisy validation", BLUE)]
     panels += [("test_accuracy", "clean test (oracle knowledge)", SKY)] if level.test_size else []
-    title = f"{level.name}: accuracy over smoothing rate"
-    figure, axes = _figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
-    arms = _arms(records, row)
-    for ax, (metric, name, colour) in zip(axes, panels, strict=True):
+    axis = _axis(records)
+    rated, name = axis == "rate", axis.split(".")[-1]
+    title = f"{level.name}: accuracy over " + ("smoothing rate" if rated else f"{name}, {row.method}")
+    figure, axes = new_figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
+    arms = _arms(records, row, axis)
+    for ax, (metric, measured, colour) in zip(axes, panels, strict=True):
         if row.rate_low is not None and row.rate_high is not None:
-            label = f"95 % interval of the best rate, {_signed(row.rate_low)} to {_signed(row.rate_high)}"
+            label = f"95 % interval of the best rate, {signed(row.rate_low)} to {signed(row.rate_high)}"
             ax.axvspan(row.rate_low, row.rate_high, color=GREEN, alpha=0.1, lw=0, label=label, zorder=0)
-        _trials(ax, records, metric, colour)
+        _trials(ax, records, axis, metric, colour)
         _vertical(ax, row.best_rate, "chosen rate", GREEN, "-")
         _vertical(ax, row.theory_rate, "theory's rate", PURPLE, "--")
         means = [_confirmed_mean(ax, arm, list(outcomes(arm.runs, metric, level).values())) for arm in arms]
         # CE may be confirmed under two names: once as chosen, once (last) as the baseline.
-        ce = [mean for arm, mean in zip(arms, means, strict=True) if arm.rate == 0 and mean is not None]
+        ce = [mean for arm, mean in zip(arms, means, strict=True) if arm.colour == INK and mean is not None]
         if ce:
             ax.axhline(ce[-1], color=INK, lw=1.2, ls=":", label="cross-entropy, fresh seeds", zorder=1)
-        ax.set_ylabel(f"{name}\naccuracy (%)", fontsize=11)
-        ax.set_xscale("symlog", **SYMLOG)
-        _rate_ticks(ax.xaxis, [record.params["rate"] for record in records])
+        ax.set_ylabel(f"{measured}\naccuracy (%)", fontsize=11)
+        if rated:
+            ax.set_xscale("symlog", **SYMLOG)
+            _rate_ticks(ax.xaxis, [record.params["rate"] for record in records])
     if model is not None:
         _model(axes[0], model)
-    axes[-1].set_xlabel("smoothing rate r (linear within ±0.4, logarithmic beyond)", fontsize=11)
-    return _legend(figure, axes, columns=2)
+    words = "smoothing rate r (linear within ±0.4, logarithmic beyond)"
+    axes[-1].set_xlabel(words if rated else f"{name} of {row.method}", fontsize=11)
+    return legend_below(figure, axes, columns=2)
 
 
 def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
     """Best rate over noise rate, beside the theory's for symmetric noise over `classes`."""
     known = [(e, r, row) for row in rows if (e := row.noise_rate) is not None and (r := row.best_rate) is not None]
     names = ", ".join(dict.fromkeys(row.dataset for row in rows))
-    figure, (ax,) = _figure(1, 1, f"{names}: best smoothing rate over noise rate", (8.6, 5.8))
+    figure, (ax,) = new_figure(1, 1, f"{names}: best smoothing rate over noise rate", (8.6, 5.8))
     end = 1.08 * max([0.05, *(e for e, _, _ in known)])
     theory = [(e, r) for e in np.linspace(0, end, 200).tolist() if (r := theory_rate(e, classes)) is not None]
     ax.plot(*_columns(theory), color=PURPLE, lw=1.8, ls="--", label=f"theory: symmetric noise, {classes} classes")
@@ -101,18 +101,18 @@ def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
     ax.set_xlim(-0.04 * end, end)
     ax.set_xlabel("noise rate (share of wrong training labels)", fontsize=11)
     ax.set_ylabel("smoothing rate r (0: plain cross-entropy)", fontsize=11)
-    return _legend(figure, [ax], columns=2)
+    return legend_below(figure, [ax], columns=2)
 
 
 def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure:
     """Accuracies over the epochs of what was confirmed: the mean over the fresh seeds, and from lowest to highest."""
     panels = [("train_accuracy", "train (noisy labels)"), ("val_accuracy", "noisy validation")]
     panels += [("test_accuracy", "clean test")] if level.test_size else []
-    figure, axes = _figure(1, len(panels), f"{level.name}: learning curves on fresh seeds", (4.2 * len(panels), 4.9))
-    arms = _arms(records, row)
+    figure, axes = new_figure(1, len(panels), f"{level.name}: learning curves on fresh seeds", (4.2 * len(panels), 4.9))
+    arms = _arms(records, row, _axis(records))
     for ax, (metric, name) in zip(axes, panels, strict=True):
         for arm, dash in zip(arms, cycle(("-", "--", "-.", ":"))):
-            epochs, mean, low, high = _columns(_band(list(arm.runs.values()), metric), width=4)
+            epochs, mean, low, high = _columns(band(list(arm.runs.values()), metric), width=4)
             lone = "o" if len(epochs) == 1 else ""  # training.test_every may leave one point, which is no line
             ax.plot(epochs, mean, color=arm.colour, lw=2, ls=dash, marker=lone, label=arm.label, zorder=3)
             ax.fill_between(epochs, low, high, color=arm.colour, alpha=0.18, lw=0)
@@ -122,7 +122,7 @@ def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure
         ax.set_xlabel("epoch", fontsize=11)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes[0].set_ylabel("accuracy (%)", fontsize=11)
-    return _legend(figure, axes, columns=4)
+    return legend_below(figure, axes, columns=4)
 
 
 def save_plots(
@@ -137,7 +137,7 @@ def save_plots(
     """
     figures: dict[str, Figure] = {}
     for (level, records), row, model in zip_longest(cells, rows, models):
-        own = [record for record in records if record.level == level.name and record.method == row.method]
+        own = [record for record in records if record.level == level.name]
         figures[f"{level.name}-{row.method}-accuracy-over-rate"] = accuracy_over_rate(level, own, row, model)
         if any(record.phase == "confirmation" and record.curve for record in own):
             figures[f"{level.name}-{row.method}-learning-curves"] = learning_curves(level, own, row)
@@ -146,30 +146,31 @@ def save_plots(
         known = [row for row in rows if row.dataset == dataset and None not in (row.noise_rate, row.best_rate)]
         if known:
             figures[f"{dataset}-rate-over-noise"] = rate_over_noise(known, number)
-    paths = {folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}.png": figure for name, figure in figures.items()}
-    for path, figure in paths.items():
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=150)
-        write(png.getvalue(), path)
-    return list(paths)
+    return save_figures(folder, figures)
 
 
 def _model(ax: Axes, model: Posterior) -> None:
-    rates, mean, low, high = _columns(model.over_rates(), width=4)
+    rates, mean, low, high = _columns(model.over_axis(), width=4)
     warmup = f" at warm-up {model.best['warmup']}" if model.best["warmup"] else ""
     ax.plot(rates, mean, color=BLUE, lw=1.4, label=f"posterior mean{warmup}", zorder=1)
     ax.set_ylim(ax.get_ylim())  # far from all trials the interval reaches down to chance: it must not squeeze them
     ax.fill_between(rates, low, high, color=BLUE, alpha=0.13, lw=0, label="its 95 % interval", zorder=0)
 
 
-def _trials(ax: Axes, records: Sequence[Record], metric: str, colour: str) -> None:
+def _axis(records: Sequence[Record]) -> str:
+    """What the pictures of a cell are over: its rate, its method's first parameter, else its warm-up."""
+    searched = next((record.params for record in records if record.phase == "search"), {"rate": 0.0})
+    return next((name for name in searched if method_of(name) is not None), "warmup")
+
+
+def _trials(ax: Axes, records: Sequence[Record], axis: str, metric: str, colour: str) -> None:
     search = [record for record in records if record.phase == "search"]
     for state, fill, label in (("complete", colour, "search trial"), ("pruned", "none", "pruned, at its last epoch")):
-        points = [(r.params["rate"], a) for r in search if r.state == state and (a := r.last(metric)) is not None]
+        points = [(r.params[axis], a) for r in search if r.state == state and (a := r.last(metric)) is not None]
         if points:
             x, y = _columns(points)
             ax.scatter(x, y, s=36, facecolors=fill, edgecolors=colour, linewidths=1.3, label=label, zorder=2)
-    rates = [record.params["rate"] for record in search if record.state == "diverged"]
+    rates = [record.params[axis] for record in search if record.state == "diverged"]
     if rates:  # at the bottom, below all others, whatever they last reported
         ax.margins(y=0.12)
         ax.update_datalim([(rate, 0) for rate in rates], updatey=False)  # this placing is not seen by autoscale
@@ -179,7 +180,7 @@ def _trials(ax: Axes, records: Sequence[Record], metric: str, colour: str) -> No
 
 def _vertical(ax: Axes, rate: float | None, name: str, colour: str, dash: str) -> None:
     if rate is not None:
-        ax.axvline(rate, color=colour, lw=1.2, ls=dash, label=f"{name}, {_signed(rate)}", zorder=1)
+        ax.axvline(rate, color=colour, lw=1.2, ls=dash, label=f"{name}, {signed(rate)}", zorder=1)
 
 
 def _confirmed_mean(ax: Axes, arm: Arm, accuracies: Sequence[float]) -> float | None:
@@ -196,29 +197,31 @@ def _confirmed_mean(ax: Axes, arm: Arm, accuracies: Sequence[float]) -> float | 
         "capsize": 5,
         "lw": 2.6,
     }
-    ax.errorbar([arm.rate], [mean], spread, ls="none", label=label, zorder=5, **style)
+    if arm.place is not None:
+        ax.errorbar([arm.place], [mean], spread, ls="none", label=label, zorder=5, **style)
     return mean
 
 
-def _arms(records: Sequence[Record], row: Row) -> list[Arm]:
+def _arms(records: Sequence[Record], row: Row, axis: str) -> list[Arm]:
     """What was confirmed: the chosen parameters first, then by rate."""
     distinct: list[dict[str, Any]] = []
     for record in records:
         if record.phase == "confirmation" and record.params not in distinct:
             distinct.append(record.params)
     arms = []
-    for params in sorted(distinct, key=lambda params: abs(params["rate"])):
-        rate, warmup = params["rate"], params.get("warmup")
-        label = "cross-entropy" if rate == 0 else f"r = {_signed(rate)}" + (f", warm-up {warmup}" if warmup else "")
-        look = (INK, "s") if rate == 0 else (ORANGE, "^") if rate > 0 else (RED, "v")
-        chosen = (rate, warmup) == (row.best_rate, row.best_warmup)
+    for params in sorted(distinct, key=smallness):
+        rate, warmup = params.get("rate"), params.get("warmup")
+        name = in_short(params) if rate is None else f"r = {signed(rate)}"
+        label = "cross-entropy" if rate == 0 else name + (f", warm-up {warmup}" if warmup else "")
+        look = (RED, "v") if rate is None or rate < 0 else (ORANGE, "^") if rate > 0 else (INK, "s")
+        chosen = "method" not in params and (rate, warmup) == (row.best_rate, row.best_warmup)
         if chosen:
             label, look = f"chosen {label}", (GREEN, "D")
-        arms.append((not chosen, Arm(label, *look, rate, confirmed(records, params))))
+        arms.append((not chosen, Arm(label, *look, params.get(axis), confirmed(records, params))))
     return [arm for _, arm in sorted(arms, key=lambda pair: pair[0]) if arm.runs]
 
 
-def _band(runs: Sequence[Record], metric: str) -> list[tuple[int, float, float, float]]:
+def band(runs: Sequence[Record], metric: str) -> list[tuple[int, float, float, float]]:
     """Epoch, mean, lowest and highest over the runs that reached it."""
     band = []
     for i in range(max((run.epochs for run in runs), default=0)):
@@ -238,36 +241,8 @@ def _columns(points: Sequence[tuple[Any, ...]], width: int = 2) -> list[list[Any
     return [list(column) for column in zip(*points, strict=True)] if points else [[] for _ in range(width)]
 
 
-def _figure(rows: int, columns: int, title: str, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = list(figure.subplots(rows, columns, sharex=True, squeeze=False).flat)
-    for ax in axes:
-        ax.grid(color="#DDDDDD", lw=0.7)
-        ax.set_axisbelow(True)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=10)
-    figure.suptitle(title, fontsize=13, fontweight="bold")
-    return figure, axes
-
-
-def _signed(rate: float) -> str:
-    return f"{rate:.3g}".replace("-", "\N{MINUS SIGN}")
-
-
 def _rate_ticks(axis: Axis, rates: Iterable[float]) -> None:
     known = [0.0, *rates]
     ticks = [tick for tick in TICKS if 1.05 * min(known) - 0.1 <= tick <= max(known) + 0.1]
-    axis.set_ticks(ticks, [_signed(tick) for tick in ticks])
+    axis.set_ticks(ticks, [signed(tick) for tick in ticks])
     axis.set_minor_locator(NullLocator())
-
-
-def _legend(figure: Figure, axes: Sequence[Axes], columns: int) -> Figure:
-    """One legend below all panels, where it hides no data; each label once."""
-    handles: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    artists, labels = handles.values(), handles.keys()
-    figure.legend(artists, labels, loc="outside lower center", ncols=columns, fontsize=10, frameon=False)
-    return figure

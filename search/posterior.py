@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from search.candidates import Axes, candidates, distinct, rates_of
+from search.candidates import Axes, candidates, distinct, places_of
 from search.divergence import Edge
 from search.gaussian_process import DRAWS, KEPT, Array, Model
-from search.parameters import Params
+from search.parameters import Params, smallness
 from search.records import Record, Rule, at_epoch
-from search.scales import symexp, symlog
 from search.study import StudySpec
 
 LEAST = 5  # trials with a score, for a model to say anything
@@ -31,7 +30,7 @@ class Posterior:
 
     candidates: list[Params]  # G; those that completed come first
     completed: int
-    _rates: list[float]  # that cover the space, in rising order
+    _places: list[float]  # of the axis, that cover the space, in rising order
     _axes: Axes
     _model: Model
     _points: Array  # [G, d]
@@ -52,18 +51,21 @@ class Posterior:
         """The shortest interval that holds the best rate, of all candidates, in 95 % of the draws.
 
         It reaches half the way to the next candidates: which of two neighbours is better is all that draws can tell.
+        Of another method it is that of its first parameter (`StudySpec.axis`).
         """
-        places = [symlog(rate) for rate in self._rates]
-        low, high = _shortest(np.sort([symlog(self.candidates[g]["rate"]) for g in self._draws.argmax(axis=1)]))
+        to, back = self._axes.scale
+        places = [to(place) for place in self._places]
+        low, high = _shortest(np.sort([to(self.candidates[g][self._axes.axis]) for g in self._draws.argmax(axis=1)]))
         below = max((place for place in places if place < low - 1e-9), default=low)
         above = min((place for place in places if place > high + 1e-9), default=high)
-        return _short(symexp((low + below) / 2)), _short(symexp((high + above) / 2))
+        return _short(back((low + below) / 2)), _short(back((high + above) / 2))
 
     @property
     def width(self) -> float:
-        """Of the interval of the best rate, in symlog units."""
+        """Of the interval of the best rate, in symlog units; of another parameter, in those of its scale."""
+        to, _ = self._axes.scale
         low, high = self.interval
-        return symlog(high) - symlog(low)
+        return to(high) - to(low)
 
     @property
     def loss(self) -> float:
@@ -71,19 +73,21 @@ class Posterior:
         accuracies = self._model.accuracy(self._draws)
         return float(np.mean(accuracies.max(axis=1) - accuracies[:, self._index(self.best)]))
 
-    def over_rates(self) -> list[tuple[float, float, float, float]]:
+    def over_axis(self) -> list[tuple[float, float, float, float]]:
         """Rate, mean accuracy and its 95 % interval, in order of rate, with all else as in `best`: for a picture.
 
-        Of the best's rate, and of those at which training rather completes than not.
+        Of the best's rate, and of those at which training rather completes than not. Of another method it is over its
+        first parameter.
         """
-        found = [{**self.best, "rate": rate} for rate in sorted({*self._rates, self.best["rate"]})]
+        axis = self._axes.axis
+        found = [{**self.best, axis: place} for place in sorted({*self._places, self.best[axis]})]
         complete = self._edge.weights @ self._edge.completes(np.array([self._axes.edge(each) for each in found]))
-        likely = [each["rate"] for each, share in zip(found, complete, strict=True) if share >= 0.5]
-        rates = sorted({*likely, self.best["rate"]})
-        points = np.array([self._axes.point({**self.best, "rate": rate}) for rate in rates])
+        likely = [each[axis] for each, share in zip(found, complete, strict=True) if share >= 0.5]
+        places = sorted({*likely, self.best[axis]})
+        points = np.array([self._axes.point({**self.best, axis: place}) for place in places])
         mean = self._model.accuracy(self._model.means(points).mean(axis=0))
         low, high = np.quantile(self._model.accuracy(self._model.draws(points)), (0.025, 0.975), axis=0)
-        return list(zip(rates, mean.tolist(), low.tolist(), high.tolist(), strict=True))
+        return list(zip(places, mean.tolist(), low.tolist(), high.tolist(), strict=True))
 
     def beats(self, params: Mapping[str, Any], others: Mapping[str, Any]) -> float:
         """The probability that `params` are truly better than the `others`, by noisy validation.
@@ -179,7 +183,7 @@ def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
     completed = len(found)
     found = distinct([*found, *candidates(spec, ranked)], axes)
     points, edge_points = (np.array([place(params) for params in found]) for place in (axes.point, axes.edge))
-    return Posterior(found, completed, rates_of(spec.space), axes, model, points, edge, edge_points)
+    return Posterior(found, completed, places_of(spec), axes, model, points, edge, edge_points)
 
 
 def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:
@@ -191,9 +195,9 @@ def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[f
 
 
 def _smallest(candidates: Sequence[Params], means: Array) -> int:
-    """The highest mean; of equal ones (plain cross-entropy at any warm-up, say) the smaller |rate| and warm-up."""
+    """The highest mean; of equal ones (plain cross-entropy at any warm-up, say) the smallest."""
     ties = np.flatnonzero(means >= means.max() - 1e-9)
-    return int(min(ties, key=lambda g: (abs(candidates[int(g)]["rate"]), candidates[int(g)]["warmup"])))
+    return int(min(ties, key=lambda g: smallness(candidates[int(g)])))
 
 
 def _shortest(values: Array) -> tuple[float, float]:

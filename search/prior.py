@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from search.choice import search_model
 from search.home import Home
-from search.parameters import BASELINES, Params, Range
+from search.parameters import Params, Range
 from search.proposals import best_of, closest, noise_rate_of
 from search.records import Level, Record
 from search.results import of_cell, read_records
@@ -33,8 +33,9 @@ def prior_proposals(
 ) -> dict[str, list[Params]]:
     """By level, the best of `search.prior_study` and two draws of its posterior, mapped into this study's space.
 
-    A level takes that of the same noise there, else the one of the nearest noise rate; where neither is known, none.
-    Raises `InputError` where the home has no such study.
+    For the method gls alone, whose rates theory brings from one noise to another. A level takes that of the same noise
+    there, else the one of the nearest noise rate; where neither is known, none. Raises `InputError` where the home has
+    no such study.
     """
     name = spec.search.prior_study
     if name is None:
@@ -49,8 +50,9 @@ def prior_proposals(
     found = {}
     for level in levels.values():
         match = _match(level, known, records)
-        cells = [cell for cell in old.cells() if match is not None and cell.level == match.name]
-        found[level.name] = [params for cell in cells for params in _findings(spec, old, cell, records)]
+        gls = Cell(match.name, "gls") if match is not None else None
+        both = gls in old.cells() and "gls" in spec.method
+        found[level.name] = _findings(spec.of("gls"), old.of("gls"), gls, records) if gls is not None and both else []
     return found
 
 
@@ -59,7 +61,7 @@ def mapped(params: Params, old: StudySpec, new: StudySpec) -> Params:
 
     What the other did not search is as in the baselines.
     """
-    result = new.baseline(BASELINES[0])
+    result = new.openers()[0]
     scaled = {**params, "warmup": params["warmup"] * new.training.epochs / old.training.epochs}
     for name, parameter in new.space.items():
         value = scaled.get(name)
@@ -84,5 +86,4 @@ def _findings(spec: StudySpec, old: StudySpec, cell: Cell, records: Sequence[Rec
     best = best_of(old, own, posterior)
     found = [] if best is None else [best, *(posterior.draws(DRAWS) if posterior is not None else [])]
     points = [mapped(params, old, spec) for params in found]
-    baselines = [spec.baseline(rate) for rate in BASELINES]
-    return [params for i, params in enumerate(points) if params not in points[:i] and params not in baselines]
+    return [params for i, params in enumerate(points) if params not in points[:i] and params not in spec.openers()]

@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from search.parameters import in_short
 from search.records import ENDED, PHASES, Phase, Record, State
 from search.selection import Selection, finalists, score
 from search.study import Cell, StudySpec
 
 LINE_EVERY = 10.0  # seconds between two plain lines
+SHOWN = 12  # cells of which a line tells the best
 
 
 class Progress:
@@ -24,9 +26,7 @@ class Progress:
         self.cells = spec.cells()
         self.rule: Selection = spec.selection
         self.budget = spec.budget
-        arms = spec.selection.finalists + 2  # at most: CE may be the best
-        self.confirmations = spec.selection.fewest_seeds * arms  # more where `seeds: auto` needs them
-        self.most_confirmations = spec.selection.most_seeds * arms
+        self.first = spec.method[0]  # whose cells confirm the baselines for those of the other methods
         self.even = spec.search.allocation == "even"  # else a cell has no share of its own of the trials
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
@@ -73,8 +73,11 @@ class Progress:
     def line(self) -> str:
         """One line on the whole study."""
         searched, confirmed = (sum(self.count(cell, phase) for cell in self.cells) for phase in PHASES)
-        bests = ", ".join(f"{cell.noise} {self.best(cell)}" for cell in self.cells)
-        total, extra = self.budget * len(self.cells), self._extra(len(self.cells))
+        several = len({cell.method for cell in self.cells}) > 1
+        names = [f"{cell.noise}/{cell.method}" if several else cell.noise for cell in self.cells[:SHOWN]]
+        bests = ", ".join(f"{name} {self.best(cell)}" for name, cell in zip(names, self.cells, strict=False))
+        bests += f" and {len(self.cells) - SHOWN} more cells" if len(self.cells) > SHOWN else ""
+        total, extra = self.budget * len(self.cells), self._extra(self.cells)
         return f"trials {searched}/{total}, confirmation {confirmed}/{extra}, {self._left()}; best so far: {bests}"
 
     def table(self) -> Table:
@@ -84,7 +87,7 @@ class Progress:
             running = sum(r.state == "running" for phase in PHASES for r in self._of(cell, phase))
             counts = (self.count(cell, "search"), self.count(cell, "confirmation"))
             trials = f"{counts[0]}/{self.budget}" if self.even else str(counts[0])
-            confirmed = f"{counts[1]}/{self._extra()}"
+            confirmed = f"{counts[1]}/{self._extra([cell])}"
             table.add_row(cell.key, trials, confirmed, str(running or ""), self.best(cell))
         return table
 
@@ -107,21 +110,26 @@ class Progress:
         if not best:
             return "-"
         value = max(v for r in found if r.params == best[0] and (v := score(r, self.rule)) is not None)
-        return f"{best[0]['rate']:+.3g} ({value:.2f} %)"
+        return f"{in_short(best[0])} ({value:.2f} %)"
 
     def _of(self, cell: Cell, phase: Phase) -> list[Record]:
         return list(self.records[(*cell, phase)].values())
 
-    def _extra(self, cells: int = 1) -> str:
-        """The confirmation runs of so many cells: "12", or "18 to 120" where it shows how many are needed."""
-        few, most = (number * cells for number in (self.confirmations, self.most_confirmations))
+    def _arms(self, cells: Sequence[Cell]) -> int:
+        """What the cells confirm on each seed, at most: CE may be the best."""
+        return sum(self.rule.finalists + (2 if cell.method == self.first else 0) for cell in cells)
+
+    def _extra(self, cells: Sequence[Cell]) -> str:
+        """The confirmation runs of the cells: "12", or "18 to 120" where it shows how many are needed."""
+        few, most = (seeds * self._arms(cells) for seeds in (self.rule.fewest_seeds, self.rule.most_seeds))
         return str(few) if few == most else f"{few} to {most}"
 
     def _left(self) -> str:
         """A guess from the pace of this run, as if no cell needed more confirmation runs than it must have."""
         ended = self.ended.total()
         done = ended - self.at_start
-        missing = max(0, (self.budget + self.confirmations) * len(self.cells) - ended)
+        confirmations = self.rule.fewest_seeds * self._arms(self.cells)  # more where `seeds: auto` needs them
+        missing = max(0, self.budget * len(self.cells) + confirmations - ended)
         if self.started is None or done <= 0:
             return "time left: not known yet"
         seconds = (time.monotonic() - self.started) / done * missing
@@ -141,7 +149,7 @@ def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None)
         table.add_column(name, no_wrap=True)
     for cell in progress.cells:
         found = [record.state for record in records if (record.level, record.method, record.phase) == (*cell, "search")]
-        confirmed = f"{progress.count(cell, 'confirmation')}/{progress._extra()}"
+        confirmed = f"{progress.count(cell, 'confirmation')}/{progress._extra([cell])}"
         name = cell.noise if len(spec.method) == 1 else f"{cell.noise}/{cell.method}"
         table.add_row(name, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
     return table

@@ -53,19 +53,23 @@ class Proposals:
     ) -> None:
         self.spec, self.levels, self.search, self.posterior, self.prior = spec, levels, search, posterior, prior
         self.head_start = spec.search.head_start and spec.search.sampler in GUIDED
-        points = initial_points(spec)
-        number = len(BASELINES)
-        self.baselines = [Proposal(BASELINE, params) for params in points[:number]]
-        self.spread = [Proposal(SPREAD, params) for params in points[number:]]
+        self.views = {method: spec.of(method) for method in spec.method}
+        self.openers = {method: [Proposal(BASELINE, p) for p in view.openers()] for method, view in self.views.items()}
+        self.spread = {
+            method: [Proposal(SPREAD, p) for p in initial_points(view)[len(self.openers[method]) :]]
+            for method, view in self.views.items()
+        }
 
     def opening(self, cell: Cell) -> list[Proposal]:
         """What every cell tries first, as far as it is known: all but the neighbours."""
+        if cell.method != "gls":  # theory and earlier studies speak of rates
+            return [*self.openers[cell.method], *self.spread[cell.method]]
         prior = [Proposal(f"{PRIOR} {i}", params) for i, params in enumerate(self.prior.get(cell.level, ()), 1)]
-        return [*self.baselines, *self._theory(cell), *prior, *self.spread]
+        return [*self.openers["gls"], *self._theory(cell), *prior, *self.spread["gls"]]
 
     def settled(self, cell: Cell) -> bool:
         """Whether nothing more can come to the opening: the theory waits for the noise rate, if only an estimate."""
-        return not self.head_start or self._noise_rate(cell.level) is not None
+        return not self.head_start or cell.method != "gls" or self._noise_rate(cell.level) is not None
 
     def neighbours(self, cell: Cell) -> list[Proposal]:
         """The best of the two levels whose noise rates are next to the cell's, of the same method, where known.
@@ -85,14 +89,20 @@ class Proposals:
         near = [(BELOW, order[place - 1])] if place > 0 else []
         near += [(ABOVE, order[place + 1])] if place + 1 < len(order) else []
         found = [
-            (source, other, best_of(self.spec, self.search(other), self.posterior(other))) for source, other in near
+            (source, other, best_of(self.views[cell.method], self.search(other), self.posterior(other)))
+            for source, other in near
         ]
         return [
             Proposal(source, self._moved(other, cell, params)) for source, other, params in found if params is not None
         ]
 
     def _moved(self, other: Cell, cell: Cell, params: Params) -> Params:
-        """The other cell's parameters with the rate that the theory makes of theirs at this cell's noise."""
+        """The other cell's parameters with the rate that the theory makes of theirs at this cell's noise.
+
+        Those of another method as they are: of it the theory says nothing.
+        """
+        if "rate" not in params:
+            return params
         there, here = (self._noise_rate(each.level) for each in (other, cell))
         rate = moved_rate(params["rate"], there, here, self.levels[cell.level].classes)
         return params | {"rate": closest("rate", self.spec.space["rate"], rate)}
@@ -100,7 +110,7 @@ class Proposals:
     def _theory(self, cell: Cell) -> list[Proposal]:
         if not self.head_start:
             return []
-        params = theory_point(self.spec, self._noise_rate(cell.level), self.levels[cell.level].classes)
+        params = theory_point(self.views["gls"], self._noise_rate(cell.level), self.levels[cell.level].classes)
         return [] if params is None else [Proposal(THEORY, params)]
 
     def _noise_rate(self, level: str) -> float | None:
@@ -119,7 +129,7 @@ def noise_rate_of(level: Level, records: Iterable[Record]) -> float | None:
     """
     if level.noise_rate is not None:
         return level.noise_rate
-    plain = [r for r in records if r.level == level.name and r.phase == "search" and r.params["rate"] == 0]
+    plain = [r for r in records if r.level == level.name and r.phase == "search" and r.params.get("rate") == 0]
     for record in sorted(plain, key=lambda each: (each.number, each.method)):
         if record.state == "running":
             return None

@@ -11,6 +11,7 @@ from search.history import History
 from search.home import Home, StudyFolder
 from search.records import Level, Record, to_parquet
 from search.rows import Row, best_row
+from search.selection import borrowed
 from search.store import Store, open_storage
 from search.study import Cell, StudySpec
 from trainables.config import InputError
@@ -38,18 +39,19 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
     rows = []
     saved = savings(spec, records)
     for cell in spec.cells():
-        found = of_cell(cell, records)
-        best = chosen(spec, found)
-        sure = sureness(spec, model_of(spec, found), best)
+        found, view = of_cell(cell, records), spec.of(cell.method)
+        best = chosen(view, found)
+        sure = sureness(view, model_of(view, found), best)
         row = best_row(
             levels[cell.level],
             cell.method,
             found,
             spec.selection,
             best,
-            spec.baselines(best),
-            spec.rate_bounds,
+            view.baselines(best),
+            view.rate_bounds,
             sure,
+            borrowed(cell.level, cell.method, records),
         )
         early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         rows.append(replace(row, note="; ".join(filter(None, (row.note, *early)))))
@@ -80,8 +82,11 @@ def draw(
 ) -> list[Path]:
     """Draw the study's plots into `folder`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    cells = [(levels[cell.level], of_cell(cell, records)) for cell in spec.cells()]
-    return plots.save_plots(folder, cells, rows, [model_of(spec, found) for _, found in cells])
+    found = [(spec.of(cell.method), levels[cell.level], of_cell(cell, records)) for cell in spec.cells()]
+    cells = [
+        (level, [*own, *borrowed(*cell, records)]) for cell, (_, level, own) in zip(spec.cells(), found, strict=True)
+    ]
+    return plots.save_plots(folder, cells, rows, [model_of(view, own) for view, _, own in found])
 
 
 def write_results(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from search.parameters import Params
+from search.parameters import Params, smallness
 from search.records import ENDED, Level, Record
 from search.scales import signed_log
 from search.selection import (
@@ -44,6 +44,7 @@ class Row:
     rate_low: float | None = None  # interval of the best rate
     rate_high: float | None = None
     best_warmup: int | None  # epochs
+    best_parameters: str = ""  # what else was chosen: another method's parameters, the recipe's that were searched
     val_accuracy: float | None  # as all up to `gain_high`: mean over the fresh seeds, at the last epoch
     test_accuracy: float | None
     test_accuracy_std: float | None  # sample standard deviation over the seeds
@@ -58,7 +59,7 @@ class Row:
     best_epoch_test_accuracy: float | None  # at each run's epoch of highest noisy validation
     oracle_rate: float | None  # of the highest clean-test accuracy of any trial at any epoch that was tested
     oracle_test_accuracy: float | None
-    theory_rate: float | None
+    theory_rate: float | None  # for the method gls
     trials: int  # of the search: complete, pruned and diverged
     pruned: int
     diverged: int
@@ -78,21 +79,24 @@ def best_row(
     baselines: Baselines,
     bounds: tuple[float, float] | None,
     sureness: Sureness | None = None,
+    others: Sequence[Record] = (),
 ) -> Row:
     """The row of the cell (`level`, `method`), for which `best` was chosen; records of other cells are passed over.
 
-    `bounds`: rates searched.
+    `bounds`: rates searched; `others`: confirmed baselines that the cell has from other cells (`selection.borrowed`).
     """
     records = [record for record in records if record.level == level.name and record.method == method]
-    arm, ce, ls = (confirmed(records, params) for params in (best, baselines.ce, baselines.ls))
+    arm = confirmed(records, best)
+    ce, ls = (confirmed([*others, *records], params) for params in (baselines.ce, baselines.ls))
     test, ce_test, ls_test = (outcomes(runs, "test_accuracy", level) for runs in (arm, ce, ls))
     at_best = outcomes(arm, "test_accuracy", level, "best")
     gain, gain_low, gain_high = paired_gain(test, ce_test)
     oracle_rate, oracle_test_accuracy = _oracle(records)
-    estimate = estimated_noise_rate(records)
+    estimate = estimated_noise_rate([*others, *records])
     guessed = level.noise_rate is None and estimate is not None
     noise_rate = estimate if guessed else level.noise_rate
     search = [record.state for record in records if record.phase == "search"]
+    rest = {key: value for key, value in (best or {}).items() if key not in ("rate", "warmup", "method")}
     row = Row(
         dataset=level.dataset,
         noise=level.noise,
@@ -100,10 +104,11 @@ def best_row(
         noise_rate=noise_rate,
         noise_rate_source="estimated" if guessed else level.noise_rate_source,
         noise_rate_estimate=estimate,
-        best_rate=best["rate"] if best else None,
+        best_rate=best.get("rate") if best else None,
         rate_low=sureness.rate_low if sureness else None,
         rate_high=sureness.rate_high if sureness else None,
         best_warmup=best.get("warmup") if best else None,
+        best_parameters=", ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in rest.items()),
         val_accuracy=_mean(outcomes(arm, "val_accuracy", level)),
         test_accuracy=_mean(test),
         test_accuracy_std=statistics.stdev(test.values()) if len(test) > 1 else None,
@@ -119,7 +124,7 @@ def best_row(
         best_epoch_test_accuracy=_mean(at_best) if len(at_best) == len(arm) else None,
         oracle_rate=oracle_rate,
         oracle_test_accuracy=oracle_test_accuracy,
-        theory_rate=theory_rate(noise_rate, level.classes),
+        theory_rate=theory_rate(noise_rate, level.classes) if method == "gls" else None,
         trials=sum(state in ENDED for state in search),
         pruned=search.count("pruned"),
         diverged=search.count("diverged"),
@@ -130,7 +135,7 @@ def best_row(
     )
     on_bound = [bound for bound in bounds or () if best and _close(best["rate"], bound)]
     arms = {"best rate": arm, "CE": ce, "LS": ls} if best else {}
-    wide = None if best is None else gain_width(records, level, best, baselines.ce)
+    wide = None if best is None else gain_width([*others, *records], level, best, baselines.ce)
     notes = [*_on_search(row, level, rule, on_bound), *_on_confirmation(row, rule, arms, wide)]
     if best and best.get("lr_factor", 1.0) != baselines.ce.get("lr_factor", 1.0):
         notes.append("gain includes that of another learning rate after the warm-up")
@@ -148,10 +153,10 @@ def _mean(values: Mapping[int, float]) -> float | None:
 def _oracle(records: Sequence[Record]) -> tuple[float | None, float | None]:
     """Rate and highest clean-test accuracy of any ended trial at any epoch; ties towards the smaller |rate|."""
     ended = [record for record in records if record.state in ENDED]
-    seen = [(m.get("test_accuracy"), r.params["rate"]) for r in ended for m in r.curve]
-    known = [(accuracy, rate) for accuracy, rate in seen if accuracy is not None]
-    accuracy, rate = max(known, key=lambda pair: (pair[0], -abs(pair[1])), default=(None, None))
-    return rate, accuracy
+    seen = [(m.get("test_accuracy"), r.params) for r in ended for m in r.curve]
+    known = [(accuracy, params) for accuracy, params in seen if accuracy is not None]
+    accuracy, params = max(known, key=lambda pair: (pair[0], -smallness(pair[1])[0]), default=(None, {}))
+    return params.get("rate"), accuracy
 
 
 def _close(rate: float, bound: float) -> bool:
@@ -160,7 +165,7 @@ def _close(rate: float, bound: float) -> bool:
 
 
 def _on_search(row: Row, level: Level, rule: Selection, on_bound: Sequence[float]) -> list[str]:
-    if row.best_rate is None:
+    if row.best_rate is None and row.best_warmup is None:
         notes = ["no trial completed"]
     else:
         notes = ["plain cross-entropy is the best rate found"] if row.best_rate == 0 else []
@@ -168,9 +173,9 @@ def _on_search(row: Row, level: Level, rule: Selection, on_bound: Sequence[float
         notes += ["trials scored at their best epoch by noisy validation"] if rule.epoch == "best" else []
     if row.rate_low is not None and row.rate_high is not None and row.rate_low <= 0 <= row.rate_high:
         notes.append("no evidence for smoothing: the interval of the best rate holds 0")
-    if row.theory_rate is None and row.noise_rate is not None:
+    if row.theory_rate is None and row.noise_rate is not None and row.method == "gls":
         notes.append("theory gives no rate for this much noise")
-    elif row.theory_rate and not level.symmetric:
+    elif row.theory_rate and not level.symmetric and row.method == "gls":
         notes.append("theory assumes symmetric noise")
     if row.noise_rate_source == "estimated":
         notes.append("noise rate, and theory with it, estimated from the noisy labels")
@@ -203,7 +208,7 @@ def _on_confirmation(
         if diverged := sum(run.state == "diverged" for run in runs.values()):
             plural = "s" if diverged > 1 else ""
             notes.append(f"{diverged} confirmation run{plural} ({name}) diverged, counted at chance level")
-    if row.best_rate and row.gain_low is not None and row.gain_high is not None:
+    if row.best_rate != 0 and row.gain_low is not None and row.gain_high is not None:
         if row.gain_high < 0:
             notes.append("worse than CE on the clean test set")
         elif row.gain_low <= 0:

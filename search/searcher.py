@@ -14,7 +14,7 @@ from search.confirmation import next_run
 from search.history import History
 from search.parameters import Params
 from search.records import Level, Metrics, Phase, Record, State, TrialKey
-from search.selection import score
+from search.selection import borrowed, score
 from search.store import Job, Store
 from search.study import Cell, StudySpec
 from trainables.config import Folders
@@ -160,7 +160,9 @@ class StudySearcher(Searcher):
     def _confirmation(self, cell: Cell) -> Job | None:
         """A missing run of the cell's finalists and baselines on the confirmation seeds."""
         records = [*self._searched(cell), *self._of(cell, "confirmation").values()]
-        run = next_run(self.spec, self.levels[cell.level], records, self.failed)
+        others = [r for c in self.cells if c.level == cell.level for r in self._of(c, "confirmation").values()]
+        records += borrowed(*cell, others)
+        run = next_run(self.spec.of(cell.method), self.levels[cell.level], records, self.failed)
         return None if run is None else self.store.add(cell, "confirmation", *run)
 
     def _retry(self, job: Job, reason: str) -> None:
@@ -187,12 +189,11 @@ class StudySearcher(Searcher):
     def _settings(self, job: Job) -> dict[str, Any]:
         """What the trial's actor is given, plain values alone."""
         config = self.spec.trial_config(job.cell, job.params, job.train_seed)
-        first = job.key.phase == "confirmation" and job.train_seed == self.spec.confirmation_seeds()[0]
         return {
             "trial": config.to_dict(),
             "digest": self.levels[job.key.level].digest,
             "folders": [str(self.folders.data), str(self.folders.cache)],
-            "weights": str(self.weights(job.key).absolute()) if first else None,
+            "weights": str(self.weights(job.key).absolute()) if self._keeps_weights(job) else None,
             "threads": max(1, int(self.spec.resources.cpus)),
             "trunks": self._trunks(job),
             "checkpoints": self._checkpoints(),
@@ -200,13 +201,18 @@ class StudySearcher(Searcher):
             "estimate_noise": self._estimates_noise(job),
         }
 
+    def _keeps_weights(self, job: Job) -> bool:
+        """Whether the trained network is kept: of a confirmation run, and unless the study asks, of the first seed."""
+        every = self.spec.selection.keep_weights == "all"
+        return job.key.phase == "confirmation" and (every or job.train_seed == self.spec.confirmation_seeds()[0])
+
     def _estimates_noise(self, job: Job) -> bool:
         """Whether the trial tells the noise rate: cross-entropy, in the search only where nothing else does.
 
         It costs each worker process an import of 2 s, which a short search with clean labels need not wait for.
         """
         unknown = self.levels[job.key.level].noise_rate is None
-        wanted = self.spec.search.estimate_noise and job.params["rate"] == 0
+        wanted = self.spec.search.estimate_noise and job.params.get("rate") == 0
         return bool(wanted) and (job.key.phase == "confirmation" or unknown)
 
     def _trunks(self, job: Job) -> dict[str, Any] | None:

@@ -1,12 +1,13 @@
 """The sections of a study file that are about the search: dataset, sampler and pruner, resources."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from search.parameters import Space, grid_size
-from trainables.config import DataConfig, TableSource, require
+from search.parameters import Space
+from search.space_file import grid_size
+from trainables.config import MATRIX, DataConfig, TableSource, require
 from trainables.masking import masked
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)  # of a study, which is that of its folder
@@ -21,19 +22,25 @@ class DatasetSpec:
     """A dataset and the noise levels to compare; the fields of `DataConfig` besides."""
 
     name: str
-    levels: tuple[str, ...]  # "clean", "given", "worst", "symmetric-0.4", ...
+    levels: tuple[str, ...]  # "clean", "given", "worst", "symmetric-0.4", "like-worst", "matrix-NAME", ...
     noise_seed: int | None = None  # None: the study's seed
     split_seed: int | None = None  # None: the study's seed
     validation_fraction: float = 0.1
     size: int | None = None
     test_size: int | None = None
     table: TableSource | None = None
+    matrices: Mapping[str, str] | None = None  # NAME -> the file of level matrix-NAME, as `DataConfig.matrix` takes it
 
     def __post_init__(self) -> None:
         rule = "letters, digits, dots, - and _, at most 64"
-        for key, name in (("name", self.name), *((f"levels[{i}]", level) for i, level in enumerate(self.levels))):
+        levels = {f"levels[{i}]": level for i, level in enumerate(self.levels)}
+        names = {"name": self.name, **levels, **{f"matrices.{name}": name for name in self.matrices or ()}}
+        for key, name in names.items():
             require(WORD.fullmatch(name) is not None, f"dataset.{key}", name, rule)
         require_distinct("dataset.levels", self.levels)
+        for key, level in levels.items():
+            there = not level.startswith(MATRIX) or self._matrix(level) is not None
+            require(there, f"dataset.{key}", level, f"dataset.matrices has no file for {level.removeprefix(MATRIX)!r}")
         self.config(self.levels[0], 0)  # for its checks
 
     def config(self, noise: str, seed: int) -> DataConfig:
@@ -47,7 +54,12 @@ class DatasetSpec:
             size=self.size,
             test_size=self.test_size,
             table=self.table,
+            matrix=self._matrix(noise),
         )
+
+    def _matrix(self, noise: str) -> str | None:
+        """The file of a level's transition matrix."""
+        return (self.matrices or {}).get(noise.removeprefix(MATRIX)) if noise.startswith(MATRIX) else None
 
 
 GUIDED = ("posterior", "tpe", "gp")  # samplers that have a head start: a random search and a grid take no advice
@@ -130,7 +142,8 @@ class SearchSpec:
         if self.sampler == "gp":
             # A trial outside the space would take its parameters from what Optuna's GP models: it fell back to chance.
             rule = "gp needs rates that hold the baselines 0 and 0.1; tpe does not"
-            require(0.0 in space["rate"] and 0.1 in space["rate"], "search.sampler", "gp", rule)
+            rates = space.get("rate")
+            require(rates is None or (0.0 in rates and 0.1 in rates), "search.sampler", "gp", rule)
         trials = 30 if self.trials is None else self.trials
         rule = f"at least 2, which are cross-entropy and label smoothing, and at most {MOST_TRIALS}"
         require(2 <= trials <= MOST_TRIALS, "search.trials", trials, rule)

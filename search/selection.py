@@ -5,13 +5,13 @@ The noisy validation chooses, always. Whatever looked at clean test labels to ch
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scipy.special import stdtrit
 
-from search.parameters import Params
+from search.parameters import Params, smallness
 from search.records import Level, Record, Rule, at_epoch
 from trainables.config import require
 
@@ -28,10 +28,13 @@ class Selection:
     gain_interval: float | None = None  # `auto` adds seeds until the gain's 95 % interval is so narrow, points; None: 1
     max_seeds: int | None = None  # `auto` adds no more than so many; None: 20
     finalists: int = 1  # distinct parameters confirmed; the best mean over the fresh seeds is chosen
+    keep_weights: Literal["first", "all"] = "first"  # networks kept: of the first fresh seed, or of each
 
     def __post_init__(self) -> None:
         require(self.readout in ("posterior", "best"), "selection.readout", self.readout, "posterior or best")
         require(self.epoch in ("last", "best"), "selection.epoch", self.epoch, "last or best")
+        kept = self.keep_weights in ("first", "all")
+        require(kept, "selection.keep_weights", self.keep_weights, "first or all")
         auto = self.seeds == "auto"
         some, rule = self.seeds == "auto" or 1 <= self.seeds <= MOST, f"at least 1 and at most {MOST}, or auto"
         require(some, "selection.seeds", self.seeds, rule)
@@ -85,13 +88,13 @@ def finalists(records: Sequence[Record], rule: Selection) -> list[Params]:
 
     Ties go towards the smaller |rate|, then the smaller warm-up, then the earlier trial.
     """
-    ranked: list[tuple[float, float, int, int, Params]] = []
+    ranked: list[tuple[float, tuple[float, int], int, Params]] = []
     for r in records:
         value = score(r, rule)
         if r.phase == "search" and r.state == "complete" and value is not None:
-            ranked.append((-value, abs(r.params["rate"]), r.params.get("warmup", 0), r.number, r.params))
+            ranked.append((-value, smallness(r.params), r.number, r.params))
     distinct: list[Params] = []
-    for *_, params in sorted(ranked, key=lambda entry: entry[:4]):
+    for *_, params in sorted(ranked, key=lambda entry: entry[:3]):
         if len(distinct) == rule.finalists:
             break
         if params not in distinct:
@@ -103,6 +106,17 @@ def confirmed(records: Sequence[Record], params: Params | None) -> dict[int, Rec
     """The confirmation runs with these parameters that completed or diverged, by training seed."""
     runs = [r for r in records if r.phase == "confirmation" and r.state in ("complete", "diverged")]
     return {run.train_seed: run for run in runs if run.params == params}
+
+
+def borrowed(level: str, method: str, records: Iterable[Record]) -> list[Record]:
+    """The runs of gls that other cells of the level confirmed, named as the cell would: its baselines may be there."""
+    mark = {} if method == "gls" else {"method": "gls"}
+    others = [r for r in records if r.phase == "confirmation" and r.level == level and r.method != method]
+    return [
+        replace(r, params={key: value for key, value in r.params.items() if key != "method"} | mark)
+        for r in others
+        if r.params.get("method", r.method) == "gls"
+    ]
 
 
 def winner(candidates: Sequence[Params], records: Sequence[Record], rule: Selection) -> Params | None:

@@ -8,7 +8,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from scipy.stats import qmc
 
-from search.parameters import BASELINES, Parameter, Params, Range
+from search.parameters import Parameter, Params, Range
 from search.scales import DIGITS, symexp, symlog, value_at
 from search.sections import GUIDED
 from search.study import StudySpec, derive_seed
@@ -42,11 +42,10 @@ def inside(spec: StudySpec, params: Mapping[str, Any]) -> bool:
 
 
 def initial_points(spec: StudySpec) -> list[Params]:
-    """The parameters tried before a sampler is asked: the baselines, then the whole grid or an even spread."""
+    """The parameters tried before a sampler is asked: its openers, then the whole grid or an even spread."""
     if spec.search.sampler == "grid":
         return grid(spec)
-    baselines = [spec.baseline(rate) for rate in BASELINES]
-    return baselines + (sobol_points(spec) if spec.search.sampler in GUIDED else [])
+    return spec.openers() + (sobol_points(spec) if spec.search.sampler in GUIDED else [])
 
 
 def sobol_points(spec: StudySpec) -> list[Params]:
@@ -63,15 +62,15 @@ def sobol_points(spec: StudySpec) -> list[Params]:
 
 
 def grid(spec: StudySpec) -> list[Params]:
-    """Every point of the space once, the baselines first, the rest in an order shuffled by the study's seed.
+    """Every point of the space once, what a cell opens with first, the rest in an order shuffled by the study's seed.
 
     So a grid that is stopped early has covered the space evenly. As many as `spec.budget` under the sampler `grid`.
     """
-    baselines = [spec.baseline(rate) for rate in BASELINES]
+    first = spec.openers()
     points = itertools.product(*(parameter.points() for parameter in spec.space.values()))
-    others = [params for point in points if (params := dict(zip(spec.space, point, strict=True))) not in baselines]
+    others = [params for point in points if (params := dict(zip(spec.space, point, strict=True))) not in first]
     random.Random(derive_seed(spec.seed, "grid")).shuffle(others)
-    return baselines + others
+    return first + others
 
 
 def _is_symlog(parameter: Parameter) -> bool:

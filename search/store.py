@@ -17,7 +17,7 @@ from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.journal import Journal
-from search.parameters import BASELINES, Params
+from search.parameters import Params
 from search.patience import PatientStorage
 from search.proposals import SAMPLER, SPREAD, Proposal
 from search.pruners import DIVERGED, PARAMS, make_pruner
@@ -73,10 +73,11 @@ class Store:
         self.spec = spec
         self.owner = owner
         self.storage = storage
-        self.distributions = distributions(spec)
-        self.initial_points = initial_points(spec)  # tried before the sampler is asked
-        self._baselines = [frozen(params) for params in self.initial_points[: len(BASELINES)]]
-        self._initials = [Proposal(SPREAD, params) for params in self.initial_points]
+        self.views = {method: spec.of(method) for method in spec.method}
+        self.distributions = {method: distributions(view) for method, view in self.views.items()}
+        points = {method: initial_points(view) for method, view in self.views.items()}
+        self._openers = {method: [frozen(params) for params in view.openers()] for method, view in self.views.items()}
+        self._initials = {method: [Proposal(SPREAD, each) for each in found] for method, found in points.items()}
         self._given_up: dict[str, set[Frozen]] = defaultdict(set)  # parameters that failed under this driver, by cell
         self.pruner = make_pruner(spec)
         known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
@@ -115,8 +116,8 @@ class Store:
         trials = self.trials(cell, "search")
         same = [t for t in trials if t.state != TrialState.FAIL and t.user_attrs[PARAMS] == proposal.params]
         had = {trial.user_attrs[SEED] for trial in same}
-        baseline = frozen(proposal.params) in self._baselines
-        seed = self.spec.search_seed(cell, len(trials), baseline, had)
+        first = frozen(proposal.params) in self._openers[cell.method]
+        seed = self.spec.search_seed(cell, len(trials), first, had)
         return self.add(cell, "search", proposal.params, seed, proposal.source)
 
     def untried(self, cell: Cell, proposals: Sequence[Proposal]) -> Proposal | None:
@@ -141,7 +142,9 @@ class Store:
         number = len(self.trials(cell, "search"))
         sampler = make_sampler(self.spec.search.sampler, derive_seed(self.spec.seed, cell.key, number, "sampler"))
         name = self._study(cell, "search").study_name
-        return to_params(self.spec, ask(sampler, self.storage, name, number, self.distributions))
+        return to_params(
+            self.views[cell.method], ask(sampler, self.storage, name, number, self.distributions[cell.method])
+        )
 
     def add(
         self, cell: Cell, phase: Phase, params: Mapping[str, Any], train_seed: int, source: str | None = None
@@ -149,8 +152,8 @@ class Store:
         """A trial with given parameters, written in one piece."""
         study = self._study(cell, phase)
         attributes = {PARAMS: dict(params), SEED: train_seed} | ({} if source is None else {SOURCE: source})
-        sampled = to_sampled(self.spec, params) if phase == "search" else {}
-        kinds = {name: self.distributions[name] for name in sampled}
+        sampled = to_sampled(self.views[cell.method], params) if phase == "search" else {}
+        kinds = {name: self.distributions[cell.method][name] for name in sampled}
         state = TrialState.RUNNING
         study.add_trial(create_trial(state=state, params=sampled, distributions=kinds, user_attrs=attributes))
         return self._job(cell, phase, study.get_trials(deepcopy=False)[-1])
@@ -166,12 +169,12 @@ class Store:
             job.trial.report(value, epoch)
 
     def should_prune(self, job: Job, epoch: int) -> bool:
-        """Whether the study's pruner would stop the trial here. The baselines, its first trials, are never pruned."""
+        """Whether the study's pruner would stop the trial here: never one of the cell's `StudySpec.openers`."""
         trial = self._frozen(job)
         if job.key.phase != "search" or trial.last_step != epoch:  # a lost attempt came further, and was not pruned
             return False
         pruned = self.pruner.prune(self._study_of(job), trial)  # asked for all: they compete in its rungs
-        return pruned and frozen(job.params) not in self._baselines
+        return pruned and frozen(job.params) not in self._openers[job.cell.method]
 
     def end(self, job: Job, state: State, value: float | None = None, reason: str = "") -> None:
         """Record how a trial ended. `value` is its score, for a diverged one chance level: samplers learn from it."""
@@ -202,7 +205,7 @@ class Store:
         self._studies.clear()
 
     def _initial(self, cell: Cell) -> Proposal | None:
-        return self.untried(cell, self._initials)
+        return self.untried(cell, self._initials[cell.method])
 
     def _record(
         self, cell: Cell, phase: Phase, trial: FrozenTrial, curves: Mapping[TrialKey, tuple[Metrics, ...]]

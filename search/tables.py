@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -86,6 +87,7 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     table.padding = 0  # the box leaves one space between columns
     table.add_column("level" if several else "noise", no_wrap=True)
+    methods = any(row.method != "gls" for row in rows)
     gain, best = "gain over CE\n(95 %)", "best rate\n(95 %)"
     tested = any(row.test_accuracy is not None for row in rows)
     accuracy = "test\nacc." if tested else "noisy\nval. acc."
@@ -97,9 +99,9 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
         cells = [guess + _fixed(row.noise_rate, 3), _best(row, joint), _short(row.best_warmup)]
         cells.append(_spread(row, joint) if tested else _fixed(row.val_accuracy))
         cells += [_fixed(row.ce_test_accuracy), _fixed(row.ls_test_accuracy), _gain(row, joint)]
-        table.add_row(level, *cells, _rate(row.theory_rate))
+        table.add_row(f"{level}{joint}{row.method}" if methods else level, *cells, _rate(row.theory_rate))
         for note in row.note.split("; ") if row.note else ():
-            notes.setdefault(note, []).append(level)
+            notes.setdefault(note, []).append(f"{level}/{row.method}" if methods else level)
     lines = [f"{note}: {', '.join(where)}" for note, where in notes.items()]
     table.caption, table.caption_justify, table.caption_style = Text("\n".join(lines)), "left", ""
     return table
@@ -190,8 +192,17 @@ def _rate(value: float | None) -> str:
 
 
 def _best(row: Row, joint: str) -> str:
+    if row.best_rate is None:
+        return joint.join(map(_rounded, row.best_parameters.split(", "))) if row.best_parameters else ""
     interval = "" if row.rate_low is None else f"{joint}[{row.rate_low:.2g}, {row.rate_high:.2g}]"
     return _rate(row.best_rate) + interval
+
+
+def _rounded(parameter: str) -> str:
+    """Such as "q=0.7" of "gce.q=0.700123", to be read at a glance."""
+    name, _, value = parameter.partition("=")
+    number = re.fullmatch(r"-?[\d.e+-]+", value)
+    return f"{name.rpartition('.')[2]}={float(value):.3g}" if number else f"{name.rpartition('.')[2]}={value}"
 
 
 def _spread(row: Row, joint: str) -> str:

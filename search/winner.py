@@ -6,11 +6,12 @@ from pathlib import Path
 
 from search.choice import chosen
 from search.home import StudyFolder
+from search.loading import to_yaml
 from search.parameters import Params
 from search.records import Record
 from search.results import of_cell
 from search.selection import confirmed
-from search.study import Cell, StudySpec, to_yaml
+from search.study import Cell, StudySpec
 from search.study_file import dump, parse_mapping
 from search.tables import write
 from trainables.config import InputError
@@ -31,7 +32,7 @@ def write_winner(
     files = []
     for cell in cells:
         found = of_cell(cell, records)
-        params = chosen(spec, found)
+        params = chosen(spec.of(cell.method), found)
         run = confirmed(found, params).get(spec.confirmation_seeds()[0])
         if params is None or run is None:
             raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")

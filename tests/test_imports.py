@@ -82,6 +82,12 @@ def test_workers_train_without_torchvision_and_scikit_learn() -> None:
     assert done.stdout.strip() == "set()"  # 3 of the 5 s that their imports take, and 300 MB each
 
 
+def test_analysis_without_attacks_needs_no_foolbox() -> None:
+    code = "import sys; sys.modules['foolbox'] = None; import trainables.analysis.analyse"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")  # a bare GPU machine may lack it
+
+
 def test_studies_are_choices_without_computation() -> None:
     files = [path for path in (ROOT / "studies").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     strange = [str(path.relative_to(ROOT)) for path in files if path.suffix != ".yaml" and path.name != "__init__.py"]

@@ -18,10 +18,10 @@ from mlflow.entities import Experiment, LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-from search.credentials import masked
 from search.sealed import read_sealed, write_sealed
 from search.tracking.client import PatientClient
 from trainables.config import InputError, require
+from trainables.masking import masked
 
 # Every failure reaches us as an exception and is told in one line; MLflow would print a traceback besides.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
@@ -151,7 +151,8 @@ def _delete_experiment(home: Path, uri: str | None, study: str) -> None:
 def reason(error: Exception) -> str:
     """What went wrong, on one line, without credentials (a URI may come with a password, or a token after "?")."""
     line = (str(error) or type(error).__name__).splitlines()[0]
-    return re.sub(r"//[^@\s]*@", "//", re.sub(r"\?\S+", "", line))[:300]
+    # The password first, since it may hold a "?"; each address by itself, for what stands behind it.
+    return re.sub(r"\?\S+", "", re.sub(r"//\S*@", "//", line))[:300]
 
 
 def is_loopback(host: str) -> bool:
@@ -168,8 +169,8 @@ def ui_command(
 
     The database is named in the environment: its URI may hold a password, and a command line is public.
     """
-    shown = re.sub(r"//[^@]*@", "//", uri or "")  # without its password
-    require(is_database(uri), "tracking_uri", shown, "a server has its own UI: open this address in a browser")
+    rule = "a server has its own UI: open this address in a browser"
+    require(is_database(uri), "tracking_uri", masked(uri or ""), rule)
     destination = (home.resolve() / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     environment = {

@@ -25,7 +25,7 @@ from rich.console import Console
 
 from search.cluster import cluster
 from search.credentials import resolve
-from search.study import read_study
+from search.loading import read_study
 from search.tracking.store import connect, delete_experiment, is_loopback
 from tests.faults.servers import PASSWORD, postgres
 from tests.search.tools import RECONNECT, TINY, TOSMOOTH, start, tosmooth

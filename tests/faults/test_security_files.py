@@ -26,10 +26,11 @@ from pyarrow import fs
 
 from search.history import History
 from search.home import Home
+from search.loading import read_study
 from search.results import read_records
 from search.sections import WORD
 from search.store import open_storage
-from search.study import check_name, read_study
+from search.study import check_name
 from tests.search.tools import TINY, Driver, play, tiny
 from tests.tools import Payload
 from tests.trainables.conftest import picture

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from search.describe import description, show
+from search.loading import load_study, read_study, shipped_studies, to_yaml
 from search.space import distributions, initial_points, inside
-from search.study import StudySpec, load_study, read_study, shipped_studies, to_yaml
+from search.study import StudySpec
 from trainables.config import InputError
 
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
@@ -82,7 +83,7 @@ def check_fit_to_run(spec: StudySpec) -> None:
     assert len(points) <= max(spec.budget, 3)
     cells = spec.cells()
     for params in (*points[:20], *points[-20:]):
-        config = spec.trial_config(cells[-1], params, spec.search_seed(cells[-1], 0, baseline=False, had=()))
+        config = spec.trial_config(cells[-1], params, spec.search_seed(cells[-1], 0, first=False, had=()))
         assert params in baselines or inside(spec, params)
         assert config.rate == params["rate"]
     screen = io.StringIO()

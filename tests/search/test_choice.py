@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from search.choice import chosen, finalists, model_of, sureness
-from search.study import load_study
+from search.loading import load_study
 from tests.search.test_posterior import hill, run
 
 POSTERIOR, BEST = (

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from search.home import Home
-from search.study import load_study, shipped_studies
+from search.loading import load_study, shipped_studies
 from search.winner import write_winner
 from tests.search.conftest import Command, Finished
 from tests.search.tools import TINY, records_of
@@ -47,7 +47,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("studies", "describe", "run", "status", "export", "best", "plot", "ui", "data", "delete"):
+    for name in ("studies", "describe", "run", "status", "export", "best", "plot", "analyse", "ui", "data", "delete"):
         assert name in done.stdout
 
 
@@ -60,8 +60,9 @@ def test_studies_lists_each_with_question_levels_cost_and_data_on_a_line(command
         assert "? Levels: " in line
         assert " Cost: " in line
         assert " Data: " in line
-    assert lines[-1].endswith("Data: none.")
-    assert "Levels: clean, symmetric-0.1, symmetric-0.2" in lines[-1]
+    (twonorm,) = (line for line in lines if line.startswith("twonorm:"))
+    assert twonorm.endswith("Data: none.")
+    assert "Levels: clean, symmetric-0.1, symmetric-0.2" in twonorm
 
 
 def test_describe_says_what_would_run_and_trains_nothing(command: Command, study_file: Path, tmp_path: Path) -> None:
@@ -74,7 +75,8 @@ def test_describe_says_what_would_run_and_trains_nothing(command: Command, study
     assert "searched: warmup 0 to 2 (linear)" in words
     # 2 cells x (4 + 3 x 2) runs x 3 epochs.
     assert (
-        "2 cells of 4 trials (tpe, pruner none) and at most 6 confirmation runs on 2 seeds: at most 60 epochs" in words
+        "2 cells of 4 trials (tpe, pruner none) and in all at most 12 confirmation runs on 2 seeds: at most 60 epochs"
+        in words
     )
     assert list(tmp_path.iterdir()) == [study_file]
 
@@ -245,7 +247,7 @@ def test_an_absolute_path_is_no_name_either(command: Command, home: Path, neighb
         ("space.rate.low=0.9", ["space.rate: [0.9, 0.8] is refused: low must be below high"]),
         ("space.rate.high=1.5", ["space.rate: 1.5 is refused: a finite smoothing rate of at most 1"]),
         ("name=../x", ["name: '../x' is refused"]),
-        ("dataset.levels=[clean, wrost]", ["'wrost' is unknown for twonorm: one of symmetric-E, pairflip-E, clean"]),
+        ("dataset.levels=[clean, wrost]", ["'wrost' is unknown for twonorm: one of instance-E, symmetric-E"]),
         ("dataset.name=cifar11", ["dataset.name: 'cifar11' is unknown: one of cifar10"]),
         ("search.sampler=gpp", ["search.sampler: 'gpp' is refused: one of posterior, tpe, gp, random, grid"]),
         ("training.epochs=0", ["training.epochs: 0 is refused: at least 1"]),

@@ -6,7 +6,7 @@ import pytest
 from search.candidates import Axes
 from search.divergence import ACCIDENT, Edge
 from search.gaussian_process import Array
-from search.study import load_study
+from search.loading import load_study
 from tests.search.tools import tiny
 
 # Depth of the rate and place of the warm-up: beyond 0.8 a trial diverges, whatever its warm-up, but for the longest.

@@ -27,6 +27,18 @@ def test_levels_are_measured_by_name(tmp_path: Path) -> None:
     assert found["twonorm/clean"].noise_rate == 0
 
 
+def test_a_level_with_a_matrix_is_measured_like_any_other(tmp_path: Path) -> None:
+    spec = tiny("dataset.levels=[matrix-a, instance-0.3]", "dataset.matrices={a: a.csv}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("0,1\n0,1\n")
+    found = measure_levels(spec, folders(tmp_path))
+    assert found["twonorm/matrix-a"].noise_rate == pytest.approx(0.5, abs=0.11)  # all of class 0
+    assert found["twonorm/instance-0.3"].noise_rate == pytest.approx(0.3, abs=0.1)
+    (tmp_path / "data" / "a.csv").write_text("0,1\n0.5,0.4\n")
+    with pytest.raises(InputError, match=r"a\.csv, row 1: 0\.9 is refused: a row sums to 1"):
+        measure_levels(spec, folders(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -12,12 +12,12 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from search.loading import load_study
 from search.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
 from search.posterior import fit
 from search.records import Level, Metrics, Phase, Record, State
 from search.rows import Row, best_row
 from search.selection import Baselines, Selection
-from search.study import load_study
 from tests.search.test_posterior import hill, run
 
 LEVEL = Level(
@@ -272,8 +272,8 @@ def test_model_and_interval_stand_behind_the_noisy_validation() -> None:
     assert model is not None
     val, test = accuracy_over_rate(LEVEL, RECORDS, row, model).axes
     rates, means = line(val, "posterior mean")
-    assert rates == [rate for rate, *_ in model.over_rates()]
-    assert means == [mean for _, mean, *_ in model.over_rates()]
+    assert rates == [rate for rate, *_ in model.over_axis()]
+    assert means == [mean for _, mean, *_ in model.over_axis()]
     for ax in (val, test):
         labels = [str(patch.get_label()) for patch in ax.patches]
         assert labels == ["95 % interval of the best rate, \N{MINUS SIGN}2.5 to \N{MINUS SIGN}1"]
@@ -288,7 +288,7 @@ def test_interval_is_cut_where_it_leaves_the_trials() -> None:
     model = fit(load_study("twonorm"), [run(i, rate, value, seed=i % 3) for i, (rate, value) in enumerate(trials)])
     assert model is not None
     val = accuracy_over_rate(LEVEL, RECORDS, row_of(), model).axes[0]
-    shown = [51.5, 59.0, *(mean for _, mean, *_ in model.over_rates())]  # the lowest and the highest trial
+    shown = [51.5, 59.0, *(mean for _, mean, *_ in model.over_axis())]  # the lowest and the highest trial
     bottom, top = val.get_ylim()
     assert bottom < min(shown) < max(shown) < top
-    assert min(low for *_, low, _ in model.over_rates()) < bottom
+    assert min(low for *_, low, _ in model.over_axis()) < bottom

@@ -46,7 +46,8 @@ from trainables.config import InputError, TrialConfig
 
 COLUMNS = (  # in this order: others read the files
     "dataset, noise, method, noise_rate, noise_rate_source, noise_rate_estimate, best_rate, rate_low, rate_high, "
-    "best_warmup, val_accuracy, test_accuracy, test_accuracy_std, seeds, ce_test_accuracy, ls_test_accuracy, "
+    "best_warmup, best_parameters, val_accuracy, test_accuracy, test_accuracy_std, seeds, ce_test_accuracy, "
+    "ls_test_accuracy, "
     "gain_over_ce, gain_low, gain_high, p_beats_ce, p_beats_ls, best_epoch_test_accuracy, oracle_rate, "
     "oracle_test_accuracy, theory_rate, trials, pruned, diverged, failed, epochs, epochs_spared, hours, note"
 )

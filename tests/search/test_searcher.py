@@ -101,8 +101,11 @@ def test_a_baseline_that_is_the_best_is_not_confirmed_twice(tmp_path: Path) -> N
     assert [record.params["rate"] for record in confirmations(records)] == [0.0, 0.1, 0.0, 0.1]  # seed by seed
 
 
-def test_weights_are_kept_of_the_confirmation_s_first_seed_alone(tmp_path: Path) -> None:
-    driver = Driver(tmp_path, tiny("dataset.levels=[clean]"))
+@pytest.mark.parametrize(("asked", "seeds"), [((), 1), (("selection.keep_weights=all",), 2)])
+def test_weights_are_kept_of_the_confirmation_s_first_seed_or_of_all(
+    tmp_path: Path, asked: tuple[str, ...], seeds: int
+) -> None:
+    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", *asked))
     kept, arms = [], set()
     for step in steps(driver.searcher):
         if step == "start":
@@ -110,9 +113,9 @@ def test_weights_are_kept_of_the_confirmation_s_first_seed_alone(tmp_path: Path)
             kept.append((job.key.phase, job.train_seed, driver.searcher._settings(job)["weights"] is not None))
             if job.key.phase == "confirmation":
                 arms.add(frozen(job.params))
-    first = driver.spec.confirmation_seeds()[0]
-    assert {(phase, seed) for phase, seed, weights in kept if weights} == {("confirmation", first)}
-    assert sum(weights for _, _, weights in kept) == len(arms)
+    wanted = driver.spec.confirmation_seeds()[:seeds]
+    assert {(phase, seed) for phase, seed, weights in kept if weights} == {("confirmation", seed) for seed in wanted}
+    assert sum(weights for _, _, weights in kept) == len(arms) * seeds
 
 
 def estimates(driver: Driver, noise_rate: float | None) -> list[tuple[str, float, bool]]:

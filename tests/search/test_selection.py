@@ -93,6 +93,7 @@ def row_of(records: list[Record], rule: Selection = THREE, level: Level = LEVEL)
         ({"seeds": 0}, "selection.seeds: 0 is refused: at least 1"),
         ({"readout": "mean"}, "selection.readout: 'mean' is refused: posterior or best"),
         ({"finalists": 0}, "selection.finalists: 0 is refused: at least 1"),
+        ({"keep_weights": "last"}, "selection.keep_weights: 'last' is refused: first or all"),
     ],
 )
 def test_a_selection_that_makes_no_sense_is_refused(changed: dict[str, Any], message: str) -> None:

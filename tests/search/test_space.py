@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from search.loading import read_study
 from search.parameters import Range
 from search.scales import symexp, symlog
 from search.space import distributions, grid, initial_points, inside, to_params, to_sampled
-from search.study import StudySpec, read_study
+from search.study import StudySpec
 
 STUDY = "name: s\ndataset: {name: twonorm, levels: [clean]}\ntraining: {epochs: 8}\n"
 

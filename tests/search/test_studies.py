@@ -7,7 +7,7 @@ import bench_sharing
 import bench_speedrun
 import pytest
 
-from search.study import load_study, read_study, shipped_studies, to_yaml
+from search.loading import load_study, read_study, shipped_studies, to_yaml
 from trainables.schedule import learning_rate
 
 PARTS = ("Question", "Command", "Cost", "Expect")
@@ -27,8 +27,12 @@ def header(name: str) -> dict[str, str]:
 
 
 def test_the_studies_are_those_of_the_readme() -> None:
-    expected = ["cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "cifar10n-fast", "digits", "twonorm"]
-    assert shipped_studies() == expected
+    assert shipped_studies() == [
+        *("cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "cifar10n-fast"),
+        *("cifar10n-methods", "cifar10n-methods-cpu", "digits", "paper-cifarn"),
+        *("paper-uci-breast-cancer", "paper-uci-ringnorm", "paper-uci-twonorm", "paper-uci-waveform"),
+        *("twonorm", "twonorm-methods"),
+    ]
 
 
 @pytest.mark.parametrize("name", shipped_studies())

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from search.loading import difference, read_study, to_yaml
 from search.parameters import Choice, Range
-from search.study import Cell, StudySpec, derive_seed, difference, read_study
+from search.study import Cell, StudySpec, derive_seed
 from trainables.config import InputError
 
 SMALL = """
@@ -89,6 +90,10 @@ def test_run_of_one_epoch_has_nothing_to_choose_for_the_warmup() -> None:
         ("dataset.levels=[../x]", ["dataset.levels[0]", "'../x'"]),
         ("dataset.validation_fraction=1.5", ["dataset.validation_fraction", "1.5", "(0, 1)"]),
         ("dataset.table={train: a.parquet}", ["dataset.table", "one of the two"]),
+        ("dataset.levels=[clean, matrix-a]", ["dataset.levels[1]: 'matrix-a' is refused: dataset.matrices", "'a'"]),
+        ("dataset.matrices=a.csv", ["dataset.matrices: 'a.csv' is refused: a mapping of names to values"]),
+        ("dataset.matrices={a: 5}", ["dataset.matrices.a: 5 is refused: of type str"]),
+        ("dataset.matrices={a b: a.csv}", ["dataset.matrices.a b: 'a b' is refused: letters, digits, dots"]),
         ("method=glc", ["method", "'glc'", "gls"]),
         ("method=[gls, gls]", ["method", "each once"]),
         ("search.sampler=cmaes", ["search.sampler", "'cmaes'", "tpe"]),
@@ -207,6 +212,18 @@ def test_study_that_grows_means_the_same() -> None:
     assert grown.meaning() == small().meaning()
 
 
+def test_levels_with_a_matrix_have_its_file_and_are_added_like_any_other() -> None:
+    matrices = "dataset.matrices={a: a.csv, b.2: /data/b.csv}"
+    spec = small("dataset.levels=[clean, symmetric-0.4, matrix-b.2, matrix-a]", matrices)
+    assert [spec.data_config(noise).matrix for noise in spec.dataset.levels] == [None, None, "/data/b.csv", "a.csv"]
+    assert read_study(to_yaml(spec)) == spec
+    assert difference(small(), spec) == []
+    assert difference(spec, small("dataset.levels=[clean, symmetric-0.4]", matrices)) == [
+        "dataset.levels: matrix-b.2 is removed",
+        "dataset.levels: matrix-a is removed",
+    ]
+
+
 def test_difference_says_what_was_changed() -> None:
     changes = ["training.epochs=20", "seed=1", "space.warmup={low: 0, high: 4}", "space.rate.scale=linear"]
     assert difference(small(), small(*changes, "space.lr_factor.values=[1]", "dataset.levels=[clean]")) == [
@@ -237,7 +254,7 @@ def test_seeds_are_derived_from_their_parts_alone() -> None:
 
 
 def test_study_loads_without_torch_and_the_heavy_libraries() -> None:
-    code = "import sys, search.study; print({'ray', 'optuna', 'mlflow', 'torch'} & set(sys.modules))"
+    code = "import sys, search.loading; print({'ray', 'optuna', 'mlflow', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

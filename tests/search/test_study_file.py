@@ -8,8 +8,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from search.loading import load_study, read_study, to_yaml
 from search.parameters import Choice, Range
-from search.study import StudySpec, load_study, read_study, to_yaml
+from search.study import StudySpec
 from trainables.config import InputError
 
 SMALL = """

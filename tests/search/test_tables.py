@@ -20,7 +20,16 @@ from trainables.config import InputError
 # The columns in the order: other programs read these files by them.
 NAMES = [
     *("dataset", "noise", "method", "noise_rate", "noise_rate_source", "noise_rate_estimate", "best_rate", "rate_low"),
-    *("rate_high", "best_warmup", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds", "ce_test_accuracy"),
+    *(
+        "rate_high",
+        "best_warmup",
+        "best_parameters",
+        "val_accuracy",
+        "test_accuracy",
+        "test_accuracy_std",
+        "seeds",
+        "ce_test_accuracy",
+    ),
     *("ls_test_accuracy", "gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "p_beats_ls"),
     *("best_epoch_test_accuracy", "oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned"),
     *("diverged", "failed", "epochs", "epochs_spared", "hours", "note"),
@@ -168,7 +177,8 @@ def test_parquet_has_the_same_types_whether_a_column_holds_something_or_not() ->
 def test_markdown_is_rounded_and_drops_columns_that_hold_nothing() -> None:
     header, rule, worst = text(render([WORST], "markdown")).splitlines()
     row = dict(zip(cells(header), cells(worst), strict=True))
-    assert set(NAMES) - set(row) == {"noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
+    nothing = {"best_parameters", "noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
+    assert set(NAMES) - set(row) == nothing
     assert (row["test_accuracy"], row["gain_low"], row["hours"]) == ("65.19", "-0.25", "1.23")  # two decimals
     assert (row["best_rate"], row["oracle_rate"], row["noise_rate"]) == ("-0.435", "-0.0004", "0.402")  # 3 significant
     assert cells(rule)[:4] == [":---", ":---", ":---", "---:"]
@@ -188,7 +198,7 @@ def test_latex_is_a_booktabs_table_with_escaped_text_and_real_minus_signs() -> N
     assert r"a\_b \& 50\%" in table
     assert r"x\#\{y\}\textasciitilde{}\textasciicircum{}\textbackslash{}\$" in table
     assert "& $-0.435$ &" in table
-    columns = len(NAMES) - 5  # noise_rate_estimate, rate_low, rate_high, p_beats_ce and p_beats_ls hold nothing
+    columns = len(NAMES) - 6  # best_parameters, noise_rate_estimate, rate_low, rate_high, p_beats_ce, p_beats_ls
     rows = [line for line in table.splitlines() if line.endswith(r"\\")]
     assert [line.replace(r"\&", "").count("&") for line in rows] == [columns - 1] * 2
 

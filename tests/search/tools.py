@@ -17,6 +17,7 @@ from rich.console import Console
 
 from search.history import History
 from search.home import Home
+from search.loading import read_study
 from search.parameters import Params
 from search.records import Level, Record
 from search.results import read_records
@@ -24,7 +25,7 @@ from search.rows import Row
 from search.runner import Options, run
 from search.searcher import StudySearcher
 from search.store import Store, open_storage
-from search.study import StudySpec, read_study
+from search.study import StudySpec
 from search.tracking.store import database
 from tests.tools import wait_for
 from trainables.config import Folders

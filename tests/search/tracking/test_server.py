@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from search.tracking import Tracker, delete_experiment, ui_command
+from search.tracking import Tracker, delete_experiment, home_id, ui_command
 from tests.search.tracking.tools import (
     LEVEL,
     LEVELS,
@@ -114,7 +114,7 @@ def test_a_server_shared_by_two_homes_keeps_their_studies_apart(
     session.artifacts(LEVEL.name, "gls", [tmp_path / "table.csv"])
     assert session.close(SOON) == 0
     remote = MlflowClient(moved[1].url)
-    name = f"tiny-{(home / 'id').read_text()[:8]}"
+    name = f"tiny-{home_id(home)[:8]}"
     assert len(points(remote, runs(remote)[1])) == 3
     assert len(points(remote, runs(remote, experiment=name)[1])) == 1
     cell = runs(remote, "cell", experiment=name)[0]

@@ -193,4 +193,6 @@ def test_a_reason_is_one_line_without_credentials() -> None:
         "cannot reach postgresql://db:5432/mlflow"
     )
     assert reason(ValueError("GET https://host/api?token=s3cret failed")) == "GET https://host/api failed"
+    assert reason(ValueError("http://me:hun@ter2@host is away")) == "http://host is away"
+    assert reason(ValueError("postgresql://me:pa?ss@host/db is away")) == "postgresql://host/db is away"
     assert reason(TimeoutError()) == "TimeoutError"
