@@ -75,20 +75,27 @@ def check_fit_to_run(spec: StudySpec) -> None:
     """All that is done with a study before a trial trains: nothing of it may fail, or take memory without bounds."""
     assert read_study(to_yaml(spec)) == spec
     assert spec.meaning()
-    assert len(distributions(spec)) == len(spec.space)
     assert len(spec.confirmation_seeds()) == spec.selection.most_seeds
-    baselines = [spec.baselines().ce, spec.baselines().ls]
-    points = initial_points(spec)
-    assert points[:2] == baselines
-    assert len(points) <= max(spec.budget, 3)
-    cells = spec.cells()
-    for params in (*points[:20], *points[-20:]):
-        config = spec.trial_config(cells[-1], params, spec.search_seed(cells[-1], 0, first=False, had=()))
-        assert params in baselines or inside(spec, params)
-        assert config.rate == params["rate"]
+    for method in spec.method:
+        check_method(spec.of(method))
     screen = io.StringIO()
     show(description(spec, {}), Console(file=screen, markup=False))
     assert spec.name in screen.getvalue()
+
+
+def check_method(view: StudySpec) -> None:
+    """The same for the cells of one method."""
+    assert len(distributions(view)) == len(view.space)
+    openers, points = view.openers(), initial_points(view)
+    assert points[: len(openers)] == openers
+    assert len(points) <= max(view.budget, 3)
+    baselines = [view.baselines().ce, view.baselines().ls]
+    cell = view.cells()[-1]
+    for params in (*points[:20], *points[-20:], *baselines):
+        config = view.trial_config(cell, params, view.search_seed(cell, 0, first=False, had=()))
+        assert params in baselines or inside(view, params)
+        assert config.rate == params.get("rate", 0.0)
+        assert config.method == ("gls" if params in baselines else cell.method)
 
 
 EXTREMES = st.sampled_from(
