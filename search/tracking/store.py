@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
@@ -30,7 +31,7 @@ HOME_TAG = "tosmooth.home"  # of an experiment on a shared server: the id of the
 ARTIFACTS = "mlflow-artifacts"  # the scheme that a server resolves below its --artifacts-destination
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
-STALE = 600.0  # seconds after which no one is still setting a database up
+SETUP_TIMEOUT = 60.0  # seconds; a database is set up in 1 to 2
 
 
 def database(home: Path) -> str:
@@ -71,18 +72,27 @@ def _make_database(file: Path) -> None:
     """
     if file.exists():
         return
-    for old in file.parent.glob(f".{file.name}.*"):  # what a kill left; none takes minutes
-        if time.time() - old.stat().st_mtime > STALE:
-            old.unlink(missing_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        SqlAlchemyStore(f"sqlite:///{partial.as_posix()}", f"{ARTIFACTS}:/").engine.dispose()
-        if not file.exists():  # another study of this home may have been faster
+    partial = file.with_name(f".{file.name}.partial")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _setting_up(file.parent):
+        if file.exists():  # another study of this home was faster
+            return
+        try:
+            _remove(partial)  # what a kill left
+            SqlAlchemyStore(f"sqlite:///{partial.as_posix()}", f"{ARTIFACTS}:/").engine.dispose()
             partial.replace(file)
-    finally:
-        for left in file.parent.glob(f"{partial.name}*"):  # its journal among them
-            left.unlink(missing_ok=True)
+        finally:
+            _remove(partial)
+
+
+def _remove(database: Path) -> None:
+    for file in (database, *database.parent.glob(f"{database.name}-*")):  # SQLite's journals
+        file.unlink(missing_ok=True)
+
+
+def _setting_up(home: Path) -> FileLock:
+    """Held by whoever makes what all studies of a home share, so that two that begin at once make it once."""
+    return FileLock(home / ".setup.lock", timeout=SETUP_TIMEOUT)
 
 
 def find_experiment(client: MlflowClient, home: Path, uri: str | None, study: str) -> tuple[Experiment | None, str]:
@@ -101,7 +111,10 @@ def home_id(home: Path) -> str:
     """A name for this home that stays when it is moved."""
     file = home / "id"
     if not file.exists():
-        write_sealed(uuid.uuid4().hex, file)
+        home.mkdir(parents=True, exist_ok=True)
+        with _setting_up(home):
+            if not file.exists():
+                write_sealed(uuid.uuid4().hex, file)
     try:
         return read_sealed(file).splitlines()[-1]
     except (ValueError, IndexError) as error:

@@ -51,6 +51,7 @@ class Tracker:
         self._runs = Runs(home.resolve(), uri, study, description, levels, fixed or {})
         self._interval = interval
         self._pending: dict[str, Record | _Artifact] = {}  # what MLflow may lack; the newest of each
+        self._refused: dict[str, Record | _Artifact] = {}  # what it did not take, kept from the rest until the end
         self._lock = threading.Lock()  # of `_pending`
         self._closing = threading.Event()
         self._finished = False
@@ -88,7 +89,7 @@ class Tracker:
         while self._thread.is_alive() and (left := self._deadline - time.monotonic()) > 0:
             self._thread.join(left)
         with self._lock:
-            return len(self._pending) or int(not self._ended)
+            return len(self._pending.keys() | self._refused) or int(not self._ended)
 
     @contextmanager
     def stopping(self, timeout: float) -> Iterator[None]:
@@ -124,8 +125,6 @@ class Tracker:
                 self._runs.forget()
                 if not away:
                     log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", reason(error))
-                if closing and isinstance(error, RefusedError):  # to ask again will not help
-                    return
                 stuck = away and self._written == written
                 wait = min(2 * wait, LONGEST_WAIT) if stuck and not closing else 1.0
                 away = True
@@ -137,22 +136,26 @@ class Tracker:
             wait, away = self._interval, False
 
     def _write(self, closing: bool) -> None:
-        """Write what is pending, once. What MLflow refuses does not keep it from the rest."""
+        """Write what is pending, once; at the end also what MLflow has refused."""
         self._runs.open()
-        refused: RefusedError | None = None
         with self._lock:
+            if closing:
+                self._pending = self._refused | self._pending
             pending = list(self._pending.items())
+        looked = False
         for name, item in pending:
             if time.monotonic() >= self._deadline:
                 return
             try:
-                if isinstance(item, Record):
-                    self._runs.write(item)
-                else:
-                    self._runs.artifact(item.level, item.method, item.file)
-            except RefusedError as error:
-                refused = error
-                continue
+                self._show(item)
+            except RefusedError:
+                if not looked:  # someone may have deleted a run by hand: it is made again
+                    self._runs.forget()
+                    self._runs.open()
+                    looked = True
+                self._show_or_set_aside(name, item)
+            else:
+                self._refused.pop(name, None)
             self._written += 1
             if self._finished:
                 self._deadline = time.monotonic() + self._timeout
@@ -163,5 +166,21 @@ class Tracker:
             self._runs.settle()
             self._runs.end(self._finished)
             self._ended = True
-        if refused is not None:
-            raise refused
+
+    def _show_or_set_aside(self, name: str, item: Record | _Artifact) -> None:
+        """One record that is refused must not look like a server that is away: nothing else waits for it."""
+        try:
+            self._show(item)
+        except RefusedError as error:
+            if name not in self._refused:
+                log.warning("MLflow refuses %s; everything else goes on (%s)", name, reason(error))
+            with self._lock:
+                self._refused[name] = item
+        else:
+            self._refused.pop(name, None)
+
+    def _show(self, item: Record | _Artifact) -> None:
+        if isinstance(item, Record):
+            self._runs.write(item)
+        else:
+            self._runs.artifact(item.level, item.method, item.file)

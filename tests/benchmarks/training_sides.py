@@ -165,4 +165,5 @@ def first(data: LevelData, train: int, validation: int, test: int) -> LevelData:
 
 
 def _part(split: Split, n: int) -> Split:
-    return replace(split, rows=split.rows[:n], labels=split.labels[:n])
+    clean = None if split.clean is None else split.clean[:n]
+    return replace(split, rows=split.rows[:n], labels=split.labels[:n], clean=clean)

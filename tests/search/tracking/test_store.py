@@ -1,12 +1,12 @@
 """MLflow's database lies under the home, can be moved and freed, and is shown on this machine alone."""
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from search.tracking import Tracker, delete_experiment, ui_command
 from search.tracking.store import check_uri, connect
@@ -79,14 +79,32 @@ def test_an_address_that_mlflow_could_never_be_reached_at_is_refused(uri: str) -
 
 def test_a_database_that_was_being_set_up_at_a_kill_is_set_up_anew(tmp_path: Path) -> None:
     # Killed as soon as the first table is there: of some seventy.
-    code = "from pathlib import Path; from search.tracking.store import connect; connect(Path.cwd(), None)"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not any(file.stat().st_size for file in tmp_path.glob(".mlflow.db.*")):
+    partial = tmp_path / ".mlflow.db.partial"
+    process = connecting(tmp_path)
+    while process.poll() is None and not (partial.exists() and partial.stat().st_size):
         time.sleep(0.005)
     process.kill()
     process.wait()
-    (left,) = tmp_path.glob(".mlflow.db.*[0-9]")
+    assert partial.exists()
     assert not (tmp_path / "mlflow.db").exists()
-    os.utime(left, (0, 0))
     assert connect(tmp_path, None).get_experiment_by_name("Default") is not None
-    assert [file.name for file in tmp_path.iterdir() if not file.name.endswith("-journal")] == ["mlflow.db"]
+    assert [file.name for file in tmp_path.iterdir() if file.name != ".setup.lock"] == ["mlflow.db"]
+
+
+def connecting(home: Path) -> subprocess.Popen[bytes]:
+    """Another process that opens the home's database."""
+    code = "from pathlib import Path; from search.tracking.store import connect; connect(Path.cwd(), None)"
+    return subprocess.Popen([sys.executable, "-c", code], cwd=home, stderr=subprocess.PIPE)
+
+
+def test_two_who_begin_at_once_set_up_one_database_and_one_id(tmp_path: Path) -> None:
+    code = "from pathlib import Path; from search.tracking.store import home_id; print(home_id(Path.cwd()))"
+    command = [sys.executable, "-c", code]
+    with FileLock(tmp_path / ".setup.lock"):  # so that all have seen that there is none before the first may make it
+        ids = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+        setting_up = [connecting(tmp_path) for _ in range(2)]
+        time.sleep(8)
+    assert len({process.communicate(timeout=60)[0] for process in ids}) == 1
+    assert [process.communicate(timeout=60) for process in setting_up] == [(None, b"")] * 2
+    assert [process.returncode for process in (*ids, *setting_up)] == [0] * 5
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".setup.lock", "id", "mlflow.db"]

@@ -75,6 +75,36 @@ def test_what_mlflow_refuses_does_not_keep_it_from_the_rest(home: Path, caplog: 
         view.write(refused)
 
 
+def test_what_mlflow_refuses_is_no_outage(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "search")
+    session = tracker(home)
+    session.update(trial(1, params={"a name that MLflow refuses?": 1}))
+    wait_for(lambda: len(caplog.records) == 1)
+    session.update(trial(1, params={"a name that MLflow refuses?": 1}, epochs=2))  # is refused as well: told once
+    session.update(trial(2))
+    wait_for(lambda: runs(client(home)).keys() == {1, 2} and runs(client(home))[2].info.status == "FINISHED")
+    session.update(trial(1))  # and now it is not
+    assert session.close(SOON) == 0
+    assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MLflow refuses tiny/")
+    assert "everything else goes on (Invalid value" in record.getMessage()
+
+
+def test_a_run_that_someone_deleted_during_the_study_is_made_again(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    track(home, trial(2))  # an experiment to look into
+    session = tracker(home)
+    session.update(trial(1, "running", epochs=2))
+    wait_for(lambda: 1 in runs(client(home)) and len(points(client(home), runs(client(home))[1])) == 2)
+    client(home).delete_run(runs(client(home))[1].info.run_id)
+    session.update(trial(1))
+    assert session.close(SOON) == 0
+    assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+    assert not [record for record in caplog.records if record.name.startswith("search")]
+
+
 def test_a_file_that_is_gone_does_not_keep_it_from_the_rest(home: Path, tmp_path: Path) -> None:
     session = tracker(home)
     session.artifacts(LEVEL.name, "gls", [tmp_path / "missing.png"])
