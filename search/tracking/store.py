@@ -2,7 +2,6 @@
 
 import ipaddress
 import logging
-import os
 import re
 import shutil
 import sqlite3
