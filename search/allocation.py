@@ -27,6 +27,7 @@ from search.store import Job, Store
 from search.study import Cell, StudySpec
 
 ENOUGH = 8  # trials that ended, before a level may stop
+LAST = 3  # trials of a cell's budget, by which its neighbours are asked for what it has overlooked
 Find = Callable[[Cell], Sequence[Record]]  # the search trials of a cell
 
 
@@ -99,6 +100,8 @@ class Allocation:
         proposal = self._early(cell)
         if proposal is None and not self.store.asked(cell):
             proposal = self.store.untried(cell, self.proposals.neighbours(cell))
+        elif proposal is None and len(self.search(cell)) >= self.spec.budget - LAST:
+            proposal = self.store.untried(cell, self.proposals.overlooked(cell))
         return proposal or Proposal(SAMPLER, self._sampled(cell))
 
     def _sampled(self, cell: Cell) -> Params:

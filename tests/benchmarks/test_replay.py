@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bench_search import check_table
+from bench_search import DATA, check_table
+from record_surface import plain_study
 from replay import Replayed, _Answers, replay
 from surface import Surface
 
@@ -184,3 +185,16 @@ def test_pruning_saves_a_replay_epochs_and_changes_no_proposal_of_a_search_by_ch
     assert "pruned" not in states(calm)
     assert "pruned" in states(pruned)
     assert sum(map(pruned.epochs, spec.cells())) < sum(map(calm.epochs, spec.cells()))
+
+
+def test_several_trials_at_once_do_not_hide_the_best_rates_of_a_level() -> None:
+    # Recorded twonorm. Under this study's seed every early trial at a noise of 0.2 that reached beyond -1 diverged, and
+    # its neighbours, searched at the same time, knew no better when they were first asked: it took 0.8, and lost 2
+    # points of accuracy.
+    answers = [0, 7, 6, 2]
+    spec = plain_study("twonorm", seed=2)
+    run = replay(spec, Surface.read(DATA / "twonorm.parquet", 2).restricted(answers), answers, slots=2)
+    choices = {cell.noise: run.choice(cell) for cell in spec.cells()}
+    best = choices["symmetric-0.2"]
+    assert best is not None
+    assert -4 < best["rate"] < -1

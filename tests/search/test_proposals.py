@@ -13,7 +13,7 @@ import pytest
 
 from search.choice import search_model
 from search.parameters import Choice, Params, Range
-from search.proposals import best_of, closest, moved_rate, noise_rate_of, theory_point
+from search.proposals import Proposals, best_of, closest, moved_rate, noise_rate_of, theory_point
 from search.records import Level, Record
 from search.space import initial_points
 from search.store import SOURCE
@@ -113,6 +113,29 @@ def test_a_neighbour_is_asked_once_and_before_the_sampler_alone(tmp_path: Path) 
         assert found.count("above") <= 1
         last = max(i for i, source in enumerate(found) if source != "sampler")
         assert "sampler" not in found[:last]
+
+
+@pytest.mark.parametrize(
+    ("rate", "warmup", "state", "overlooked"),
+    [
+        (-0.2, 2, "complete", True),  # far from it
+        (-1.5, 1, "complete", False),
+        (-1.5, 1, "running", False),
+        (-1.5, 1, "failed", True),
+        (-1.3, 0, "diverged", True),  # says nothing of a longer warm-up
+        (-1.3, 2, "diverged", False),
+    ],
+)
+def test_neighbours_propose_again_where_no_trial_of_the_cell_was_near(
+    rate: float, warmup: int, state: str, overlooked: bool
+) -> None:
+    ours = replace(record(0, rate, None, state=state), params={"rate": rate, "warmup": warmup})
+    below = replace(record(0, -0.4, None), params={"rate": -0.4, "warmup": 2})  # (-0.4 - 0.4) / (1 - 0.4): -1.333
+    known = {MIDDLE: [ours], CLEAN: [below], WORST: []}
+    proposals = Proposals(tiny(*THREE), {found.name: found for found in LEVELS}, known.__getitem__, lambda _: None, {})
+    wanted = [("below again", {"rate": -1.33333, "warmup": 2})] if overlooked else []
+    assert proposals.overlooked(MIDDLE) == wanted
+    assert all(proposal.once for proposal in proposals.overlooked(MIDDLE))
 
 
 def test_without_a_head_start_a_cell_tries_the_baselines_the_spread_and_what_the_sampler_says(tmp_path: Path) -> None:
