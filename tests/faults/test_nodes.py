@@ -20,7 +20,7 @@ import pytest
 from search.records import ENDED
 from tests.faults.test_kills import check_ended_as, check_shown
 from tests.search.conftest import Finished
-from tests.search.tools import left_after, lines_of, records_of, session, start, tosmooth, wait_for_lines
+from tests.search.tools import left_after, records_of, session, start, tosmooth, wait_for_lines
 from tests.tools import free_port, wait_for
 
 pytestmark = [
