@@ -24,6 +24,7 @@ ATTACKS = (
     ("transfer_accuracy", "PGD-20 made for CE", ORANGE),
     ("worst_accuracy", "worst of all", RED),
 )
+MOST_NUMBERED = 10  # classes of a transition matrix whose shares are written into it
 FEW = 0.005  # share of the examples below which a bin says nothing of its accuracy
 
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples, modulo 1, are spread evenly
@@ -38,6 +39,7 @@ def save_plots(folder: Path, cells: Sequence[CellAnalysis]) -> list[Path]:
         "confidence": confidence,
         "projection": projection,
         "memorisation": memorisation,
+        "transition": transition,
         "robustness": robustness,
     }
     figures = {}
@@ -157,6 +159,36 @@ def memorisation(cell: CellAnalysis) -> Figure | None:
         ax.set_ylim(0, 102)
     axes[0].set_ylabel("accuracy (%)", fontsize=11)
     return legend_below(figure, axes, columns=3)
+
+
+def transition(cell: CellAnalysis) -> Figure | None:
+    """P(noisy label | clean label), measured, and as the first network of each arm tells it from noisy labels alone."""
+    arms = [each for each in _with_networks(cell) if "estimated_transition" in _arrays(each)]
+    if not arms:
+        return None
+    panels = [(_label(each), _arrays(each)["estimated_transition"]) for each in arms]
+    if (measured := _arrays(arms[0]).get("measured_transition")) is not None:
+        panels.insert(0, ("measured, by the clean labels", measured))
+    title = f"{cell.title}: which labels become which, estimated from the noisy labels"
+    figure, axes = new_figure(1, len(panels), title, (3.6 * len(panels) + 0.6, 4.6))
+    for ax, (words, matrix) in zip(axes, panels, strict=True):
+        image = ax.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+        ax.grid(visible=False)
+        ax.set_title(words, fontsize=11)
+        ax.set_xlabel("noisy label", fontsize=11)
+        ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        for (row, column), share in np.ndenumerate(np.asarray(matrix)) if len(matrix) <= MOST_NUMBERED else ():
+            colour = "white" if share > 0.6 else INK
+            size = 11 if len(matrix) <= 4 else 6
+            ax.text(column, row, f"{share:.2f}", color=colour, fontsize=size, ha="center", va="center")
+    axes[0].set_ylabel("clean label", fontsize=11)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row")
+    return figure
+
+
+def _arrays(each: ArmAnalysis) -> Mapping[str, Any]:
+    return next(iter(each.networks.values())).arrays
 
 
 def robustness(cell: CellAnalysis) -> Figure | None:

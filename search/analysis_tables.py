@@ -64,6 +64,8 @@ LINES = (
     Line("confidence_wrong", "... if wrong", 3),
     Line("aurc", "AURC", 3),
     Line("memorised", "wrong labels learnt (%)", 2),
+    Line("noise_rate_estimate", "noise rate, estimated", 3),
+    Line("transition_distance", "... matrix, distance", 3),
     Line("tightness", "tightness of classes", 3),
     Line("student_accuracy", "student's accuracy (%)", 2),
     Line("fgsm_accuracy", "accuracy, FGSM (%)", 2),

@@ -85,7 +85,7 @@ def rows(analysed: Analysed) -> list[dict[str, str]]:
 
 def test_tables_and_pictures_lie_in_the_study_s_folder(analysed: Analysed) -> None:
     noisy = {f"twonorm-symmetric-0.4-gls-{kind}.png" for kind in ("reliability", "confidence", "projection")}
-    noisy |= {f"twonorm-symmetric-0.4-gls-{kind}.png" for kind in ("memorisation", "robustness")}
+    noisy |= {f"twonorm-symmetric-0.4-gls-{kind}.png" for kind in ("memorisation", "robustness", "transition")}
     clean = {name.replace("symmetric-0.4", "clean") for name in noisy}
     clean.remove("twonorm-clean-gls-memorisation.png")  # there are no wrong labels to learn
     names = {file.name for file in analysed.folder.iterdir()}

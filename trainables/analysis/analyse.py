@@ -12,6 +12,7 @@ from trainables.analysis.distillation import distil
 from trainables.analysis.memorisation import memorisation
 from trainables.analysis.predictions import Predictions, predict, test_set
 from trainables.analysis.projection import last_layer, penultimate, project, tightness
+from trainables.analysis.transition import estimates
 from trainables.config import InputError, TrialConfig, require
 from trainables.datasets import LevelData
 
@@ -68,8 +69,9 @@ def analyse(
     Numbers, as their functions say: those of `calibration.scores` on the clean test set; `temperature`, fitted on the
     noisy validation, and the scores again with it as `scaled_*`; `clean_accuracy`, `memorised`, `corrected`, `other` on
     the training set where clean labels are known; `tightness` over all classes, `plane_tightness` in the projection;
-    `student_accuracy`; `fgsm_accuracy`, `pgd_accuracy` and what else `attacks.Robustness` has. Arrays: `reliability`,
-    `scaled_reliability`, `adaptive_reliability`, `projection`. Notes: `masking`, empty where no sign of it was found.
+    those of `transition.estimates`; `student_accuracy`; `fgsm_accuracy`, `pgd_accuracy` and what else
+    `attacks.Robustness` has. Arrays: `reliability`, `scaled_reliability`, `adaptive_reliability`, `projection`, and the
+    matrices of `transition.estimates`. Notes: `masking`, empty where no sign of it was found.
     `source` as in `attacks.robustness`. Raises `InputError` where there is no clean test set or the options do not fit,
     `DivergedError` for a network that has diverged.
     """
@@ -96,6 +98,9 @@ def analyse(
     projected, tight = _projected(network, config, data, device, wanted.classes)
     arrays["projection"] = projected
     numbers |= tight
+    noise, matrices = estimates(validation, data)
+    numbers |= noise
+    arrays |= matrices
     if wanted.student:
         numbers["student_accuracy"] = distil(network, config, data, device).metrics["test_accuracy"]
     if wanted.attacked:

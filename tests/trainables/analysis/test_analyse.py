@@ -21,7 +21,7 @@ ATTACKS = {
     *("examples", "epsilon", "attacked_accuracy", "fgsm_accuracy", "pgd_accuracy", "margin_accuracy"),
     *("transfer_accuracy", "worst_accuracy", "zero_gradients"),
 }
-REST = {"temperature", "tightness", "plane_tightness"}
+REST = {"temperature", "tightness", "plane_tightness", "noise_rate_estimate"}
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
@@ -31,8 +31,12 @@ def test_every_number_is_there_and_all_of_it_is_json(name: Any) -> None:
     trainer = trained(config, data)
     found = analyse(trainer.network, config, data, CPU)
     expected = SCORES | {f"scaled_{each}" for each in SCORES} | MEMORY | ATTACKS | REST | {"student_accuracy"}
+    matrices = {"estimated_transition"}
+    if data.transition is not None:
+        expected |= {"transition_distance"}
+        matrices |= {"measured_transition"}
     assert found.numbers.keys() == expected
-    assert found.arrays.keys() == {"reliability", "adaptive_reliability", "scaled_reliability", "projection"}
+    assert found.arrays.keys() == {"reliability", "adaptive_reliability", "scaled_reliability", "projection"} | matrices
     assert found.notes.keys() == {"masking"}
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert plain["numbers"] == found.numbers

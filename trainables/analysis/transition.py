@@ -1,0 +1,35 @@
+"""How labels are wrong, by a network's word on the noisy validation alone, beside what is known of it."""
+
+from typing import Any
+
+from trainables.analysis.predictions import Predictions
+from trainables.datasets import LevelData
+from trainables.noise import Matrix
+from trainables.noise_estimate import estimated_noise_rate, estimated_transition
+
+
+def estimates(validation: Predictions, data: LevelData) -> tuple[dict[str, float | None], dict[str, Any]]:
+    """What the noisy validation, on which the network never trained, says of the noise.
+
+    Numbers: `noise_rate_estimate`, and `transition_distance` to the measured matrix where that is known. Arrays: the
+    matrices [K, K], `measured_transition` and `estimated_transition`, to four decimals. All empty without cleanlab.
+    """
+    p = validation.logits.double().softmax(dim=1)
+    rate, matrix = (estimate(p, validation.labels) for estimate in (estimated_noise_rate, estimated_transition))
+    if matrix is None:
+        return {}, {}
+    numbers: dict[str, float | None] = {"noise_rate_estimate": rate}
+    arrays = {"estimated_transition": matrix.round(4).tolist()}
+    if data.transition is not None:
+        numbers["transition_distance"] = distance(matrix, data.transition)
+        arrays["measured_transition"] = data.transition.round(4).tolist()
+    return numbers, arrays
+
+
+def distance(first: Matrix, second: Matrix) -> float:
+    """Mean over the rows of two transition matrices [K, K] of their total variation distance, in [0, 1].
+
+    It is the share of labels, if all classes were equally frequent, that one would have to relabel to turn the noise of
+    the one into that of the other.
+    """
+    return float(abs(first - second).sum(axis=1).mean() / 2)
