@@ -9,6 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from search.parameters import in_short
 from search.records import ENDED, PHASES, Phase, Record, State
@@ -16,6 +17,7 @@ from search.selection import Selection, finalists, score
 from search.study import Cell, StudySpec
 
 LINE_EVERY = 10.0  # seconds between two plain lines
+REASONS = 5  # for which trials failed, that `status` tells
 SHOWN = 12  # cells of which a line tells the best
 
 
@@ -152,4 +154,21 @@ def status_table(spec: StudySpec, records: Sequence[Record], driver: str | None)
         confirmed = f"{progress.count(cell, 'confirmation')}/{progress._extra([cell])}"
         name = cell.noise if len(spec.method) == 1 else f"{cell.noise}/{cell.method}"
         table.add_row(name, *(str(found.count(state)) for state in states), confirmed, progress.best(cell))
+    table.caption, table.caption_justify, table.caption_style = Text("\n".join(_failures(records))), "left", ""
     return table
+
+
+def _failures(records: Sequence[Record]) -> list[str]:
+    """Why trials failed, the most frequent reason first, a line each."""
+    by_reason: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if record.state == "failed":
+            by_reason[record.reason or "no reason is known"].append(record)
+    order = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+    lines = [f"failed, {_where(found)}: {reason}" for reason, found in order[:REASONS]]
+    return lines + ([f"and {len(order) - REASONS} more reasons: tosmooth export --trials"] if order[REASONS:] else [])
+
+
+def _where(found: Sequence[Record]) -> str:
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return f"{found[0].level} {found[0].phase} {found[0].number}{more}"

@@ -143,3 +143,19 @@ def test_status_says_who_runs_the_study() -> None:
     console.print(status_table(tiny(), [trial(0, 0.0), trial(1, 0.1, "running")], "process 7 on here"))
     assert "running: process 7 on here" in printed(console)[0]
     assert printed(console)[2].split()[:3] == ["clean", "1", "1"]
+
+
+def test_status_tells_why_trials_failed_the_most_frequent_reason_first() -> None:
+    console = plain()
+    console.width = 90
+    lonely = [replace(trial(i, 0.0, "failed"), reason=f"OSError: disk {i} is full [x]") for i in range(6)]
+    often = [replace(trial(10 + i, 0.0, "failed"), reason="out of memory: MemoryError") for i in range(3)]
+    console.print(status_table(tiny(), [*lonely, *often, trial(20, 0.0)], None))
+    assert [line.rstrip() for line in printed(console) if line.startswith(("failed", "and"))] == [
+        "failed, twonorm/clean search 10 and 2 more: out of memory: MemoryError",
+        *(f"failed, twonorm/clean search {i}: OSError: disk {i} is full [x]" for i in range(4)),
+        "and 2 more reasons: tosmooth export --trials",
+    ]
+    console = plain()
+    console.print(status_table(tiny(), [trial(0, 0.0)], None))
+    assert "failed," not in "".join(printed(console))
