@@ -15,10 +15,10 @@ def estimates(validation: Predictions, data: LevelData) -> tuple[dict[str, float
     matrices [K, K], `measured_transition` and `estimated_transition`, to four decimals. All empty without cleanlab.
     """
     p = validation.logits.double().softmax(dim=1)
-    rate, matrix = (estimate(p, validation.labels) for estimate in (estimated_noise_rate, estimated_transition))
+    matrix = estimated_transition(p, validation.labels)
     if matrix is None:
         return {}, {}
-    numbers: dict[str, float | None] = {"noise_rate_estimate": rate}
+    numbers = {"noise_rate_estimate": estimated_noise_rate(p, validation.labels)}
     arrays = {"estimated_transition": matrix.round(4).tolist()}
     if data.transition is not None:
         numbers["transition_distance"] = distance(matrix, data.transition)
