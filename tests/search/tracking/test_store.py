@@ -107,4 +107,5 @@ def test_two_who_begin_at_once_set_up_one_database_and_one_id(tmp_path: Path) ->
     assert len({process.communicate(timeout=60)[0] for process in ids}) == 1
     assert [process.communicate(timeout=60)[1] for process in setting_up] == [b""] * 2
     assert [process.returncode for process in ids] == [0] * 3
+    assert [process.returncode for process in setting_up] == [0] * 2
     assert sorted(file.name for file in tmp_path.iterdir()) == [".setup.lock", "id", "mlflow.db"]
