@@ -31,7 +31,7 @@ class Measuring:
         ]
         command = [sys.executable, "-P", "-m", "search.measure"]  # -P: no modules from wherever the user is
         with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported
-            json.dump({"data": str(folders.data), "cache": str(folders.cache), "trials": trials}, request)
+            json.dump({"data": folders.place, "cache": str(folders.cache), "trials": trials}, request)
             request.seek(0)
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(command, stdin=request, stdout=pipe, stderr=pipe, text=True)

@@ -20,7 +20,7 @@ from trainables.train import fitting_network
 
 def main() -> None:
     request = json.load(sys.stdin)
-    folders = Folders(Path(request["data"]), Path(request["cache"]))
+    folders = Folders.at(request["data"], Path(request["cache"]))
     configs = [TrialConfig.from_dict(values) for values in request["trials"]]
     notes = Notes(logging.WARNING)
     logging.getLogger("trainables").addHandler(notes)

@@ -192,7 +192,7 @@ class StudySearcher(Searcher):
         return {
             "trial": config.to_dict(),
             "digest": self.levels[job.key.level].digest,
-            "folders": [str(self.folders.data), str(self.folders.cache)],
+            "folders": [self.folders.place, str(self.folders.cache)],
             "weights": str(self.weights(job.key).absolute()) if self._keeps_weights(job) else None,
             "threads": max(1, int(self.spec.resources.cpus)),
             "trunks": self._trunks(job),

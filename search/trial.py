@@ -97,7 +97,7 @@ def _trainer(settings: dict[str, Any]) -> Trainer:
     config = TrialConfig.from_dict(settings["trial"])
     given = settings["trunks"]
     trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
-    data = _level(config.data, Folders(*map(Path, settings["folders"])))
+    data = _level(config.data, Folders.at(settings["folders"][0], Path(settings["folders"][1])))
     if (digest := settings.get("digest", data.digest)) != data.digest:
         raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")
     return Trainer(

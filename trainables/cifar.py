@@ -13,6 +13,7 @@ from trainables.config import DataConfig, Folders, InputError
 from trainables.digests import md5, remembered_sha256, unchanged
 from trainables.examples import Examples, Source
 from trainables.images import Chunk, decoded, pictures
+from trainables.masking import masked
 from trainables.parquet import readable
 
 PARTS = {"train": 50_000, "test": 10_000}  # rows of each
@@ -96,11 +97,13 @@ CIFAR_100 = Cifar(
 
 def read(cifar: Cifar, config: DataConfig, folders: Folders) -> Source:
     """The images and clean labels, in the data set's order, which is the same in both layouts."""
+    folders.bring(cifar.folder, cifar.name, optional=True)
     found = parquet_files(cifar, folders.data)
     official = (folders.data / cifar.folder).is_dir()
     if not official and found is None:
+        place = masked(folders.place)
         raise InputError(
-            f"{folders.data}: there is no {cifar.title} here: `tosmooth data fetch {config.dataset}` brings it, or "
+            f"{place}: there is no {cifar.title} here: `tosmooth data fetch {config.dataset}` brings it, or "
             f"--data-dir names the folder that has it as {cifar.folder}/ (torchvision's layout) or as "
             f"{cifar.name}/train.parquet and {cifar.name}/test.parquet"
         )

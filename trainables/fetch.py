@@ -57,6 +57,7 @@ def fetch(name: str, folders: Folders, progress: Progress | None = None) -> list
     interrupted leaves nothing behind. Raises `InputError` where a file cannot be had or is not as published.
     """
     cifar, human = _known(name)
+    require(folders.remote is None, "--data-dir", masked(folders.place), "a folder of this machine to download into")
     there = verify(name, folders)
     if all(check.state == "ok" for check in there):
         return there  # nothing is written, not even a lock: the folder may be read-only
@@ -76,6 +77,7 @@ def fetch(name: str, folders: Folders, progress: Progress | None = None) -> list
 def verify(name: str, folders: Folders) -> list[FileCheck]:
     """Compare every file of a data set with its published digest."""
     cifar, human = _known(name)
+    folders.bring(cifar.folder, cifar.name, *([human.file] if human else []), optional=True)
     return [*_check_images(cifar, folders.data), *([_check_human(human, folders.data)] if human else [])]
 
 

@@ -70,6 +70,7 @@ def _matrix(
     config: DataConfig, source: Source, folders: Folders, flips: Mapping[int, int] | None, human: HumanLabels | None
 ) -> Matrix:
     if config.matrix is not None:
+        folders.bring(config.matrix)
         return read_matrix(folders.data / config.matrix, source.classes)
     if human is not None and config.noise.startswith(LIKE):
         labels = _human(config.noise.removeprefix(LIKE), human, source, folders)
@@ -81,6 +82,7 @@ def _matrix(
 
 
 def _human(level: str, human: HumanLabels, source: Source, folders: Folders) -> Labels:
+    folders.bring(human.file)
     return human_labels(folders.data / human.file, human.keys[level], source.train.labels["clean_label"])
 
 

@@ -34,6 +34,7 @@ def table(config: DataConfig, folders: Folders) -> Source:
     if wanted is None:
         raise InputError("dataset.table: None is refused: a table of the user's own is described there")
     columns = {"label": wanted.label} | ({"clean_label": wanted.clean_label} if wanted.clean_label else {})
+    folders.bring(wanted.train, *([wanted.test] if wanted.test is not None else []))
     train = _table(folders.data / wanted.train, wanted, columns, folders.cache)
     classes = _classes(train.labels, folders.data / wanted.train)
     test = None
