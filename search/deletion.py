@@ -6,7 +6,7 @@ from pathlib import Path
 from search.home import Home, StudyFolder
 from search.store import Store, open_storage
 from search.tracking import check_database, delete_experiment, home_id
-from trainables.places import CHECKPOINT, TRUNK, remove_states
+from trainables.places import CHECKPOINT, NETWORK, TRUNK, remove_states
 
 
 def size(folder: Path) -> str:
@@ -29,7 +29,7 @@ def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, stor
         delete_experiment(home.root, tracking_uri, spec.name)
         if store is not None:
             store.delete()
-        remove_states(folder.trunks(spec), TRUNK, CHECKPOINT)
+        remove_states(folder.trunks(spec), TRUNK, CHECKPOINT, NETWORK)
     shutil.rmtree(folder.path)
     return _words(before - _bytes(home.root))
 

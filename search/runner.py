@@ -31,7 +31,7 @@ from search.study import StudySpec
 from search.tracking import Tracker, check_database, check_uri, home_id
 from search.trial import TuneTrial
 from trainables.config import InputError
-from trainables.places import CHECKPOINT, TRUNK, remove_states
+from trainables.places import CHECKPOINT, NETWORK, TRUNK, remove_states
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
                 spec, store, history, levels, folders, folder.weights, lambda r: _tell(r, tracker, progress), prior
             )
             searcher.states = folder.trunks(spec)
+            searcher.transit = None if spec.trunks.folder is None else searcher.states
             if searcher.prepare():
                 with cluster(options.address, console), progress, tracker.stopping(MLFLOW_FAREWELL):
                     _execute(searcher, folder)
@@ -98,7 +99,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             tracker.catch_up(records)
             for cell in spec.cells():
                 tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
-            remove_states(folder.trunks(spec), CHECKPOINT, *([] if spec.trunks.keep else [TRUNK]))
+            remove_states(folder.trunks(spec), CHECKPOINT, NETWORK, *([] if spec.trunks.keep else [TRUNK]))
             finished = True  # last: who presses Ctrl-C before does not wait for MLflow
         finally:
             history.close()

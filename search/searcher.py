@@ -1,5 +1,6 @@
 """Which trial runs next, and what becomes of its reports: a Tune Searcher over one Optuna study per cell."""
 
+import hashlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,9 @@ from search.selection import borrowed, score
 from search.store import Job, Store
 from search.study import Cell, StudySpec
 from trainables.config import Folders
-from trainables.places import lengths
+from trainables.errors import first_line
+from trainables.masking import masked
+from trainables.places import TROUBLE, join, lengths, take
 
 FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
 DEATHS = {  # what Ray says when a worker process is gone, in our words
@@ -51,6 +54,7 @@ class StudySearcher(Searcher):
         self.folders, self.weights, self.listen = folders, weights, listen
         self.slots = 1  # trials at once
         self.states: str | None = None  # where trials keep trunks and checkpoints; None: nowhere
+        self.transit: str | None = None  # where they leave networks for us to take; None: in the home, which all share
         self.finished = False
         self.cells = spec.cells()
         self.running: dict[str, Job] = {}  # by Tune's trial id
@@ -119,7 +123,11 @@ class StudySearcher(Searcher):
         state: State = result.get("state", "running")
         if state in ("complete", "diverged"):
             self.receive(trial_id, result)
-            self._end(self.running.pop(trial_id), state, result["reason"])
+            self.running.pop(trial_id)
+            if state == "complete" and (lost := self._take_weights(job)):
+                self._retry(job, lost)
+            else:
+                self._end(job, state, result["reason"])
             return
         self.running.pop(trial_id)
         if state == "failed":
@@ -194,6 +202,7 @@ class StudySearcher(Searcher):
             "digest": self.levels[job.key.level].digest,
             "folders": [self.folders.place, str(self.folders.cache)],
             "weights": str(self.weights(job.key).absolute()) if self._keeps_weights(job) else None,
+            "transit": self._transit(job),
             "threads": max(1, int(self.spec.resources.cpus)),
             "trunks": self._trunks(job),
             "checkpoints": self._checkpoints(),
@@ -205,6 +214,22 @@ class StudySearcher(Searcher):
         """Whether the trained network is kept: of a confirmation run, and unless the study asks, of the first seed."""
         every = self.spec.selection.keep_weights == "all"
         return job.key.phase == "confirmation" and (every or job.train_seed == self.spec.confirmation_seeds()[0])
+
+    def _transit(self, job: Job) -> str | None:
+        """Where the trial leaves its network for us; None where it is not kept, or written into the home itself."""
+        if self.transit is None or not self._keeps_weights(job):
+            return None
+        name = hashlib.blake2b(repr(job.key).encode(), digest_size=16).hexdigest()
+        return join(self.transit, f"{name}.network")
+
+    def _take_weights(self, job: Job) -> str:
+        """Bring the trial's network into the home. Returns why that failed, where it did."""
+        if (place := self._transit(job)) is not None:
+            try:
+                take(place, self.weights(job.key))
+            except TROUBLE as error:
+                return f"its network did not arrive: {first_line(error).replace(place, masked(place))}"
+        return ""
 
     def _estimates_noise(self, job: Job) -> bool:
         """Whether the trial tells the noise rate: cross-entropy, in the search only where nothing else does.

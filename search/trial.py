@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from trainables.config import DataConfig, Folders, InputError, TrialConfig
+from trainables.places import upload
 
 if TYPE_CHECKING:
     from trainables.datasets import LevelData
@@ -57,8 +59,8 @@ class TuneTrial(tune.Trainable):
         report = self.trainer.run_epoch()
         done = self.trainer.done
         state = "diverged" if report.diverged else "complete" if done else "running"
-        if done and self.settings["weights"] is not None:
-            self.trainer.save_weights(Path(self.settings["weights"]))
+        if state == "complete" and self.settings["weights"] is not None:
+            _keep_weights(self.trainer, self.settings["weights"], self.settings["transit"])
         metrics = list(report.metrics.items())
         return {
             "epoch": report.epoch,
@@ -67,6 +69,17 @@ class TuneTrial(tune.Trainable):
             "reason": report.diverged or "",
             "done": done,
         }
+
+
+def _keep_weights(trainer: Trainer, path: str, transit: str | None) -> None:
+    """Write the network to its path in the home, or, where the driver's home is not ours, to where it will take it."""
+    if transit is None:
+        trainer.save_weights(Path(path))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / Path(path).name
+        trainer.save_weights(file)
+        upload(file, transit)
 
 
 def _reason(error: Exception) -> str:

@@ -17,3 +17,8 @@ def shown(value: object) -> str:
     """A value for a message: on one line, and cut short where it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
+
+
+def first_line(error: Exception) -> str:
+    """What a library says, or the kind of its error where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]

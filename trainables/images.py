@@ -23,9 +23,10 @@ from PIL import Image
 from torch import Tensor
 
 from trainables.config import InputError
+from trainables.errors import first_line
 from trainables.examples import Examples
 from trainables.noise import Labels
-from trainables.parquet import check_memory, dictionary_size, first_line, labels_of, readable, require_integers
+from trainables.parquet import check_memory, dictionary_size, labels_of, readable, require_integers
 
 log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.config import SHOWN, InputError, require, shown
+from trainables.errors import first_line
 
 Labels = NDArray[np.int64]
 Matrix = NDArray[np.float64]  # [K, K]: P(noisy label = column | clean label = row)
@@ -145,7 +146,7 @@ def _load(path: Path) -> dict[Any, Any]:
         with torch.serialization.safe_globals(_SAFE_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle can raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]
+        reason = first_line(error)
         rule = "a label file of CIFAR-N holds plain arrays and nothing that runs code"
         raise InputError(f"{path}: damaged or unsafe, not loaded: {rule}; {CIFARN_ADVICE} ({reason})") from error
     if not isinstance(content, dict):

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainables.config import SHOWN, InputError, shown
+from trainables.config import InputError, shown
+from trainables.errors import first_line
 from trainables.noise import Labels
 
 Features = NDArray[np.float32]
@@ -40,11 +41,6 @@ def readable(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile
         raise InputError(f"{path}: damaged, or more than fits into the memory of this machine ({error})") from error
     except (pa.ArrowException, OSError, UnicodeError) as error:  # UnicodeError: of a name that is no text
         raise InputError(f"{path}: damaged, or no Parquet file: bring it anew ({first_line(error)})") from error
-
-
-def first_line(error: Exception) -> str:
-    """What a library says, or the kind of its error where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]
 
 
 def _check_rows(file: pq.ParquetFile, path: Path) -> None:

@@ -7,12 +7,14 @@ import posixpath
 import re
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 from pyarrow import fs
 
 from trainables.config import InputError
+from trainables.errors import first_line
 from trainables.masking import masked
 
 log = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ KINDS = "s3://, gs://, hdfs://, file://"
 # Below their place, or being written. The folder may be a user's: nothing else is ever touched.
 TRUNK = re.compile(r"[0-9a-f]{32}/[0-9]+\.trunk(\.[0-9a-f]{32}\.partial)?")
 CHECKPOINT = re.compile(r"[0-9a-f]{32}\.checkpoint(\.[0-9a-f]{32}\.partial)?")
+NETWORK = re.compile(r"[0-9a-f]{32}\.network(\.[0-9a-f]{32}\.partial)?")  # on its way to the driver
 MOST = 8  # lengths of a trunk that are kept: each is a file of the network and its optimizer, 170 MB for a ResNet-34
 TROUBLE = (OSError, pa.ArrowException, InputError)  # of a file system that is full, away or not ours
 
@@ -72,6 +75,32 @@ def check_place(place: str, key: str = "trunks.folder") -> None:
         raise InputError(_refusal(place, key, error)) from error
 
 
+def upload(path: Path, place: str) -> None:
+    """Copy a file to a path or URI, whole or not at all. Raises one of `TROUBLE`."""
+    files, name = open_place(place)
+    partial = f"{name}.{uuid.uuid4().hex}.partial"
+    files.create_dir(posixpath.dirname(name))
+    try:
+        fs.copy_files(str(path), partial, source_filesystem=fs.LocalFileSystem(), destination_filesystem=files)
+        files.move(partial, name)
+    except BaseException:
+        remove_file(files, partial)
+        raise
+
+
+def take(place: str, path: Path) -> None:
+    """Move the file at a path or URI to `path`, whole or not at all. Raises one of `TROUBLE`."""
+    files, name = open_place(place)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        fs.copy_files(name, str(partial), source_filesystem=files, destination_filesystem=fs.LocalFileSystem())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    remove_file(files, name)
+
+
 def trunk_files(files: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
     """The files of trunks below a folder, none where there is no such folder."""
     return [each for each in _all_files(files, folder) if TRUNK.fullmatch(_below(folder, each.path))]
@@ -111,5 +140,5 @@ def _below(folder: str, path: str) -> str:
 
 
 def _refusal(place: str, key: str, error: Exception) -> str:
-    line = (str(error) or type(error).__name__).splitlines()[0].replace(place, masked(place))
+    line = first_line(error).replace(place, masked(place))
     return f"{key}: {masked(place)!r} is refused: {RULE} ({KINDS}): {line}"

@@ -9,6 +9,7 @@ from filelock import FileLock
 from pyarrow import fs
 
 from trainables.config import InputError
+from trainables.errors import first_line
 from trainables.masking import masked
 from trainables.places import TROUBLE, open_place
 
@@ -33,7 +34,7 @@ def bring(place: str, into: Path, names: Sequence[str], optional: bool = False) 
             except TROUBLE as error:
                 if isinstance(error, InputError):
                     raise
-                line = (str(error) or type(error).__name__).splitlines()[0].replace(place, masked(place))
+                line = first_line(error).replace(place, masked(place))
                 raise InputError(f"{masked(place)}/{name}: cannot be copied to {into} ({line})") from error
             if not found and not optional:
                 raise InputError(f"{masked(place)}/{name}: there is no such file: names are relative to {KEY}")

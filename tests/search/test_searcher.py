@@ -118,6 +118,17 @@ def test_weights_are_kept_of_the_confirmation_s_first_seed_or_of_all(
     assert sum(weights for _, _, weights in kept) == len(arms) * seeds
 
 
+def test_a_network_that_does_not_arrive_is_trained_again_and_failed_in_the_end(tmp_path: Path) -> None:
+    driver = Driver(tmp_path, tiny("dataset.levels=[clean]", "trial_attempts=2"))
+    driver.searcher.transit = str(tmp_path / "transit")  # where these trials, which are made up, leave nothing
+    records = play(driver)
+    first = driver.spec.confirmation_seeds()[0]
+    lost = [record for record in records if record.phase == "confirmation" and record.train_seed == first]
+    assert {(record.state, record.attempts) for record in lost} == {("failed", 2)}
+    assert all(record.reason.startswith("its network did not arrive: ") for record in lost)
+    assert {record.state for record in records if record not in lost} <= {"complete", "diverged"}
+
+
 def estimates(driver: Driver, noise_rate: float | None) -> list[tuple[str, float, bool]]:
     """Phase and rate of every trial of a study whose levels have this noise rate, and whether it is to estimate it."""
     levels = driver.searcher.levels.items()

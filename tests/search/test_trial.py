@@ -19,7 +19,14 @@ from trainables.config import Folders, TrialConfig
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
     config = spec.trial_config(spec.cells()[1], {"rate": rate, "warmup": 1}, seed)
     own = {"trunks": None, "checkpoints": None, "timeout": None, "estimate_noise": True}  # the last: at a rate of 0
-    return {"trial": config.to_dict(), "folders": [str(folder)] * 2, "weights": None, "threads": 1, **own}
+    return {
+        "trial": config.to_dict(),
+        "folders": [str(folder)] * 2,
+        "weights": None,
+        "transit": None,
+        "threads": 1,
+        **own,
+    }
 
 
 def ran(actor: TuneTrial) -> list[Any]:
@@ -96,7 +103,9 @@ def test_actor_whose_epoch_takes_too_long_ends_itself(tmp_path: Path) -> None:
     (file,) = kept.iterdir()
     file.unlink()
     os.mkfifo(file)
-    code = "import json, sys; from search.trial import TuneTrial; TuneTrial(json.loads(sys.argv[1])).step()"
+    # torch is imported before: on a busy machine that alone takes as long as the trial may.
+    imports = "import json, sys, trainables.train, trainables.trunks; from search.trial import TuneTrial"
+    code = f"{imports}; TuneTrial(json.loads(sys.argv[1])).step()"
     command = [sys.executable, "-c", code, json.dumps(given | {"timeout": 8.0})]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 1

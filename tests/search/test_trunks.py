@@ -122,6 +122,11 @@ def test_results_are_the_same_with_trunks_and_without_from_fewer_epochs(tmp_path
     assert row.epochs + row.epochs_spared == alone.epochs
     assert row.epochs_spared == sum(record.spared for record in with_)
     assert all(m["seconds"] == 0 for record in with_ for m in record.curve if m.get("spared"))
+    # Networks went by way of the place that all nodes see.
+    folder = Home(tmp_path / "shared").study("tiny")
+    first = shared.confirmation_seeds()[0]
+    assert all(folder.weights(record.key).exists() for record in fresh if record.train_seed == first)
+    assert not list(kept.rglob("*.network"))
     # Kept until the study is run without `keep`, or deleted; what is not ours stays.
     assert {path.parent.parent for path in trunk_files(tmp_path)} == {kept / "tiny"}
     (kept / "tiny" / "notes.txt").touch()

@@ -8,7 +8,7 @@ import pytest
 
 from trainables.config import InputError
 from trainables.masking import masked
-from trainables.places import TRUNK, check_place, join, lengths, open_place, remove_states
+from trainables.places import TROUBLE, TRUNK, check_place, join, lengths, open_place, remove_states, take, upload
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0123456789abcdef" * 2
@@ -93,3 +93,20 @@ def test_places_are_checked_without_torch() -> None:
     code = "import sys, trainables.places; print('torch' in sys.modules)"  # the driver does not load it
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_file_goes_to_a_place_and_comes_from_it_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "network").write_bytes(b"weights")
+    place = (tmp_path / "kept" / "a").as_uri()
+    upload(tmp_path / "network", place)
+    assert [file.name for file in (tmp_path / "kept").iterdir()] == ["a"]
+    take(place, tmp_path / "home" / "b")
+    assert [file.name for file in (tmp_path / "home").iterdir()] == ["b"]
+    assert (tmp_path / "home" / "b").read_bytes() == b"weights"
+    assert list((tmp_path / "kept").iterdir()) == []
+    with pytest.raises(TROUBLE):
+        take(place, tmp_path / "home" / "c")
+    with pytest.raises(TROUBLE):
+        upload(tmp_path / "gone", place)
+    assert not list(tmp_path.rglob("*partial"))
+    assert not (tmp_path / "home" / "c").exists()
