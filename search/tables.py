@@ -82,24 +82,31 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     """
     several = len({row.dataset for row in rows}) > 1
     levels = [f"{row.dataset}/{row.noise}" if several else row.noise for row in rows]
+    methods = any(row.method != "gls" for row in rows)
     joint = " " if width >= 86 + max(map(len, levels), default=0) else "\n"
     title = "best smoothing rate" + (f", {rows[0].dataset}" if rows and not several else "")
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     table.padding = 0  # the box leaves one space between columns
-    table.add_column("level" if several else "noise", no_wrap=True)
-    methods = any(row.method != "gls" for row in rows)
-    gain, best = "gain over CE\n(95 %)", "best rate\n(95 %)"
+    level = "level" if several else "noise"
+    best = "best rate\n(95 %)"
     tested = any(row.test_accuracy is not None for row in rows)
     accuracy = "test\nacc." if tested else "noisy\nval. acc."
-    for name in ("noise\nrate", best, "warm-\nup", accuracy, "CE", "LS", gain, "theory"):
+    names = ("noise\nrate", best, "warm-\nup", accuracy, "CE", "LS", "gain over CE\n(95 %)", "theory")
+    table.add_column(f"{level},\nmethod" if methods else level, no_wrap=True)
+    for name in names[1:-1] if methods else names:  # with methods' names there is no room for all
         table.add_column(name, justify="right", no_wrap=True, style="bold" if name == best else "")
     notes: dict[str, list[str]] = {}
-    for row, level in zip(rows, levels, strict=True):
-        guess = "~" if row.noise_rate_source == "estimated" else ""
-        cells = [guess + _fixed(row.noise_rate, 3), _best(row, joint), _short(row.best_warmup)]
-        cells.append(_spread(row, joint) if tested else _fixed(row.val_accuracy))
-        cells += [_fixed(row.ce_test_accuracy), _fixed(row.ls_test_accuracy), _gain(row, joint)]
-        table.add_row(f"{level}{joint}{row.method}" if methods else level, *cells, _rate(row.theory_rate))
+    for i, (row, level) in enumerate(zip(rows, levels, strict=True)):
+        rate = ("~" if row.noise_rate_source == "estimated" else "") + _fixed(row.noise_rate, 3)
+        own = [_best(row, joint), _short(row.best_warmup)]
+        own.append(_spread(row, joint) if tested else _fixed(row.val_accuracy))
+        baselines = [_fixed(row.ce_test_accuracy), _fixed(row.ls_test_accuracy)]
+        if not methods:
+            table.add_row(level, rate, *own, *baselines, _gain(row, joint), _rate(row.theory_rate))
+        else:
+            if level not in levels[:i]:  # what all methods of a level share
+                table.add_row(f"{level} ({rate})" if rate else level, "", "", "", *baselines, "")
+            table.add_row(f"  {row.method}", *own, "", "", _gain(row, joint))
         for note in row.note.split("; ") if row.note else ():
             notes.setdefault(note, []).append(f"{level}/{row.method}" if methods else level)
     lines = [f"{note}: {', '.join(where)}" for note, where in notes.items()]

@@ -297,6 +297,24 @@ def shown(rows: list[Row], width: int) -> list[str]:
     return console.export_text().splitlines()
 
 
+def test_methods_stand_below_their_level_with_what_they_share_said_once_and_uncut() -> None:
+    other = replace(
+        WORST, method="confidence-penalty", best_rate=None, rate_low=None, rate_high=None, gain_over_ce=14.1
+    )
+    other = replace(
+        other, best_parameters="confidence-penalty.beta=0.0976123, logit-norm.temperature=0.387", note="one"
+    )
+    lines = shown([replace(WORST, noise="symmetric-0.4"), replace(other, noise="symmetric-0.4")], 80)
+    assert "…" not in "\n".join(lines)
+    (level,) = [i for i, line in enumerate(lines) if "symmetric-0.4 (0.402)" in line]
+    assert lines[level].split()[2:] == ["63.80", "62.90"]
+    assert lines[level + 1].startswith("  gls")
+    (place,) = [i for i, line in enumerate(lines) if line.startswith("  confidence-penalty")]
+    assert "beta=0.0976" in lines[place]
+    assert "temperature=0.387" in lines[place + 1]
+    assert "one: symmetric-0.4/confidence-penalty" in lines[-1]
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_terminal_shows_every_number_uncut(width: int) -> None:
     screen = "\n".join(
