@@ -55,6 +55,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
             "cpus": spec.resources.cpus,
             "gpus": spec.resources.gpus,
             "concurrent": spec.resources.concurrent,
+            "accelerator": spec.resources.accelerator,
         },
     }
 
@@ -86,7 +87,12 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         )
     else:
         console.print("every trial trains its own warm-up")
-    given = ", ".join(f"{value:g} {name}" for name, value in facts["resources"].items() if value is not None)
+    resources = facts["resources"].items()
+    given = ", ".join(
+        f"{name} {value}" if isinstance(value, str) else f"{value:g} {name}"
+        for name, value in resources
+        if value is not None
+    )
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
     console.print(f"a trial takes: {given}{gpus}")
 

@@ -181,8 +181,13 @@ class Resources:
     cpus: float = 1.0  # CPU cores, which is threads too
     gpus: float | None = None  # GPUs, or a share of one; None: a quarter where Ray finds one, else 0
     concurrent: int | None = None  # at most so many trials at once; None: as many as fit
+    accelerator: str | None = None  # type of GPU, as Ray names it: H100; None: any
 
     def __post_init__(self) -> None:
+        named = self.accelerator is None or re.fullmatch(r"[A-Za-z0-9_.-]+", self.accelerator) is not None
+        require(named, "resources.accelerator", self.accelerator, "a type of GPU as Ray names it, such as H100 or A100")
+        some = self.accelerator is None or self.gpus is None or self.gpus > 0
+        require(some, "resources.gpus", self.gpus, "above 0 where resources.accelerator asks for a type of GPU")
         require(self.cpus > 0, "resources.cpus", self.cpus, "above 0")
         require(self.gpus is None or self.gpus >= 0, "resources.gpus", self.gpus, "0 or more")
         for key, value in (("cpus", self.cpus), ("gpus", self.gpus or 0.0)):
