@@ -13,6 +13,7 @@ import typer
 from search.cli_analyse import analyse
 from search.cli_data import data_app
 from search.cli_studies import existing, home_at, load
+from search.cli_submit import submit
 from search.options import (
     DEFAULT_HOME,
     DataOption,
@@ -186,6 +187,7 @@ def plot(
 
 
 app.command()(analyse)  # listed after `plot`
+app.command()(submit)
 
 
 @app.command()

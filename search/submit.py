@@ -1,0 +1,149 @@
+"""A study as a job of a Ray cluster that is reached over HTTP: handed in, followed, found again.
+
+What travels is the study file and our own packages, a few hundred kilobytes; data, home and passwords never do. The
+cluster's nodes bring the dependencies (docker/), and their environment the settings that hold passwords.
+"""
+
+import asyncio
+import hashlib
+import logging
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import requests
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from search.credentials import masked
+from search.loading import to_yaml
+from search.study import StudySpec
+from trainables.config import InputError, require
+from trainables.errors import first_line
+
+logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.CRITICAL)
+
+PACKAGES = ("search", "trainables", "studies")
+MAIN = "from search.cli import main; main()"
+STOPPED = 130  # exit code, as of a study that was stopped by Ctrl-C
+PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between two tries to reach the cluster again; the last for ever
+Print = Callable[[str], None]
+
+
+def connect(address: str) -> JobSubmissionClient:
+    """A client for the job server of a cluster. Raises `InputError` where none answers."""
+    rule = "no Ray job server answers there (http://HEAD:8265, of a Ray with its dashboard: pip install 'ray[default]')"
+    require(address.startswith(("http://", "https://")), "--address", masked(address), rule)
+    try:
+        client = JobSubmissionClient(address)
+        client.list_jobs()
+    except (ConnectionError, RuntimeError, ValueError, requests.RequestException) as error:
+        rule += ", or it asks for a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN_PATH)"
+        raise InputError(f"--address: {masked(address)!r} is refused: {rule}: {first_line(error)}") from error
+    return client
+
+
+def entrypoint(file: str, options: Sequence[tuple[str, str | None]]) -> str:
+    """The command that the job runs. Raises `InputError` for an option with a password: a job's command is public."""
+    words = ["python", "-c", MAIN, "run", file, "--address", "auto"]
+    for name, value in options:
+        if value is not None:
+            variable = "TOSMOOTH_" + name.removeprefix("--").replace("-", "_").upper()
+            rule = f"without a password, which goes into the environment of the nodes ({variable}) or @FILE there"
+            require(masked(value) == value, name, masked(value), rule)
+            words += [name, value]
+    return shlex.join(words)
+
+
+def running(client: JobSubmissionClient, spec: StudySpec, home: str) -> str | None:
+    """The id of the job that runs a study now. It is known by its name and the home it is run in, as everywhere."""
+    jobs = _jobs(client, spec, home)
+    return next((job for job, status in jobs.items() if not status.is_terminal()), None)
+
+
+def submit(client: JobSubmissionClient, spec: StudySpec, home: str, options: Sequence[tuple[str, str | None]]) -> str:
+    """Hand a study in; returns the job's id. One whose job has ended goes on where it was."""
+    require(Path(home).is_absolute(), "--home", home, "an absolute path, the same on every node of the cluster")
+    command = entrypoint("study.yaml", [("--home", home), *options])
+    with _travelling(spec) as folder:
+        return client.submit_job(
+            entrypoint=command,
+            submission_id=f"{_prefix(spec, home)}{len(_jobs(client, spec, home)) + 1}",
+            runtime_env={"working_dir": str(folder)},
+            metadata={"study": spec.name, "home": home},
+        )
+
+
+def _jobs(client: JobSubmissionClient, spec: StudySpec, home: str) -> dict[str, JobStatus]:
+    found = {job.submission_id or "": job.status for job in client.list_jobs()}
+    return {job: status for job, status in found.items() if job.startswith(_prefix(spec, home))}
+
+
+def _prefix(spec: StudySpec, home: str) -> str:
+    return f"tosmooth-{spec.name}-{hashlib.sha256(home.encode()).hexdigest()[:8]}-"
+
+
+def follow(client: JobSubmissionClient, job: str, say: Print, warn: Print) -> int:
+    """Print what the job prints until it ends, however often the connection is lost. Returns its exit code."""
+    printed, lost = 0, 0
+    while True:
+        try:
+            for words in _following(client, job, printed):
+                say(words)
+                printed, lost = printed + len(words), 0
+            info = client.get_job_info(job)
+            if info.status.is_terminal():
+                return _exit_code(info, warn)
+        except (ConnectionError, RuntimeError, OSError, requests.RequestException) as error:
+            if lost == 0:
+                warn(f"The cluster does not answer ({first_line(error)}); the study goes on there, and is looked for.")
+            time.sleep(PAUSES[min(lost, len(PAUSES) - 1)])
+            lost += 1
+
+
+def _following(client: JobSubmissionClient, job: str, printed: int) -> Iterator[str]:
+    """What a job prints from so many characters on: the server tells all of it anew."""
+    loop = asyncio.new_event_loop()
+    lines = client.tail_job_logs(job).__aiter__()
+    skipped = 0
+    try:
+        while True:
+            try:
+                words = loop.run_until_complete(lines.__anext__())
+            except StopAsyncIteration:
+                return
+            new = words[max(0, printed - skipped) :]
+            skipped += len(words)
+            if new:
+                yield new
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _exit_code(info: Any, warn: Print) -> int:
+    if info.status == JobStatus.SUCCEEDED:
+        return 0
+    if info.status == JobStatus.STOPPED:
+        return STOPPED
+    code = info.driver_exit_code
+    if code is None or code < 0:  # it was never started, or killed
+        warn(f"The job failed: {info.message}")
+    return code if code is not None and code > 0 else 1
+
+
+@contextmanager
+def _travelling(spec: StudySpec) -> Iterator[Path]:
+    """A folder with the study and our packages, as they are installed here."""
+    with tempfile.TemporaryDirectory(prefix="tosmooth-") as name:
+        folder = Path(name)
+        (folder / "study.yaml").write_text(to_yaml(spec), encoding="utf-8")
+        for package in PACKAGES:
+            source = Path(str(files(package)))
+            shutil.copytree(source, folder / package, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        yield folder
