@@ -59,7 +59,7 @@ def look(wanted: Wanted) -> Machine:
         host=socket.gethostname(),
         versions=versions(),
         refused={name: why for name, why in refused.items() if why},
-        free={name: (folder, shutil.disk_usage(nearest(Path(folder))).free) for name, folder in folders.items()},
+        free={name: (folder, free) for name, folder in folders.items() if (free := _free(folder)) is not None},
         digests={file: _digest(Path(file), Path(wanted.cache)) for file in wanted.files},
     )
 
@@ -151,6 +151,12 @@ def _own_refusal(folder: Path) -> str:
     except OSError as error:
         return f"{above}: {error.strerror or error}"
     return ""
+
+
+def _free(folder: str) -> int | None:
+    """Bytes; `None` on a file system that has no size, such as /proc."""
+    usage = shutil.disk_usage(nearest(Path(folder)))
+    return usage.free if usage.total else None
 
 
 def _digest(file: Path, cache: Path) -> str:
