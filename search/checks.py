@@ -6,6 +6,7 @@ from typing import Literal
 
 from search.machine import Machine
 from trainables.config import InputError
+from trainables.masking import masked
 
 State = Literal["ok", "warning", "failed"]
 GB = 1e9
@@ -45,7 +46,7 @@ def folder_checks(shared: Mapping[str, str], cache: str, machines: Mapping[str, 
         if refused:
             checks.append(Check(name, "failed", some(refused), ADVICE[name]))
         else:
-            checks.append(Check(name, "ok", f"{place} can be written to by {_everyone(machines)}"))
+            checks.append(Check(name, "ok", f"{masked(place)} can be written to by {_everyone(machines)}"))
     return checks
 
 

@@ -23,7 +23,7 @@ from search.nodes import Node, look_at_nodes
 from search.runner import Options
 from search.storage_probe import probe_storage
 from search.study import StudySpec
-from search.tracking import probe
+from search.tracking.probe import probe
 from trainables.cifar import official_files, parquet_files
 from trainables.config import Folders, InputError
 from trainables.fetch import FETCHABLE, verify

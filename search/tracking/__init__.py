@@ -9,7 +9,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the tracker tri
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds
 
 from search.tracking.damage import check_database
-from search.tracking.probe import probe
 from search.tracking.store import check_uri, delete_experiment, home_id, is_loopback, server_page, ui_command
 from search.tracking.tracker import Tracker
 
@@ -20,7 +19,6 @@ __all__ = [
     "delete_experiment",
     "home_id",
     "is_loopback",
-    "probe",
     "server_page",
     "ui_command",
 ]

@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from search import doctor
+from search.checks import Check
 from tests.faults.mlflow_server import MlflowServer
 from tests.search.conftest import Command, Finished
 from tests.search.tools import TINY
@@ -103,9 +104,9 @@ def test_services_that_take_a_connection_and_say_nothing_are_given_up(command: C
 def test_a_service_whose_library_never_comes_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     end = threading.Event()
 
-    def hang() -> doctor.Check:
+    def hang() -> Check:
         end.wait()
-        return doctor.Check("some", "ok", "")
+        return Check("some", "ok", "")
 
     monkeypatch.setattr(doctor, "PATIENCE", 0.1)
     found = doctor.Asked("some", hang).answer()
