@@ -2,10 +2,11 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from sqlalchemy import inspect, make_url, text
+from sqlalchemy import create_engine, inspect, make_url, text
 
 from search.checks import Check, some
 from search.home import Home, StudyFolder
@@ -73,17 +74,28 @@ def _database(url: str) -> Check:
     backend, file = url.partition(":")[0].partition("+")[0], make_url(url).database
     if backend == "sqlite" and file and not Path(file).exists():  # to connect would make it
         return Check(NAME, "ok", f"Optuna {optuna.__version__}: the first study makes {file}")
-    limits = {"connect_args": {"connect_timeout": TIMEOUT}} if backend in ("postgresql", "mysql", "mariadb") else {}
-    storage = RDBStorage(url, engine_kwargs=limits, skip_compatibility_check=True, skip_table_creation=True)
+    limits: dict[str, Any] = (
+        {"connect_args": {"connect_timeout": TIMEOUT}} if backend in ("postgresql", "mysql", "mariadb") else {}
+    )
+    engine = create_engine(url, **limits)
     try:
-        with storage.engine.connect() as connection:
+        with engine.connect() as connection:
             empty = not inspect(connection).has_table("version_info")
             connection.execute(text(f"CREATE TABLE {SCRATCH} (id INTEGER)"))
             connection.execute(text(f"DROP TABLE {SCRATCH}"))
             connection.rollback()  # neither is ever seen by others, where a database can take back a table
-        words = f"{masked(url)} can be written to"
-        if empty:
-            return Check(NAME, "ok", f"Optuna {optuna.__version__}: {words} and is empty; the first study sets it up")
+    finally:
+        engine.dispose()
+    words = f"{masked(url)} can be written to"
+    if empty:
+        return Check(NAME, "ok", f"Optuna {optuna.__version__}: {words} and is empty; the first study sets it up")
+    return _schema(url, limits, words)
+
+
+def _schema(url: str, limits: dict[str, Any], words: str) -> Check:
+    """Whether the tables are of a version that this Optuna takes."""
+    storage = RDBStorage(url, engine_kwargs=limits, skip_compatibility_check=True, skip_table_creation=True)
+    try:
         schema, ours = storage.get_current_version(), storage.get_head_version()
         if schema == ours:
             return Check(NAME, "ok", f"Optuna {optuna.__version__}: {words}; its schema is {schema}, as this Optuna's")

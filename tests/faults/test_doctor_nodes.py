@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +19,7 @@ from tests.search.tools import TINY, tosmooth
 
 __all__ = ["cluster"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 nodes = pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere 127.0.0.1 is the only loopback address.")
 TABLE = """
 name: mine
@@ -105,6 +106,10 @@ def test_postgresql_is_written_to_and_left_as_it_was(tmp_path: Path) -> None:
             code, found = doctor(tmp_path, "--storage", server.url)
             assert (code, found["Optuna's storage"]["state"]) == (0, "ok")
             assert found["Optuna's storage"]["found"].endswith("is empty; the first study sets it up")
+        optuna.create_study(storage=server.url, study_name="one")
+        code, found = doctor(tmp_path, "--storage", server.url)
+        assert (code, found["Optuna's storage"]["state"]) == (0, "ok")
+        assert found["Optuna's storage"]["found"].endswith(", as this Optuna's")
         code, found = doctor(tmp_path, "--storage", server.url.replace(PASSWORD, "another"))
         assert (code, found["Optuna's storage"]["state"]) == (1, "failed")
         assert found["Optuna's storage"]["found"].endswith("cannot be opened (OperationalError)")

@@ -19,6 +19,7 @@ from mlflow.entities import ViewType
 
 from search import doctor
 from search.checks import Check
+from search.tracking.store import connect
 from tests.faults.mlflow_server import MlflowServer
 from tests.search.conftest import Command, Finished
 from tests.search.tools import TINY
@@ -210,6 +211,15 @@ def test_a_study_of_the_home_is_not_looked_for_in_a_database(command: Command, h
     code, lines = look(command, "tiny", "--home", home, "--storage", f"sqlite:///{database}")
     assert code == 1
     assert "study 'tiny' has its record in this home; leave --storage out" in lines["Optuna's storage"]["found"]
+
+
+def test_a_database_of_mlflow_is_written_to_and_left_as_it_was(command: Command, tmp_path: Path) -> None:
+    connect(tmp_path, None)
+    address = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    code, lines = look(command, "--tracking-uri", address)
+    assert (code, lines["MLflow"]["state"]) == (0, "ok"), lines["MLflow"]
+    assert lines["MLflow"]["found"].endswith(f"{address} can be written to")
+    assert [each.name for each in MlflowClient(address).search_experiments(view_type=ViewType.ALL)] == ["Default"]
 
 
 @pytest.mark.slow
