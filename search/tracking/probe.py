@@ -83,7 +83,9 @@ def _database(uri: str) -> Check:
     finally:
         engine.dispose()
     store = SqlAlchemyStore(uri, f"{ARTIFACTS}:/")  # which refuses another version's
-    store._hard_delete_experiment(store.create_experiment(f"{SCRATCH}-{uuid.uuid4().hex[:8]}"))
+    made = store.create_experiment(f"{SCRATCH}-{uuid.uuid4().hex[:8]}")
+    store.delete_experiment(made)
+    store._hard_delete_experiment(made)  # which finds it in the trash alone
     return Check(NAME, "ok", f"{words} can be written to")
 
 

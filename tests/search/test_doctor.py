@@ -98,8 +98,10 @@ def test_services_that_take_a_connection_and_say_nothing_are_given_up(command: C
     code, lines = look(command, *services)
     expected = dict.fromkeys(ALL, "ok") | dict.fromkeys(("Optuna's storage", "MLflow"), "failed")
     assert (code, states(lines)) == (1, expected)
-    assert "cannot be opened (OperationalError)" in lines["Optuna's storage"]["found"]
-    assert "timed out" in lines["MLflow"]["found"].lower()
+    # By the library's own limit, or on a busy machine by ours.
+    late = "no answer within 20 s"
+    assert any(words in lines["Optuna's storage"]["found"] for words in ("cannot be opened (OperationalError)", late))
+    assert any(words in lines["MLflow"]["found"].lower() for words in ("timed out", late))
 
 
 def test_a_service_whose_library_never_comes_back_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
