@@ -100,7 +100,7 @@ def test_services_that_take_a_connection_and_say_nothing_are_given_up(command: C
     assert (code, states(lines)) == (1, expected)
     # By the library's own limit, or on a busy machine by ours.
     late = "no answer within 20 s"
-    assert any(words in lines["Optuna's storage"]["found"] for words in ("cannot be opened (OperationalError)", late))
+    assert any(words in lines["Optuna's storage"]["found"] for words in ("cannot be opened (ConnectionTimeout)", late))
     assert any(words in lines["MLflow"]["found"].lower() for words in ("timed out", late))
 
 
