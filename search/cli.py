@@ -12,10 +12,13 @@ import typer
 
 from search.cli_analyse import analyse
 from search.cli_data import data_app
+from search.cli_doctor import doctor
 from search.cli_studies import existing, home_at, load
 from search.cli_submit import submit
 from search.options import (
     DEFAULT_HOME,
+    AddressOption,
+    CacheOption,
     DataOption,
     HomeOption,
     SetOption,
@@ -62,6 +65,7 @@ def describe(
     changes: SetOption = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Show what would run: levels with sizes, classes and noise rates, space, budget, resources. Trains nothing."""
@@ -69,7 +73,7 @@ def describe(
     from search.levels import measure_levels
 
     spec = load(study, home_at(home), changes, None, seed)
-    facts = description(spec, measure_levels(spec, home_at(home).folders(data_dir)))
+    facts = description(spec, measure_levels(spec, home_at(home).folders(data_dir, cache_dir)))
     if json:
         out.print_json(data=facts)
     else:
@@ -83,13 +87,12 @@ def run(
     name: Annotated[str | None, typer.Option(help="Keep the result as a study of its own.")] = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
     home: HomeOption = DEFAULT_HOME,
     prior_study: Annotated[
         str | None, typer.Option(metavar="NAME", help="Propose early what another study of the home found.")
     ] = None,
-    address: Annotated[
-        str | None, typer.Option(help="An existing Ray cluster.", show_default="a Ray of its own")
-    ] = None,
+    address: AddressOption = None,
     tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
 ) -> None:
@@ -102,12 +105,12 @@ def run(
 
         prior = [] if prior_study is None else [f"search.prior_study={prior_study}"]
         spec = load(study, home_at(home), [*(changes or ()), *prior], name, seed)
-        with Measuring(spec, home_at(home).folders(data_dir)) as measuring:
+        with Measuring(spec, home_at(home).folders(data_dir, cache_dir)) as measuring:
             with err.status("Loading Ray and MLflow"):
                 from search import runner
                 from search.tables import terminal_table
 
-            options = runner.Options(home_at(home), data_dir, address, tracking_uri, storage)
+            options = runner.Options(home_at(home), data_dir, address, tracking_uri, storage, cache_dir)
             rows = runner.run(spec, options, err, measuring)
     except KeyboardInterrupt:
         again = shlex.join(["tosmooth", *map(masked, sys.argv[1:])])  # what is printed gets into logs
@@ -197,9 +200,12 @@ def ui(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5000,
     host: Annotated[str, typer.Option(help="Address to listen on. MLflow asks no one for a password.")] = "127.0.0.1",
 ) -> None:
-    """Open the MLflow UI of this home, for this machine alone unless told otherwise."""
-    from search.tracking import check_database, is_loopback, ui_command
+    """Open the MLflow UI of this home, for this machine alone unless told otherwise; or say where a server has it."""
+    from search.tracking import check_database, is_loopback, server_page, ui_command
 
+    if tracking_uri is not None and (page := server_page(tracking_uri)) is not None:
+        out.print(f"MLflow: {page}", soft_wrap=True)
+        return
     if tracking_uri is None:
         check_database(home)
     if tracking_uri is None and not (home / "mlflow.db").exists():
@@ -212,6 +218,9 @@ def ui(
     page = f"http://{f'[{host}]' if ':' in host else host}:{port}/#/experiments?workflowType=machine_learning"
     err.print(f"MLflow: {page} (Ctrl-C ends it)", soft_wrap=True)
     os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
+
+
+app.command()(doctor)
 
 
 @app.command()

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from search.cli_studies import existing, home_at
-from search.options import DEFAULT_HOME, DataOption, HomeOption, StorageOption, Study, TrackingOption, err, out
+from search.options import (
+    DEFAULT_HOME,
+    CacheOption,
+    DataOption,
+    HomeOption,
+    StorageOption,
+    Study,
+    TrackingOption,
+    err,
+    out,
+)
 
 
 def analyse(
@@ -18,6 +28,7 @@ def analyse(
     attacked: Annotated[int, typer.Option(metavar="N", help="Test examples that are attacked; 0: none.")] = 1000,
     no_student: Annotated[bool, typer.Option("--no-student", help="Train no students.")] = False,
     data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
     home: HomeOption = DEFAULT_HOME,
     tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
@@ -35,7 +46,7 @@ def analyse(
         # The layers of an MLP are so small that threads wait for each other most of the time.
         prepare(1 if spec.network.name == "mlp" else None)
         options = Options(attacked=attacked, epsilon=epsilon, student=not no_student)
-        cells, folders = asked(spec, level or ()), home_at(home).folders(data_dir)
+        cells, folders = asked(spec, level or ()), home_at(home).folders(data_dir, cache_dir)
         found = analyse_study(folder, spec, records, folders, cells, options, status.update)
         status.update("Writing tables and pictures")
         files = write_analysis(folder.path / "analysis", spec, options, found)

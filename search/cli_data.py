@@ -2,13 +2,19 @@
 
 import typer
 
-from search.options import DEFAULT_HOME, DataOption, HomeOption, err, out
+from search.options import DEFAULT_HOME, CacheOption, CifarnOption, DataOption, HomeOption, err, out
 
 data_app = typer.Typer(help="Bring and check datasets.", no_args_is_help=True)
 
 
 @data_app.command()
-def fetch(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
+def fetch(
+    name: str,
+    data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
+    cifarn_url: CifarnOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
     """Bring a dataset (cifar10, cifar10n, cifar100, cifar100n) and check it."""
     from rich.progress import DownloadColumn, Progress, TaskID
 
@@ -23,17 +29,19 @@ def fetch(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOM
                 tasks[file] = progress.add_task(file, total=total)
             progress.update(tasks[file], completed=done, total=total)
 
-        for check in fetching.fetch(name, Home(home).folders(data_dir), report):
+        for check in fetching.fetch(name, Home(home).folders(data_dir, cache_dir), report, cifarn_url):
             out.print(str(check), soft_wrap=True)
 
 
 @data_app.command()
-def verify(name: str, data_dir: DataOption = None, home: HomeOption = DEFAULT_HOME) -> None:
+def verify(
+    name: str, data_dir: DataOption = None, cache_dir: CacheOption = None, home: HomeOption = DEFAULT_HOME
+) -> None:
     """Check the files of a dataset against their published digests."""
     from search.home import Home
     from trainables import fetch as fetching
 
-    checks = fetching.verify(name, Home(home).folders(data_dir))
+    checks = fetching.verify(name, Home(home).folders(data_dir, cache_dir))
     for check in checks:
         out.print(str(check), soft_wrap=True)
     if any(check.state != "ok" for check in checks):

@@ -4,18 +4,19 @@ import logging
 import os
 import secrets
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import ray
-from ray._private import ray_constants, worker
+from ray._private import accelerators, ray_constants, worker
 from ray._private.node import Node
+from ray._private.utils import get_num_cpus
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # its stub lacks them
 from ray.exceptions import AuthenticationError
 from rich.console import Console
 
+from search.services import listening
 from trainables.config import InputError
 
 # Read by Ray when it starts: no log files, no snapshots of Tune's own state (the record is Optuna's storage and the
@@ -142,7 +143,15 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not port.isdigit():  # "auto": Ray looks for a cluster on this machine, which is quick
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except OSError as error:
-        raise _refusal(address, f"no Ray cluster answers there ({error})") from error
+    if (why := listening(host.strip("[]"), int(port))) is not None:
+        raise _refusal(address, f"no Ray cluster answers there ({why})")
+
+
+def local_resources() -> dict[str, int]:
+    """Cores and GPUs that a Ray started here would find; none is started."""
+    found, gpus = {"CPU": int(get_num_cpus()), "GPU": 0}, accelerators.get_accelerator_manager_for_resource("GPU")
+    if gpus is not None:
+        visible = gpus.get_current_process_visible_accelerator_ids()
+        there = gpus.get_current_node_num_accelerators()
+        found["GPU"] = there if visible is None else min(there, len(visible))
+    return found

@@ -39,9 +39,9 @@ class Home:
 
     root: Path
 
-    def folders(self, data: Path | None) -> Folders:
-        """Where data lies (`--data-dir`, else inside the home) and where decoded images are kept."""
-        return Folders(data=(data or self.root / "data").absolute(), cache=(self.root / "cache").absolute())
+    def folders(self, data: Path | None, cache: Path | None = None) -> Folders:
+        """Where data lies and where decoded images are kept (`--data-dir`, `--cache-dir`), else inside the home."""
+        return Folders((data or self.root / "data").absolute(), (cache or self.root / "cache").absolute())
 
     def study(self, name: str) -> "StudyFolder":
         """The study's folder, whether it exists or not. Raises `InputError` for what is no name."""
@@ -94,6 +94,11 @@ class StudyFolder:
         """Where trials that share their warm-up keep it meanwhile: an absolute path, or the URI the study names."""
         named = spec.trunks.folder
         return str((self.path / "trunks").absolute()) if named is None else places.join(named, self.path.name)
+
+    def shared(self, spec: StudySpec, home: Home) -> dict[str, str]:
+        """What every machine that trains must see the same of: the home, and another place for trunks."""
+        named = {} if spec.trunks.folder is None else {"trunks": self.trunks(spec)}
+        return {"home": str(home.root.absolute()), **named}
 
     def check_trunks(self, spec: StudySpec) -> None:
         """Raise `InputError` where the study names a folder for trunks that cannot be written to."""

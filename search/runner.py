@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +15,14 @@ from ray import tune
 from rich.console import Console
 
 from search.allocation import savings
+from search.checks import folder_checks, require_all, version_check
 from search.cluster import cluster
 from search.history import History
 from search.home import Home, StudyFolder
 from search.journal import check_journal, keep_copy
 from search.levels import Measuring
+from search.machine import Wanted, look, marked
+from search.nodes import look_at_nodes
 from search.prior import settled_proposals
 from search.progress import Progress
 from search.pruning import OptunaPruning
@@ -26,6 +30,7 @@ from search.records import Record
 from search.results import shown_with, write_results
 from search.rows import Row
 from search.searcher import StudySearcher
+from search.services import check_storage, unreachable
 from search.store import Store, open_storage
 from search.study import StudySpec
 from search.tracking import Tracker, check_database, check_uri, home_id
@@ -48,6 +53,7 @@ class Options:
     address: str | None = None  # of an existing Ray cluster; None: a local one
     tracking_uri: str | None = None  # None: MLflow's database under the home
     storage: str | None = None  # database URL for Optuna; None: a journal file under the home
+    cache: Path | None = None  # for decoded images, on each node; None: cache/ in the home
 
 
 def run(spec: StudySpec, options: Options, console: Console, measuring: Measuring | None = None) -> list[Row]:
@@ -59,11 +65,8 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
     """
     folder = options.home.study(spec.name)
     folder.check(spec)
-    if options.tracking_uri is None:
-        check_database(options.home.root)
-    else:
-        check_uri(options.tracking_uri)
-    folders = options.home.folders(options.data)
+    _check_services(options)
+    folders = options.home.folders(options.data, options.cache)
     with measuring or Measuring(spec, folders) as begun, console.status("Reading and measuring the data"):
         levels = begun.levels()
     folder.check_trunks(spec)
@@ -91,8 +94,12 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             searcher.states = folder.trunks(spec)
             searcher.transit = None if spec.trunks.folder is None else searcher.states
             if searcher.prepare():
-                with cluster(options.address, console), progress, tracker.stopping(MLFLOW_FAREWELL):
-                    _execute(searcher, folder)
+                with cluster(options.address, console):
+                    if options.address is not None:
+                        with console.status("Looking at the nodes"):
+                            _check_nodes(options, folder, spec)
+                    with progress, tracker.stopping(MLFLOW_FAREWELL):
+                        _execute(searcher, folder)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
                 rows, files = write_results(folder, spec, levels, records)
@@ -111,6 +118,32 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
         if left:
             console.print(f"MLflow lacks {left} records; run the study again to bring it up to date")
     return rows
+
+
+def _check_services(options: Options) -> None:
+    """Raise `InputError` where the study cannot be recorded. A server of MLflow may be away: it is told later."""
+    check_storage(options.storage)
+    if options.tracking_uri is None:
+        check_database(options.home.root)
+        return
+    check_uri(options.tracking_uri)
+    if (why := unreachable(options.tracking_uri)) is not None:
+        log.warning("tracking_uri: %s; the study goes on, and is shown as soon as MLflow answers", why)
+
+
+def _check_nodes(options: Options, folder: StudyFolder, spec: StudySpec) -> None:
+    """Raise `InputError` where a node that is to train has other versions, or cannot write what trials leave."""
+    shared = folder.shared(spec, options.home)
+    cache = str(options.home.folders(options.data, options.cache).cache)
+    mark = f"{uuid.uuid4().hex}.doctor"
+    with marked(shared, mark):
+        driver = look(Wanted(shared, cache, mark=mark))
+        nodes = [node for node in look_at_nodes(Wanted(shared, cache, mark=mark)) if node.trains]
+    for node in nodes:
+        if node.found is None:
+            log.warning("node %s: %s", node.address, node.trouble)
+    found = {node.address: node.found for node in nodes if node.found is not None}
+    require_all([*folder_checks(shared, cache, found), version_check(driver, found)])
 
 
 def _tell(record: Record, tracker: Tracker, progress: Progress) -> None:

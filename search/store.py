@@ -23,6 +23,7 @@ from search.proposals import SAMPLER, SPREAD, Proposal
 from search.pruners import DIVERGED, PARAMS, make_pruner
 from search.records import PHASES, Metrics, Phase, Record, State, TrialKey
 from search.sampling import ask, make_sampler
+from search.services import check_storage
 from search.space import distributions, initial_points, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
 from trainables.config import InputError
@@ -53,6 +54,7 @@ def open_storage(url: str | None, journal: Path) -> BaseStorage:
     warnings.filterwarnings("ignore", category=ExperimentalWarning)
     if url is None:
         return JournalStorage(Journal(journal))
+    check_storage(url)
     try:
         return get_storage(PatientStorage(url))  # with its cache of trials that ended, one for all cells
     except ImportError:

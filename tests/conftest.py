@@ -12,7 +12,8 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",  # one thread of torch per process: more threads than cores collapse
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-os.environ.pop("TOSMOOTH_HOME", None)  # no test may write into the home of whoever runs it
+for _name in [name for name in os.environ if name.startswith("TOSMOOTH_") and name != "TOSMOOTH_TEST_DATA"]:
+    del os.environ[_name]  # no test may write into the home of whoever runs it, nor to their database
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN_IN_TRAINABLES = {"search", "ray", "optuna", "mlflow", "pydantic", "typer"}
 ALLOWED_IN_SEARCH = {  # library -> the only modules of `search` that import it
-    "ray": {"searcher", "pruning", "trial", "runner", "cluster"},
-    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal"},
+    "ray": {"searcher", "pruning", "trial", "runner", "cluster", "nodes", "doctor"},
+    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal", "storage_probe"},
     "mlflow": {"tracking"},
 }
 LIGHT = (
@@ -26,6 +26,9 @@ LIGHT = (
     "rows",
     "tables",
     "levels",
+    "settings",
+    "checks",
+    "services",
 )  # load without any of the three
 
 

@@ -1,7 +1,6 @@
 """Bring and check the data sets that are not made here: CIFAR-10, CIFAR-100 and CIFAR-N's human labels."""
 
 import hashlib
-import os
 import shutil
 from collections import deque
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from trainables.digests import md5, sha256
 from trainables.masking import masked
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0
-CIFARN_URL_VARIABLE = "TOSMOOTH_CIFARN_URL"  # another address with the same files
 TIMEOUT = 60  # seconds without a byte
 BLOCK = 2**18  # bytes
 
@@ -50,11 +48,14 @@ class FileCheck:
         return f"{self.state:8} {self.path} (expected {self.expected}, found {self.found or 'nothing'})"
 
 
-def fetch(name: str, folders: Folders, progress: Progress | None = None) -> list[FileCheck]:
+def fetch(
+    name: str, folders: Folders, progress: Progress | None = None, cifarn_url: str | None = None
+) -> list[FileCheck]:
     """Download what is missing or damaged of a data set into the data folder, and say what is there now.
 
     Every file is checked against its published digest before it takes its name: a download that fails or is
-    interrupted leaves nothing behind. Raises `InputError` where a file cannot be had or is not as published.
+    interrupted leaves nothing behind. `cifarn_url`: another address with CIFAR-N's files. Raises `InputError` where a
+    file cannot be had or is not as published.
     """
     cifar, human = _known(name)
     require(folders.remote is None, "--data-dir", masked(folders.place), "a folder of this machine to download into")
@@ -69,7 +70,7 @@ def fetch(name: str, folders: Folders, progress: Progress | None = None) -> list
             _fetch_images(cifar, folders.data, Path(scratch), report)
         if human is not None and _check_human(human, folders.data).state != "ok":
             part = Path(scratch) / human.file
-            _download(urljoin(_cifarn_url(), human.file), part, "sha256", human.sha256, report)
+            _download(urljoin(_cifarn_url(cifarn_url), human.file), part, "sha256", human.sha256, report)
             part.replace(folders.data / human.file)
     return verify(name, folders)
 
@@ -124,11 +125,9 @@ def _fetch_images(cifar: Cifar, data: Path, scratch: Path, report: Progress) -> 
     (scratch / cifar.folder).replace(target)
 
 
-def _cifarn_url() -> str:
-    url = os.environ.get(CIFARN_URL_VARIABLE) or CIFARN_URL
-    require(
-        urlsplit(url).scheme in ("http", "https"), CIFARN_URL_VARIABLE, masked(url), "an address with http or https"
-    )
+def _cifarn_url(given: str | None) -> str:
+    url = given or CIFARN_URL
+    require(urlsplit(url).scheme in ("http", "https"), "cifarn-url", masked(url), "an address with http or https")
     return url if url.endswith("/") else f"{url}/"
 
 

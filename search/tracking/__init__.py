@@ -9,7 +9,16 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # the tracker tri
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds
 
 from search.tracking.damage import check_database
-from search.tracking.store import check_uri, delete_experiment, home_id, is_loopback, ui_command
+from search.tracking.store import check_uri, delete_experiment, home_id, is_loopback, server_page, ui_command
 from search.tracking.tracker import Tracker
 
-__all__ = ["Tracker", "check_database", "check_uri", "delete_experiment", "home_id", "is_loopback", "ui_command"]
+__all__ = [
+    "Tracker",
+    "check_database",
+    "check_uri",
+    "delete_experiment",
+    "home_id",
+    "is_loopback",
+    "server_page",
+    "ui_command",
+]

@@ -174,6 +174,17 @@ def is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
+def server_page(uri: str) -> str | None:
+    """What to open in a browser where MLflow is a server, without user, password and query; `None` for a database.
+
+    Raises `InputError` as `check_uri` does.
+    """
+    check_uri(uri)
+    if urlsplit(uri).scheme not in ("http", "https"):
+        return None
+    return masked(uri).replace("***@", "").removesuffix("?***")
+
+
 def ui_command(
     home: Path, uri: str | None = None, host: str = "127.0.0.1", port: int = 5000
 ) -> tuple[list[str], dict[str, str]]:

@@ -49,14 +49,14 @@ class Cluster:
     def address(self) -> str:
         return f"127.0.0.2:{self.port}"
 
-    def add(self, cpus: int) -> subprocess.Popen[str]:
-        """Start a node, the head first, and wait until it is one of the cluster."""
+    def add(self, cpus: int, *within: str) -> subprocess.Popen[str]:
+        """Start a node, the head first, and wait until it is one of the cluster. `within`: a command that starts it."""
         joins = ["--address", self.address]
         heads = ["--head", "--port", str(self.port), "--temp-dir", str(self.folder), "--include-dashboard", "false"]
         where = f"127.0.0.{len(self.nodes) + 2}"
         options = ["--num-cpus", str(cpus), "--object-store-memory", str(10**8), *(joins if self.nodes else heads)]
         words = self.folder / f"{where}.out"
-        command = [str(RAY), "start", "--block", "--node-ip-address", where, *options]
+        command = [*within, str(RAY), "start", "--block", "--node-ip-address", where, *options]
         with words.open("w") as out:
             node = subprocess.Popen(command, stdout=out, stderr=out, text=True, start_new_session=True)
         self.nodes.append(node)

@@ -47,7 +47,20 @@ def test_help_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("studies", "describe", "run", "status", "export", "best", "plot", "analyse", "ui", "data", "delete"):
+    for name in (
+        "studies",
+        "describe",
+        "run",
+        "status",
+        "export",
+        "best",
+        "plot",
+        "analyse",
+        "ui",
+        "doctor",
+        "data",
+        "delete",
+    ):
         assert name in done.stdout
 
 
@@ -338,7 +351,9 @@ def test_weights_that_are_gone_or_damaged_are_named_with_the_study_that_trains_t
     assert f"tosmooth run {study}, which is written" in err
 
 
-@pytest.mark.parametrize("name", ["run", "describe", "status", "export", "best", "plot", "ui", "delete", "data fetch"])
+@pytest.mark.parametrize(
+    "name", ["run", "describe", "status", "export", "best", "plot", "ui", "doctor", "delete", "data fetch"]
+)
 def test_help_says_what_is_meant_where_nothing_is_given(name: str, command: Command) -> None:
     """Rich takes a word in brackets for markup, and swallows it."""
     code, out, _ = command(*name.split(), "--help")
@@ -349,6 +364,8 @@ def test_help_says_what_is_meant_where_nothing_is_given(name: str, command: Comm
         "--storage": "a journal file in the home",
         "--tracking-uri": "a database in the home",
         "--address": "a Ray of its own",
+        "--cache-dir": "cache/ in the home",
+        "--cifarn-url": "its authors' repository",
     }.items():
         assert (option in words) == (f"[default: ({default})]" in words)
     assert ("standard output" in words) == (name == "export")

@@ -41,7 +41,7 @@ def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.Monkey
     monkeypatch.setattr(small_cifar.about.reader(), "url", f"{address}/cifar.tar.gz", raising=False)
     human = dataclasses.replace(small_cifar.about.human, sha256=hashlib.sha256(HUMAN).hexdigest())
     monkeypatch.setitem(FETCHABLE, "cifar10n", (small_cifar.about, human))
-    monkeypatch.setenv(module.CIFARN_URL_VARIABLE, address)
+    monkeypatch.setattr(module, "CIFARN_URL", address)
     yield folder
     server.shutdown()
     thread.join()
@@ -117,10 +117,9 @@ def test_server_without_the_file_says_so(served: Path, folders: Folders) -> None
     assert names(folders.data) == ["cifar-10-batches-py"]
 
 
-def test_address_of_another_kind_is_refused(served: Path, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(module.CIFARN_URL_VARIABLE, "file:///etc/")
-    with pytest.raises(InputError, match=r"TOSMOOTH_CIFARN_URL: 'file:///etc/' is refused: an address with http"):
-        fetch("cifar10n", folders)
+def test_address_of_another_kind_is_refused(served: Path, folders: Folders) -> None:
+    with pytest.raises(InputError, match=r"cifarn-url: 'file:///etc/' is refused: an address with http"):
+        fetch("cifar10n", folders, cifarn_url="file:///etc/")
 
 
 def test_verify_says_what_it_expected_and_found(served: Path, folders: Folders) -> None:

@@ -1,0 +1,116 @@
+"""What a look at machines and services means for a study: pure, from what was found to lines with advice."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from search.machine import Machine
+from trainables.config import InputError
+from trainables.masking import masked
+
+State = Literal["ok", "warning", "failed"]
+GB = 1e9
+LITTLE = 5 * GB  # bytes on a disk below which a study may run out of room
+TOO_LITTLE = 0.5 * GB  # and below which it will
+SHOWN = 4  # machines that a line names, of however many
+ADVICE = {  # on folders that cannot be used
+    "home": "let the user that runs it write there, or name another folder with --home; with --address one that all "
+    "nodes share",
+    "trunks": "let the user that runs it write there, or name another folder as trunks.folder, which all nodes share",
+    "cache-dir": "let the user that runs it write there, or name another folder of each node's own with --cache-dir",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    state: State
+    found: str
+    advice: str = ""  # what to do, unless it is ok
+
+
+def require_all(checks: Iterable[Check]) -> None:
+    """Raise `InputError` with every check that failed, and what to do about it."""
+    wrong = [f"{check.name}: {check.found}; {check.advice}" for check in checks if check.state == "failed"]
+    if wrong:
+        raise InputError("\n".join(wrong))
+
+
+def folder_checks(shared: Mapping[str, str], cache: str, machines: Mapping[str, Machine]) -> list[Check]:
+    """Whether each folder can be written on every machine (by its name, "driver" or an address)."""
+    checks = []
+    for name, place in {**shared, "cache-dir": cache}.items():
+        refused = [f"{where}: {each.refused[name]}" for where, each in machines.items() if name in each.refused]
+        if refused:
+            checks.append(Check(name, "failed", some(refused), ADVICE[name]))
+        else:
+            checks.append(Check(name, "ok", f"{masked(place)} can be written to by {_everyone(machines)}"))
+    return checks
+
+
+def version_check(driver: Machine, nodes: Mapping[str, Machine]) -> Check:
+    """Whether all machines run the same. The build that a version ends with ("+cpu") may differ."""
+    ours = {package: _public(version) for package, version in driver.versions.items()}
+    wrong = []
+    for where, node in nodes.items():
+        theirs = {package: _public(version) for package, version in node.versions.items()}
+        other = [f"{p} {theirs[p]} (driver: {ours[p]})" for p in ours if theirs[p] != ours[p]]
+        wrong += [f"{where}: {', '.join(other)}"] if other else []
+    if wrong:
+        return Check("versions", "failed", some(wrong), "install on every node what the driver has, from one lock")
+    words = ", ".join(f"{package} {version}" for package, version in driver.versions.items())
+    return Check("versions", "ok", f"{words}{_also(nodes)}")
+
+
+def disk_check(machines: Mapping[str, Machine]) -> Check:
+    """Whether there is room on the disks of home, cache and temporary folder."""
+    free = {
+        f"{name} {folder}" + ("" if len(machines) == 1 else f" on {where}"): size
+        for where, machine in machines.items()
+        for name, (folder, size) in machine.free.items()
+    }
+    least = min(free.values(), default=0)
+    low = [f"{where}: {size / GB:.1f} GB free" for where, size in free.items() if size < LITTLE]
+    if low:
+        state: State = "failed" if least < TOO_LITTLE else "warning"
+        return Check("disk space", state, some(low), "make room there, or name a folder on a larger disk")
+    return Check("disk space", "ok", f"at least {least / GB:.0f} GB free in home, cache and temporary folder")
+
+
+def data_check(driver: Machine, nodes: Mapping[str, Machine]) -> Check | None:
+    """Whether every node reads the same data as the driver; `None` where the data set has no files."""
+    if not driver.digests:
+        return None
+    wrong = [
+        f"{where}: {file}: {node.digests[file]} (driver: {digest})"
+        for where, node in nodes.items()
+        for file, digest in driver.digests.items()
+        if node.digests[file] != digest
+    ]
+    if wrong:
+        return Check("data on nodes", "failed", some(wrong), "name a folder with --data-dir that all nodes share")
+    return Check("data on nodes", "ok", f"{len(driver.digests)} files, the same on {_everyone(nodes)}")
+
+
+def some(words: Sequence[str]) -> str:
+    """The first of many, and how many more there are."""
+    more = len(words) - SHOWN
+    return "; ".join([*words[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _public(version: str) -> str:
+    """A version without what marks its build."""
+    first, _, rest = version.partition(" ")
+    return " ".join(filter(None, (first.partition("+")[0], rest)))
+
+
+def _also(nodes: Mapping[str, Machine]) -> str:
+    return f"; the same on {len(nodes)} nodes" if nodes else ""
+
+
+def _everyone(machines: Mapping[str, Machine]) -> str:
+    nodes = len(machines) - ("driver" in machines)
+    parts = [*(["the driver"] if "driver" in machines else []), *([f"{nodes} nodes"] if nodes else [])]
+    return " and ".join(parts) or "no one"

@@ -1,0 +1,78 @@
+"""The command `tosmooth doctor`."""
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli_studies import home_at, load
+from search.options import (
+    DEFAULT_HOME,
+    AddressOption,
+    CacheOption,
+    CifarnOption,
+    DataOption,
+    HomeOption,
+    SetOption,
+    StorageOption,
+    TrackingOption,
+    err,
+    in_force,
+    out,
+)
+
+if TYPE_CHECKING:
+    from search.checks import Check
+    from search.settings import InForce
+
+
+def doctor(
+    context: typer.Context,
+    study: Annotated[
+        str | None, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    changes: SetOption = None,
+    data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    tracking_uri: TrackingOption = None,
+    storage: StorageOption = None,
+    cifarn_url: CifarnOption = None,  # shown, with all others
+) -> None:
+    """Show which settings are in force and where they come from, and look at all that a study needs. Trains nothing."""
+    settings = in_force(context)
+    spec = None if study is None else load(study, home_at(home), changes, None, None)
+    if not json:
+        _show_settings(settings)
+    # Read when Ray is imported: a cluster that takes a connection and says nothing would be waited for half a minute.
+    os.environ.setdefault("RAY_py_gcs_connect_timeout_s", "5")
+    with err.status("Loading Ray, MLflow and PyTorch"):
+        from search.doctor import examine
+        from search.runner import Options
+
+    checks = examine(Options(home_at(home), data_dir, address, tracking_uri, storage, cache_dir), spec, err)
+    failed = sum(check.state == "failed" for check in checks)
+    if json:
+        known = {each.key: {"value": each.value, "source": each.source} for each in settings}
+        out.print_json(data={"settings": known, "checks": [asdict(check) for check in checks], "failed": failed})
+    else:
+        _show_checks(checks)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show_settings(settings: "list[InForce]") -> None:
+    keys, values = (max(map(len, column)) for column in zip(*((s.key, s.value) for s in settings), strict=True))
+    for each in settings:
+        out.print(f"{each.key:{keys}}  {each.value:{values}}  {each.source}", soft_wrap=True)
+    out.print()
+
+
+def _show_checks(checks: "list[Check]") -> None:
+    for check in checks:
+        out.print(f"{check.state:7}  {check.name}: {check.found}", soft_wrap=True)
+        if check.state != "ok":
+            out.print(f"         -> {check.advice}", soft_wrap=True)
