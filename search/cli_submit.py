@@ -9,6 +9,7 @@ import typer
 from search.cli_studies import home_at, load
 from search.options import SetOption, Study, err
 from trainables.config import require
+from trainables.masking import masked
 
 # No environment variables: what is set here says nothing of the cluster.
 Remote = Annotated[str | None, typer.Option(show_default="as the cluster's nodes have it set")]
@@ -45,7 +46,7 @@ def submit(
     job = submission.running(client, spec, home)
     require(not stop or job is not None, "--stop", spec.name, f"no job of the cluster runs this study in {home}")
     job = job or submission.submit(client, spec, home, options)
-    again = shlex.join(["tosmooth", "submit", study, "--address", submission.masked(address), "--home", home])
+    again = shlex.join(["tosmooth", "submit", study, "--address", masked(address), "--home", home])
     if stop:
         client.stop_job(job)
     elif detach:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
+from pyarrow import fs
 from rich.console import Console
 
 from search.checks import Check, data_check, disk_check, folder_checks, some, version_check
@@ -26,8 +27,10 @@ from search.study import StudySpec
 from search.tracking.probe import probe
 from trainables.cifar import official_files, parquet_files
 from trainables.config import Folders, InputError
+from trainables.errors import first_line
 from trainables.fetch import FETCHABLE, verify
 from trainables.masking import masked
+from trainables.places import TROUBLE, open_place
 
 PATIENCE = 20.0  # seconds for what a service has to say, beyond the time that Ray takes
 LATE = "it hangs, or something between here and there drops what we send: look at its log and at the network"
@@ -71,12 +74,13 @@ def examine(options: Options, spec: StudySpec | None, console: Console) -> list[
             Asked("MLflow", lambda: probe(home.root, options.tracking_uri)),
         ]
         shared = {"home": str(home.root.absolute())} if study is None or spec is None else study.shared(spec, home)
-        wanted = Wanted(shared, str(folders.cache), () if spec is None else data_files(spec, folders.data))
-        seen = _see(options.address, wanted, console)
+        files = () if spec is None or folders.remote else data_files(spec, folders.data)  # nodes copy those of a URI
+        wanted = Wanted(shared, str(folders.cache), files)
+        seen = _see(options.address, wanted, console, spec is not None and spec.resources.concurrent is not None)
         with console.status("Asking the services, and measuring the data"):
             found = [service.answer() for service in services]
             if measuring is None or spec is None or study is None:
-                data = _data_sets(folders.data)
+                data = _data_sets(folders)
             else:
                 data = _data(spec, study, measuring, folders)
     machines = {node.address: node.found for node in seen.nodes if node.found is not None}
@@ -106,7 +110,8 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
     return tuple(map(str, [*images, *([data / human.file] if human is not None else [])]))
 
 
-def _see(address: str | None, wanted: Wanted, console: Console) -> Seen:
+def _see(address: str | None, wanted: Wanted, console: Console, grows: bool) -> Seen:
+    """`grows`: the study asks for nodes that are not there yet (`search.placement.slots`)."""
     if address is None:
         found = local_resources()
         words = f"one of its own is started, {ray.__version__}: {_counted(found)}"
@@ -124,7 +129,8 @@ def _see(address: str | None, wanted: Wanted, console: Console) -> Seen:
     counted = _counted({kind: resources.get(kind, 0) for kind in ("CPU", "GPU")})
     words = f"{ray.__version__} at {masked(address)}: {len(nodes)} nodes, {counted}"
     if not resources.get("CPU"):
-        return Seen(Check("Ray", "failed", words, "start nodes with CPUs: no trial can run"), driver, nodes)
+        advice = "start nodes with CPUs: no trial can run; for a cluster that grows by itself set resources.concurrent"
+        return Seen(Check("Ray", "warning" if grows else "failed", words, advice), driver, nodes)
     return Seen(Check("Ray", "ok", words), driver, nodes)
 
 
@@ -153,8 +159,11 @@ def _data(spec: StudySpec, study: StudyFolder, measuring: Measuring, folders: Fo
     return Check("data", "ok", f"{spec.dataset.name}: {digests}")
 
 
-def _data_sets(data: Path) -> Check:
+def _data_sets(folders: Folders) -> Check:
     """Which data sets lie in the data folder. Their digests are not looked at."""
+    if folders.remote is not None:
+        return _data_place(folders.remote)
+    data = folders.data
     there = []
     for name, (cifar, human) in FETCHABLE.items():
         images = (data / cifar.folder).is_dir() or parquet_files(cifar, data) is not None
@@ -163,3 +172,14 @@ def _data_sets(data: Path) -> Check:
     there += [f"{tables} Parquet files"] if tables else []
     words = f"{data}: {', '.join(there) or 'none that are brought'}; others come with tosmooth"
     return Check("data", "ok", words)
+
+
+def _data_place(place: str) -> Check:
+    """Whether the place that data are copied from can be read."""
+    try:
+        files, folder = open_place(place, "--data-dir")
+        found = len(files.get_file_info(fs.FileSelector(folder)))
+    except TROUBLE as error:
+        advice = "check --data-dir, and what its store asks for in the environment"
+        return Check("data", "failed", f"{masked(place)}: {first_line(error).replace(place, masked(place))}", advice)
+    return Check("data", "ok", f"{masked(place)}: {found} names; each node copies what it reads")

@@ -39,9 +39,11 @@ class Home:
 
     root: Path
 
-    def folders(self, data: Path | None, cache: Path | None = None) -> Folders:
+    def folders(self, data: str | Path | None, cache: Path | None = None) -> Folders:
         """Where data lies and where decoded images are kept (`--data-dir`, `--cache-dir`), else inside the home."""
-        return Folders((data or self.root / "data").absolute(), (cache or self.root / "cache").absolute())
+        place = str(data or self.root / "data")
+        own = place if "://" in place else str(Path(place).absolute())
+        return Folders.at(own, (cache or self.root / "cache").absolute())
 
     def study(self, name: str) -> "StudyFolder":
         """The study's folder, whether it exists or not. Raises `InputError` for what is no name."""

@@ -58,7 +58,7 @@ def _option(key: str) -> Any:
 
 Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
 HomeOption = Annotated[Path, _option("home")]
-DataOption = Annotated[Path | None, _option("data-dir")]
+DataOption = Annotated[str | None, _option("data-dir")]
 CacheOption = Annotated[Path | None, _option("cache-dir")]
 AddressOption = Annotated[str | None, _option("address")]
 StorageOption = Annotated[str | None, _option("storage")]

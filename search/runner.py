@@ -23,6 +23,7 @@ from search.journal import check_journal, keep_copy
 from search.levels import Measuring
 from search.machine import Wanted, look, marked
 from search.nodes import look_at_nodes
+from search.placement import gpus_of, request, slots
 from search.prior import settled_proposals
 from search.progress import Progress
 from search.pruning import OptunaPruning
@@ -49,7 +50,7 @@ class Options:
     """Where a study runs and what it writes to; nothing that shapes a number."""
 
     home: Home
-    data: Path | None = None  # None: data/ in the home
+    data: str | Path | None = None  # a folder or a URI; None: data/ in the home
     address: str | None = None  # of an existing Ray cluster; None: a local one
     tracking_uri: str | None = None  # None: MLflow's database under the home
     storage: str | None = None  # database URL for Optuna; None: a journal file under the home
@@ -99,7 +100,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
                         with console.status("Looking at the nodes"):
                             _check_nodes(options, folder, spec)
                     with progress, tracker.stopping(MLFLOW_FAREWELL):
-                        _execute(searcher, folder)
+                        _execute(searcher, folder, options.address is not None)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
                 rows, files = write_results(folder, spec, levels, records)
@@ -166,17 +167,18 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
     }
 
 
-def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
+def _execute(searcher: StudySearcher, folder: StudyFolder, joined: bool) -> None:
     """Let Tune run what the searcher hands out. Raises `InputError` when the study cannot go on."""
     resources = searcher.spec.resources
-    found = ray.cluster_resources()
-    gpus = resources.gpus if resources.gpus is not None else (0.25 if found.get("GPU") else 0.0)
-    searcher.slots = _slots(found, resources.cpus, gpus, resources.concurrent)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    searcher.slots, fit = slots(resources, nodes, joined)
+    if fit < searcher.slots:
+        log.warning("room for %s of %s trials: the others wait for nodes that join", fit, searcher.slots)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.slots)  # start all actors at once, not one after another
     scratch = (folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
     shutil.rmtree(scratch, ignore_errors=True)
     tuner = tune.Tuner(
-        tune.with_resources(TuneTrial, {"cpu": resources.cpus, "gpu": gpus}),
+        tune.with_resources(TuneTrial, request(resources, gpus_of(resources, nodes))),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=OptunaPruning(searcher),
@@ -222,14 +224,3 @@ def _no_room(error: BaseException | None) -> OSError | None:
             return None
         error = error.__cause__ or error.__context__
     return None
-
-
-def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None) -> int:
-    """How many trials run at once on what Ray found."""
-    fit = int(found.get("CPU", 0) / cpus)
-    if gpus:
-        fit = min(fit, int(found.get("GPU", 0) / gpus))
-    if fit < 1:
-        have = ", ".join(f"{found.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU"))
-        raise InputError(f"resources: {cpus:g} CPUs and {gpus:g} GPUs a trial are refused: Ray found {have}")
-    return min(fit, concurrent or fit)

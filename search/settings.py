@@ -24,7 +24,8 @@ class Setting:
     """What can be set of a machine."""
 
     key: str  # in the file, and after "--": "data-dir"
-    kind: Literal["folder", "address"]  # an address may hold a password, and may be given as @FILE
+    # An address may hold a password, and may be given as @FILE; a place is a folder or a URI of pyarrow's file systems.
+    kind: Literal["folder", "place", "address"]
     default: str  # in words
     help: str
 
@@ -46,7 +47,9 @@ SETTINGS = {
     setting.key: setting
     for setting in (
         Setting("home", "folder", "tosmooth-home", "Folder that keeps all results."),
-        Setting("data-dir", "folder", "data/ in the home", "Folder with your datasets."),
+        Setting(
+            "data-dir", "place", "data/ in the home", "Folder with your datasets, or a URI: s3://, gs://, hdfs://."
+        ),
         Setting("cache-dir", "folder", "cache/ in the home", "Folder for decoded images; each node may have its own."),
         Setting("address", "address", "a Ray of its own", "An existing Ray cluster: host:port, or auto."),
         Setting("storage", "address", "a journal file in the home", "Database URL for Optuna."),
@@ -106,6 +109,6 @@ def _masked(value: object) -> object:
 
 
 def _from_home(home: Path, setting: Setting, value: str) -> str:
-    if setting.kind == "folder":
+    if setting.kind == "folder" or (setting.kind == "place" and "://" not in value):
         return str(home / Path(value).expanduser())
     return f"@{home / Path(value[1:]).expanduser()}" if value.startswith("@") else value

@@ -20,11 +20,11 @@ from typing import Any
 import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from search.credentials import masked
 from search.loading import to_yaml
 from search.study import StudySpec
 from trainables.config import InputError, require
 from trainables.errors import first_line
+from trainables.masking import masked
 
 logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.CRITICAL)
 

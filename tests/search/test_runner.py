@@ -26,7 +26,7 @@ from search.lines import LineWriter
 from search.pruning import OptunaPruning
 from search.records import ENDED
 from search.results import study_rows
-from search.runner import Options, _slots, run
+from search.runner import Options, run
 from search.store import Store, open_storage
 from search.tracking.store import database
 from tests.search.conftest import Finished
@@ -225,29 +225,6 @@ def test_a_study_that_cannot_start_leaves_nothing_behind(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"dataset\.size: 5000 is refused: there are 1198 examples"):
         run_here(tiny("dataset={name: digits, levels: [clean], size: 5000}"), tmp_path / "home")
     assert not (tmp_path / "home" / "studies").exists()
-
-
-@pytest.mark.parametrize(
-    ("found", "cpus", "gpus", "concurrent", "slots"),
-    [
-        ({"CPU": 2.0}, 1.0, 0.0, None, 2),
-        ({"CPU": 2.0}, 0.5, 0.0, None, 4),
-        ({"CPU": 2.0}, 0.5, 0.0, 3, 3),
-        ({"CPU": 16.0, "GPU": 1.0}, 1.0, 0.25, None, 4),
-        ({"CPU": 2.0, "GPU": 8.0}, 1.0, 0.25, 100, 2),
-    ],
-)
-def test_as_many_trials_run_at_once_as_fit(
-    found: dict[str, float], cpus: float, gpus: float, concurrent: int | None, slots: int
-) -> None:
-    assert _slots(found, cpus, gpus, concurrent) == slots
-
-
-def test_a_trial_that_fits_nowhere_is_refused_with_what_ray_found() -> None:
-    with pytest.raises(
-        InputError, match=r"resources: 4 CPUs and 0\.5 GPUs a trial are refused: Ray found 2 CPU, 0 GPU"
-    ):
-        _slots({"CPU": 2.0}, 4.0, 0.5, None)
 
 
 def test_an_address_where_no_cluster_answers_is_refused(tmp_path: Path) -> None:
