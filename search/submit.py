@@ -30,6 +30,7 @@ logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.CRITICAL)
 
 PACKAGES = ("search", "trainables", "studies")
 MAIN = "from search.cli import main; main()"
+READY = 60.0  # seconds in which a cluster that has just been started comes to take jobs
 STOPPED = 130  # exit code, as of a study that was stopped by Ctrl-C
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds between two tries to reach the cluster again; the last for ever
 Print = Callable[[str], None]
@@ -70,13 +71,20 @@ def submit(client: JobSubmissionClient, spec: StudySpec, home: str, options: Seq
     """Hand a study in; returns the job's id. One whose job has ended goes on where it was."""
     require(Path(home).is_absolute(), "--home", home, "an absolute path, the same on every node of the cluster")
     command = entrypoint("study.yaml", [("--home", home), *options])
+    job = f"{_prefix(spec, home)}{len(_jobs(client, spec, home)) + 1}"
+    facts = {"study": spec.name, "home": home}
+    deadline = time.monotonic() + READY
     with _travelling(spec) as folder:
-        return client.submit_job(
-            entrypoint=command,
-            submission_id=f"{_prefix(spec, home)}{len(_jobs(client, spec, home)) + 1}",
-            runtime_env={"working_dir": str(folder)},
-            metadata={"study": spec.name, "home": home},
-        )
+        while True:
+            try:
+                environment = {"working_dir": str(folder)}
+                return client.submit_job(entrypoint=command, submission_id=job, runtime_env=environment, metadata=facts)
+            except RuntimeError as error:
+                # A head answers before the process is up by which it starts jobs.
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    why = f"{first_line(error)} (see dashboard_agent.log of its nodes)"
+                    raise InputError(f"--address: the cluster does not take the job: {why}") from error
+                time.sleep(1)
 
 
 def _jobs(client: JobSubmissionClient, spec: StudySpec, home: str) -> dict[str, JobStatus]:

@@ -51,14 +51,15 @@ def test_a_wrong_study_is_refused_before_the_cluster_is_asked(command: Command) 
 @pytest.fixture
 def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a Ray head with a job server, and its token in our environment."""
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()  # the agent's own is taken where another Ray runs
     # The processes of a Ray that a test starts find the interpreter of the test by the name `python`.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        command = [str(RAY), "start", "--head", "--block", "--node-ip-address", "127.0.0.1", "--port", str(port)]
+        command = [str(RAY), "start", "--head", "--block", "--node-ip-address", "127.0.0.2", "--port", str(port)]
         command += ["--num-cpus", "2", "--object-store-memory", str(10**8), "--temp-dir", folder]
+        command += ["--dashboard-agent-listen-port", str(agent)]
         command += ["--include-dashboard", "true", "--dashboard-host", "127.0.0.1", "--dashboard-port", str(dashboard)]
         words = Path(folder) / "out"
         with words.open("w") as out:
