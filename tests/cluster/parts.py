@@ -31,7 +31,7 @@ class Parts:
 
     def __init__(self, folder: Path, machines: Mapping[str, Machine]) -> None:
         self.folder, self.machines = folder, machines
-        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.running: dict[str, subprocess.Popen[str]] = {}
         names = ("TOSMOOTH_DB_PASSWORD", "MLFLOW_DB_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "RAY_AUTH_TOKEN")
         self.secrets = {name: secrets.token_hex(20) for name in (*names, "MLFLOW_FLASK_SERVER_SECRET_KEY")}
         self.ports = {name: free_port() for name in ("postgres", "mlflow", "ray")}
@@ -53,8 +53,8 @@ class Parts:
     def storage(self) -> str:
         return f"postgresql+psycopg://tosmooth@{self.machines['postgres'].address}:{self.ports['postgres']}/tosmooth"
 
-    def start(self, name: str, script: str, *arguments: str, **settings: str) -> subprocess.Popen[bytes]:
-        """Start a script of `docker/` on the machine of that name. It gets these settings, and secrets by their names."""
+    def start(self, name: str, script: str, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+        """Start a script of `docker/` on a machine, with these settings; a secret is given by its name alone."""
         machine = self.machines[name]
         own = {key: self.secrets.get(key, value) for key, value in settings.items()}
         if script.startswith("ray-") or script == "run.sh":
@@ -64,7 +64,7 @@ class Parts:
         self.logs.mkdir(exist_ok=True)
         with (self.logs / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, env=_plain() | own, cwd="/", stdout=log, stderr=log, start_new_session=True
+                command, env=_plain() | own, cwd="/", stdout=log, stderr=log, text=True, start_new_session=True
             )
         self.running[name] = process
         return process
@@ -101,7 +101,7 @@ class Parts:
         self.start(name, "ray-worker.sh", RAY_HEAD=self.head, RAY_NUM_CPUS="3", RAY_NUM_GPUS="3")
         self._joined(name)
 
-    def start_study(self, file: Path, home: Path, *options: str) -> subprocess.Popen[bytes]:
+    def start_study(self, file: Path, home: Path, *options: str) -> subprocess.Popen[str]:
         return self.start(
             "driver", "run.sh", str(file), *options, TOSMOOTH_ADDRESS=self.head, TOSMOOTH_HOME=str(home),
             TOSMOOTH_STORAGE=self.storage, TOSMOOTH_TRACKING_URI=self.tracking_uri, TOSMOOTH_DB_PASSWORD="",

@@ -25,7 +25,7 @@ def services() -> dict[str, dict[str, Any]]:
 def example() -> dict[str, str]:
     """The settings of the example, by name."""
     lines = [line for line in EXAMPLE.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)  # type: ignore[misc] # two parts, or the test fails
+    return dict(line.split("=", 1) for line in lines)
 
 
 def instructions() -> list[tuple[str, str]]:

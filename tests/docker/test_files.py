@@ -39,13 +39,17 @@ def test_docker_compose_refuses_to_go_on_without_a_secret(tmp_path: Path) -> Non
     command = [*compose_command(), "--env-file", str(tmp_path / "empty.env"), "-f", str(COMPOSE), "config"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "required variable" in done.stderr or "is missing a value" in done.stderr or "Missing mandatory" in done.stderr
+    assert (
+        "required variable" in done.stderr or "is missing a value" in done.stderr or "Missing mandatory" in done.stderr
+    )
 
 
 def test_every_command_of_the_containers_is_a_script_that_can_be_run() -> None:
     commands = [command for service in services().values() for command in service.get("entrypoint", [])]
     commands += [service["healthcheck"]["test"][1] for service in services().values() if "healthcheck" in service]
-    commands += [part for word, rest in instructions() if word in ("ENTRYPOINT", "HEALTHCHECK") for part in quoted(rest)]
+    commands += [
+        part for word, rest in instructions() if word in ("ENTRYPOINT", "HEALTHCHECK") for part in quoted(rest)
+    ]
     assert len(commands) == 7
     for command in commands:
         assert os.access(here(command), os.X_OK), command
@@ -138,7 +142,9 @@ def test_env_file_with_the_secrets_is_ignored_by_git() -> None:
 
 
 def test_each_service_is_given_no_secret_but_its_own() -> None:
-    given = {name: {key for key in service["environment"] if SECRET.search(key)} for name, service in services().items()}
+    given = {
+        name: {key for key in service["environment"] if SECRET.search(key)} for name, service in services().items()
+    }
     assert given["ray-worker"] == given["ray-head"] == {"RAY_AUTH_TOKEN"}  # where trials run
     assert given["postgres"] == {"TOSMOOTH_DB_PASSWORD", "MLFLOW_DB_PASSWORD"}
     assert given["tosmooth"] == {"RAY_AUTH_TOKEN", "TOSMOOTH_DB_PASSWORD", "MLFLOW_TRACKING_PASSWORD"}
