@@ -91,7 +91,7 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
             searcher.states = folder.trunks(spec)
             if searcher.prepare():
                 with cluster(options.address, console), progress, tracker.stopping(MLFLOW_FAREWELL):
-                    _execute(searcher, folder)
+                    _execute(searcher, folder, joined=options.address is not None)
             with console.status("Writing the table and the plots"):
                 records = store.records(history.read())
                 rows, files = write_results(folder, spec, levels, records)
@@ -132,12 +132,15 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
     }
 
 
-def _execute(searcher: StudySearcher, folder: StudyFolder) -> None:
-    """Let Tune run what the searcher hands out. Raises `InputError` when the study cannot go on."""
+def _execute(searcher: StudySearcher, folder: StudyFolder, joined: bool) -> None:
+    """Let Tune run what the searcher hands out, on a cluster that was `joined` or started here.
+
+    Raises `InputError` when the study cannot go on.
+    """
     resources = searcher.spec.resources
     found = ray.cluster_resources()
     gpus = resources.gpus if resources.gpus is not None else (0.25 if found.get("GPU") else 0.0)
-    searcher.slots = _slots(found, resources.cpus, gpus, resources.concurrent)
+    searcher.slots = _slots(found, resources.cpus, gpus, resources.concurrent, joined)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(searcher.slots)  # start all actors at once, not one after another
     scratch = (folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
     shutil.rmtree(scratch, ignore_errors=True)
@@ -190,12 +193,18 @@ def _no_room(error: BaseException | None) -> OSError | None:
     return None
 
 
-def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None) -> int:
-    """How many trials run at once on what Ray found."""
+def _slots(found: dict[str, float], cpus: float, gpus: float, concurrent: int | None, joined: bool = False) -> int:
+    """How many trials run at once on what Ray found; where it was joined, on what it may grow to.
+
+    Ray does not say how far a cluster grows. So there it is asked for as many as the study names: an autoscaler brings
+    nodes only for trials that wait, and elsewhere these wait for those that run.
+    """
     fit = int(found.get("CPU", 0) / cpus)
     if gpus:
         fit = min(fit, int(found.get("GPU", 0) / gpus))
     if fit < 1:
         have = ", ".join(f"{found.get(kind, 0):g} {kind}" for kind in ("CPU", "GPU"))
         raise InputError(f"resources: {cpus:g} CPUs and {gpus:g} GPUs a trial are refused: Ray found {have}")
+    if joined and concurrent is not None:
+        return concurrent
     return min(fit, concurrent or fit)

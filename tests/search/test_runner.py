@@ -243,6 +243,13 @@ def test_as_many_trials_run_at_once_as_fit(
     assert _slots(found, cpus, gpus, concurrent) == slots
 
 
+def test_a_cluster_that_was_joined_is_asked_for_as_many_trials_as_the_study_names() -> None:
+    """An autoscaler brings nodes only for trials that wait for them."""
+    assert _slots({"CPU": 2.0}, 1.0, 0.0, 8, joined=True) == 8
+    assert _slots({"CPU": 2.0}, 1.0, 0.0, 1, joined=True) == 1
+    assert _slots({"CPU": 2.0}, 1.0, 0.0, None, joined=True) == 2
+
+
 def test_a_trial_that_fits_nowhere_is_refused_with_what_ray_found() -> None:
     with pytest.raises(
         InputError, match=r"resources: 4 CPUs and 0\.5 GPUs a trial are refused: Ray found 2 CPU, 0 GPU"
