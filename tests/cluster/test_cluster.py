@@ -34,7 +34,7 @@ from tests.search.tools import session, tosmooth
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.cluster,
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(platform.system() != "Linux", reason="Namespaces and /proc are Linux's."),
 ]
 # Proposals are drawn by number, so that the order in which trials end cannot matter to any of them.
@@ -121,7 +121,7 @@ def _run(seen: Seen, file: Path) -> Seen:
 
 def _watch(seen: Seen, driver: Popen[str], enough: Any) -> None:
     """Look at all processes until there is enough or the study ends."""
-    deadline = monotonic() + 400
+    deadline = monotonic() + 900
     while driver.poll() is None and not enough():
         assert monotonic() < deadline, seen.parts.said("driver")
         seen.commands |= set(_commands())
