@@ -115,6 +115,7 @@ def test_slurm_script_runs_a_study_on_one_node_and_leaves_nothing(tmp_path: Path
     from tests.search.tools import TINY  # loads Ray and MLflow, which no quick test here needs
 
     study = yaml.safe_load(TINY) | {"search": {"trials": 2}, "resources": {"gpus": 0.5, "concurrent": 1}}
+    study["dataset"]["levels"] = ["symmetric-0.4"]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     home = tmp_path / "home"
     home.mkdir()
