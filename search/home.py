@@ -98,9 +98,8 @@ class StudyFolder:
         return str((self.path / "trunks").absolute()) if named is None else places.join(named, self.path.name)
 
     def shared(self, spec: StudySpec, home: Home) -> dict[str, str]:
-        """What every machine that trains must see the same of: the home, and another place for trunks."""
-        named = {} if spec.trunks.folder is None else {"trunks": self.trunks(spec)}
-        return {"home": str(home.root.absolute()), **named}
+        """What every machine that trains must see the same of: the home, or the place by which all comes to it."""
+        return {"home": str(home.root.absolute())} if spec.trunks.folder is None else {"trunks": self.trunks(spec)}
 
     def check_trunks(self, spec: StudySpec) -> None:
         """Raise `InputError` where the study names a folder for trunks that cannot be written to."""
