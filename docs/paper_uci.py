@@ -92,8 +92,9 @@ def _draw(homes: Sequence[Path]) -> None:
         ax.minorticks_off()
         ax.grid(alpha=0.3)
         ax.set_title(title)
-    figure.supxlabel("noise rate (share of wrong training labels)")
-    figure.supylabel("smoothing rate r (0: plain cross-entropy)")
+        ax.set_xlabel("noise rate (share of wrong training labels)")
+        ax.set_ylabel("smoothing rate r (0: plain cross-entropy)")
+        ax.label_outer()
     handles = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(Path(__file__).with_name("paper-uci.png"), dpi=100)
