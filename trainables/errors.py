@@ -1,6 +1,7 @@
 """What the user gave and is wrong: one kind of error, and how values are shown in its message."""
 
 SHOWN = 200  # characters of a value that a message shows
+LINE = 500  # of what a library says
 
 
 class InputError(ValueError):
@@ -21,4 +22,4 @@ def shown(value: object) -> str:
 
 def first_line(error: Exception) -> str:
     """What a library says, or the kind of its error where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:SHOWN]
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:LINE]
