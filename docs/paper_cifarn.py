@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.analysis import arms_of
+from search.analysis.cells import arms_of
 from search.home import Home
 from search.parameters import in_short
 from search.records import Record, at_epoch

@@ -37,9 +37,9 @@ def analyse(
     folder, spec, records = existing(study, home_at(home), storage)
     _check_tracking(home, tracking_uri)
     with folder.locked(), err.status("Loading PyTorch") as status:
-        from search.analysis import analyse_study, asked, lacking
-        from search.analysis_files import publish, write_analysis
-        from search.analysis_tables import terminal_table
+        from search.analysis.cells import analyse_study, asked, lacking
+        from search.analysis.files import publish, write_analysis
+        from search.analysis.tables import terminal_table
         from trainables.analysis.analyse import Options
         from trainables.process import prepare
 

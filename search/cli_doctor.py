@@ -23,7 +23,7 @@ from search.options import (
 )
 
 if TYPE_CHECKING:
-    from search.checks import Check
+    from search.doctor.checks import Check
     from search.settings import InForce
 
 
@@ -50,7 +50,7 @@ def doctor(
     # Read when Ray is imported: a cluster that takes a connection and says nothing would be waited for half a minute.
     os.environ.setdefault("RAY_py_gcs_connect_timeout_s", "5")
     with err.status("Loading Ray, MLflow and PyTorch"):
-        from search.doctor import examine
+        from search.doctor.examine import examine
         from search.runner import Options
 
     checks = examine(Options(home_at(home), data_dir, address, tracking_uri, storage, cache_dir), spec, err)

@@ -15,14 +15,14 @@ from ray import tune
 from rich.console import Console
 
 from search.allocation import savings
-from search.checks import folder_checks, require_all, version_check
 from search.cluster import cluster
+from search.doctor.checks import folder_checks, require_all, version_check
+from search.doctor.machine import Wanted, look, marked
+from search.doctor.nodes import look_at_nodes
 from search.history import History
 from search.home import Home, StudyFolder
 from search.journal import check_journal, keep_copy
 from search.levels import Measuring
-from search.machine import Wanted, look, marked
-from search.nodes import look_at_nodes
 from search.placement import gpus_of, request, slots
 from search.prior import settled_proposals
 from search.progress import Progress

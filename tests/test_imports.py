@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN_IN_TRAINABLES = {"search", "ray", "optuna", "mlflow", "pydantic", "typer"}
 ALLOWED_IN_SEARCH = {  # library -> the only modules of `search` that import it
-    "ray": {"searcher", "submit", "pruning", "trial", "runner", "cluster", "nodes", "doctor"},
-    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal", "storage_probe"},
+    "ray": {"searcher", "submit", "pruning", "trial", "runner", "cluster", "doctor"},
+    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal", "doctor"},
     "mlflow": {"tracking"},
 }
 LIGHT = (
@@ -27,7 +27,7 @@ LIGHT = (
     "tables",
     "levels",
     "settings",
-    "checks",
+    "doctor.checks",
     "services",
 )  # load without any of the three
 

@@ -17,7 +17,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 from sqlalchemy import create_engine, inspect, make_url, text
 
-from search.checks import Check
+from search.doctor.checks import Check
 from search.services import unreachable
 from search.tracking.damage import check_database
 from search.tracking.store import ARTIFACTS, check_uri, is_database, reason

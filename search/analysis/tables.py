@@ -13,7 +13,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from search.analysis import CE, ArmAnalysis, CellAnalysis
+from search.analysis.cells import CE, ArmAnalysis, CellAnalysis
 from search.parameters import Params, in_short
 from search.plots import band
 from search.selection import paired_gain

@@ -1,6 +1,6 @@
 """What one machine has for a study: versions, folders that can be written, files of data, room on its disks.
 
-The driver looks at itself, and `search.nodes` has the same done on every node of a cluster.
+The driver looks at itself, and `search.doctor.nodes` has the same done on every node of a cluster.
 """
 
 import functools
@@ -78,7 +78,7 @@ def versions() -> dict[str, str]:
 @functools.cache
 def _code() -> str:
     """A digest of tosmooth's modules as they lie here."""
-    digest, root = hashlib.blake2b(digest_size=4), Path(__file__).resolve().parents[1]
+    digest, root = hashlib.blake2b(digest_size=4), Path(__file__).resolve().parents[2]
     for file in sorted(file for package in CODE for file in (root / package).rglob("*.py")):
         digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return digest.hexdigest()

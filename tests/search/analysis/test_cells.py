@@ -14,8 +14,8 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from search.analysis import CE, CHOSEN, LS, CellAnalysis, analyse_study, arms_of, asked, lacking
-from search.analysis_tables import measured
+from search.analysis.cells import CE, CHOSEN, LS, CellAnalysis, analyse_study, arms_of, asked, lacking
+from search.analysis.tables import measured
 from search.home import Home, StudyFolder
 from search.records import Phase, Record
 from search.results import read_records

@@ -15,14 +15,14 @@ import ray
 from pyarrow import fs
 from rich.console import Console
 
-from search.checks import Check, data_check, disk_check, folder_checks, some, version_check
 from search.cluster import cluster, local_resources
+from search.doctor.checks import Check, data_check, disk_check, folder_checks, some, version_check
+from search.doctor.machine import Machine, Wanted, look, marked
+from search.doctor.nodes import Node, look_at_nodes
+from search.doctor.storage import probe_storage
 from search.home import StudyFolder
 from search.levels import Measuring
-from search.machine import Machine, Wanted, look, marked
-from search.nodes import Node, look_at_nodes
 from search.runner import Options
-from search.storage_probe import probe_storage
 from search.study import StudySpec
 from search.tracking.probe import probe
 from trainables.cifar import official_files, parquet_files

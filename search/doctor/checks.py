@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from search.machine import Machine
+from search.doctor.machine import Machine
 from trainables.config import InputError
 from trainables.masking import masked
 

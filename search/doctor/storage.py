@@ -8,7 +8,7 @@ import optuna
 from optuna.storages import RDBStorage
 from sqlalchemy import create_engine, inspect, make_url, text
 
-from search.checks import Check, some
+from search.doctor.checks import Check, some
 from search.home import Home, StudyFolder
 from search.journal import Journal, check_journal
 from search.services import unreachable

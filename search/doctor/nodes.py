@@ -8,7 +8,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from search.machine import Machine, Wanted, look
+from search.doctor.machine import Machine, Wanted, look
 
 PATIENCE = 60.0  # seconds in which the nodes answer; each starts a process first, which takes some
 

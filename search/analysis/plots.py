@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from search.analysis import CE, CHOSEN, LS, ArmAnalysis, CellAnalysis
-from search.analysis_tables import memory
+from search.analysis.cells import CE, CHOSEN, LS, ArmAnalysis, CellAnalysis
+from search.analysis.tables import memory
 from search.figures import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, legend_below, new_figure, save_figures, signed
 from search.parameters import in_short
 

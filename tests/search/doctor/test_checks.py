@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from search.checks import data_check, disk_check, folder_checks, require_all, version_check
-from search.machine import Machine, versions
+from search.doctor.checks import data_check, disk_check, folder_checks, require_all, version_check
+from search.doctor.machine import Machine, versions
 from trainables.config import InputError
 
 VERSIONS = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.15.0+cpu", "optuna": "5.0.0", "tosmooth": "0.1.0 (code 1)"}

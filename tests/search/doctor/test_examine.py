@@ -17,8 +17,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from search import doctor
-from search.checks import Check
+from search.doctor import examine
+from search.doctor.checks import Check
 from search.tracking.store import connect
 from tests.faults.mlflow_server import MlflowServer
 from tests.search.conftest import Command, Finished
@@ -111,8 +111,8 @@ def test_a_service_whose_library_never_comes_back_is_given_up(monkeypatch: pytes
         end.wait()
         return Check("some", "ok", "")
 
-    monkeypatch.setattr(doctor, "PATIENCE", 0.1)
-    found = doctor.Asked("some", hang).answer()
+    monkeypatch.setattr(examine, "PATIENCE", 0.1)
+    found = examine.Asked("some", hang).answer()
     end.set()
     assert (found.state, found.found) == ("failed", "no answer within 0.1 s")
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.analysis import CellAnalysis
-from search.analysis_plots import save_plots
-from search.analysis_tables import to_csv, to_json
+from search.analysis.cells import CellAnalysis
+from search.analysis.plots import save_plots
+from search.analysis.tables import to_csv, to_json
 from search.records import Level
 from search.results import shown_with
 from search.study import Cell, StudySpec

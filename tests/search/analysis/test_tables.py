@@ -14,9 +14,9 @@ import torch
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from search.analysis import CE, CHOSEN, LS, Arm, ArmAnalysis, CellAnalysis
-from search.analysis_plots import confidence, memorisation, projection, reliability, robustness, save_plots
-from search.analysis_tables import measured, terminal_table, to_csv, to_json, words_of
+from search.analysis.cells import CE, CHOSEN, LS, Arm, ArmAnalysis, CellAnalysis
+from search.analysis.plots import confidence, memorisation, projection, reliability, robustness, save_plots
+from search.analysis.tables import measured, terminal_table, to_csv, to_json, words_of
 from search.records import Metrics, Record
 from search.study import Cell
 from tests.search.tools import level, tiny
@@ -195,5 +195,5 @@ def test_arm_without_a_network_is_left_out_of_the_pictures(tmp_path: Path) -> No
 
 
 def test_pictures_need_no_pyplot() -> None:
-    code = "import sys, search.analysis_plots; raise SystemExit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, search.analysis.plots; raise SystemExit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
