@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # as the driver of a busy machine
 import functools
 import json
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ from trainables.config import Folders
 
 MARKS = (1000, 2000, 5000, 10_000, 20_000)
 EPOCHS = 10
-PARTS = {  # each without what it calls of the others
+PARTS: dict[str, list[tuple[type, str]]] = {  # each without what it calls of the others
     "sampling": [(Allocation, "next")],
     "storage": [(Store, name) for name in ("trials", "add", "report", "end")],
     "pruning": [(Store, "should_prune")],
@@ -84,7 +84,7 @@ class Run:
 class Clock:
     """CPU time by part; while one part calls another the outer clock stands."""
 
-    spent: Counter[str] = field(default_factory=Counter)
+    spent: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     wall: float = 0.0  # of the outermost
     _open: list[str] = field(default_factory=list)
     _since: float = 0.0
@@ -151,7 +151,7 @@ def replay(scratch: Path, spec: StudySpec, workers: int, marks: Sequence[int], u
     """Run a study to its end, and look at the clocks at each mark."""
     files = scratch / "journal.log", scratch / "history.jsonl"
     store, history = Store(spec, open_storage(url or None, files[0])), History(files[1])
-    searcher = _searcher(spec, store, history, scratch)
+    searcher = opened(spec, store, history, scratch)
     clock, found, start = Clock(), [], time.process_time()
     cluster = VirtualCluster(searcher, workers)
 
@@ -171,7 +171,7 @@ def replay(scratch: Path, spec: StudySpec, workers: int, marks: Sequence[int], u
     table = time.process_time() - start
     history.close()
     start = time.perf_counter()
-    _searcher(spec, Store(spec, open_storage(url or None, files[0])), History(files[1]), scratch).prepare()
+    opened(spec, Store(spec, open_storage(url or None, files[0])), History(files[1]), scratch).prepare()
     return Run(found, cluster.now / 3600, table, time.perf_counter() - start, _memory("VmHWM"))
 
 
@@ -210,7 +210,8 @@ def _per_trial(
     return Measurement(what=what, unit="ms", values={name: [cost] for name, cost in zip(names, costs, strict=True)})
 
 
-def _searcher(spec: StudySpec, store: Store, history: History, folder: Path) -> StudySearcher:
+def opened(spec: StudySpec, store: Store, history: History, folder: Path) -> StudySearcher:
+    """The searcher of a study whose levels need not be measured."""
     levels = {cell.level: _level(spec, cell.noise) for cell in spec.cells()}
     folders = Folders(data=folder, cache=folder)
     return StudySearcher(spec, store, history, levels, folders, lambda key: folder / "none", lambda record: None)
