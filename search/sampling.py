@@ -9,7 +9,7 @@ those left out, on the same ramp of weights.
 import copy
 from collections.abc import Callable, Container, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -19,9 +19,17 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.kept import KeptStorage, KeptTrials
 
-MOST = {"tpe": 1000, "gp": 192}  # trials that ended, of which a sampler is told; of running ones as many
-RANDOM = 2**62  # for those that ask for none
 LATEST, BEST = 25, 25
+
+
+class Bound(NamedTuple):
+    """Of how many trials a sampler is told."""
+
+    ended: int
+    running: int
+
+
+MOST = {"tpe": Bound(1000, 0), "gp": Bound(192, 192)}  # TPE as it is made here asks for none that run
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -49,7 +57,7 @@ def ask(
     trial proposed by half. A copy of the study in memory would do as well, but takes 30 ms to fill with 1,000 trials.
     """
     # A new object each time: Optuna's remembers the trials as they were when it was last asked.
-    most = MOST["tpe"] if isinstance(sampler, TPESampler) else MOST["gp"] if isinstance(sampler, GPSampler) else RANDOM
+    most = MOST["gp" if isinstance(sampler, GPSampler) else "tpe"]  # a random one asks for no trials at all
     study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, _View(storage, most)))
     trial = _unwritten(number)
     sampler.before_trial(study, trial)
@@ -74,7 +82,7 @@ def _relative_space(
 class _View:
     """A storage as a sampler may use it: what it notes of the unwritten trial, for other processes, is dropped."""
 
-    def __init__(self, storage: BaseStorage, most: int) -> None:
+    def __init__(self, storage: BaseStorage, most: Bound) -> None:
         self._storage = storage if isinstance(storage, KeptStorage) else KeptStorage(storage)
         self._most = most
 
@@ -93,20 +101,16 @@ class _View:
         """Nothing, see above."""
 
 
-def told(trials: KeptTrials, most: int) -> list[FrozenTrial]:
-    """At most so many of the trials that ended, and of those that run, in order of number."""
-    if len(trials.ended) <= most and len(trials.running) <= most:
-        return list(trials.all)
-    running = list(trials.running)[-most:]
-    if len(trials.ended) <= most:
-        ended = [trial.number for trial in trials.ended]
-    else:
-        places = most - LATEST - BEST
-        even = (i * len(trials.all) // places for i in range(places))
-        latest = (trial.number for trial in trials.ended[-LATEST:])
-        ended = [*even, *latest, *(number for _, number in trials.ranked[:BEST])]
-    chosen = {number for number in ended if number not in trials.running}.union(running)
-    return [trials.all[number] for number in sorted(chosen)]
+def told(trials: KeptTrials, most: Bound) -> list[FrozenTrial]:
+    """At most so many of the trials that ended, and the latest of those that run, in order of number."""
+    running = {*list(trials.running)[len(trials.running) - min(most.running, len(trials.running)) :]}
+    if len(trials.ended) <= most.ended:
+        return [trial for trial in trials.all if trial.state.is_finished() or trial.number in running]
+    places = most.ended - LATEST - BEST
+    even = (i * len(trials.all) // places for i in range(places))
+    latest = (trial.number for trial in trials.ended[-LATEST:])
+    ended = {*even, *latest, *(number for _, number in trials.ranked[:BEST])} - trials.running.keys()
+    return [trials.all[number] for number in sorted(ended | running)]
 
 
 def _unwritten(number: int) -> FrozenTrial:
