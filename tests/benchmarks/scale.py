@@ -134,8 +134,8 @@ def main() -> None:
 
 
 def study(sampler: str, trials: int, cells: int, allocation: str, pruner: str) -> StudySpec:
-    """A study of so many cells, `trials` in each; its levels have noise rates from 0 to below a half."""
-    levels = [f"symmetric-{0.001 * round(1 + 450 * i / cells):.3f}" for i in range(cells)]
+    """A study of so many cells, `trials` in each; its levels have noise rates up to 0.4."""
+    levels = [f"symmetric-{0.4 * (i + 1) / cells:.4f}" for i in range(cells)]
     return load_study(
         "twonorm",
         [
