@@ -50,6 +50,8 @@ class KeptStorage(BaseStorage):
         self._studies: dict[int, KeptTrials] = {}
         self._study_of: dict[int, int] = {}  # by trial
         self._number_of: dict[int, int] = {}  # by trial
+        self._ids: dict[str, int] = {}  # of studies, by name
+        self._directions: dict[int, list[StudyDirection]] = {}  # of studies
 
     def trials(self, study_id: int) -> KeptTrials:
         """The trials of a study, as they stand now and will; not to be changed."""
@@ -115,6 +117,7 @@ class KeptStorage(BaseStorage):
     def delete_study(self, study_id: int) -> None:
         self._storage.delete_study(study_id)
         self._studies.pop(study_id, None)
+        self._ids = {name: known for name, known in self._ids.items() if known != study_id}
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         return self._storage.create_new_study(directions, study_name)
@@ -126,13 +129,17 @@ class KeptStorage(BaseStorage):
         self._storage.set_study_system_attr(study_id, key, value)
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        return self._storage.get_study_id_from_name(study_name)
+        if study_name not in self._ids:
+            self._ids[study_name] = self._storage.get_study_id_from_name(study_name)
+        return self._ids[study_name]
 
     def get_study_name_from_id(self, study_id: int) -> str:
         return self._storage.get_study_name_from_id(study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        return self._storage.get_study_directions(study_id)
+        if study_id not in self._directions:
+            self._directions[study_id] = self._storage.get_study_directions(study_id)
+        return self._directions[study_id]
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         return self._storage.get_study_user_attrs(study_id)

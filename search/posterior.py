@@ -110,9 +110,12 @@ class Posterior:
         The knowledge gradient for correlated beliefs (Frazier, Powell & Dayanik 2009): the mean after a trial at x is
         mu + k Z with k = Cov(f, f(x)) / sqrt(Var f(x) + noise) and Z standard normal; E[max(mu + k Z)] - max(mu).
         """
-        points = np.vstack([self._points, self._axes.point(params)])
-        chances = self._edge.chances(np.vstack([self._edge_points, self._axes.edge(params)]), [len(points) - 1])
-        return float(self._model.gains(points, [len(points) - 1], chances)[0])
+        known = frozen(params)
+        if known not in self._single_gains:
+            points = np.vstack([self._points, self._axes.point(params)])
+            chances = self._edge.chances(np.vstack([self._edge_points, self._axes.edge(params)]), [len(points) - 1])
+            self._single_gains[known] = float(self._model.gains(points, [len(points) - 1], chances)[0])
+        return self._single_gains[known]
 
     def gains(self) -> Array:
         """The same of every candidate [G]."""
@@ -141,6 +144,11 @@ class Posterior:
         """[G], points."""
         asked = range(len(self.candidates))
         return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
+
+    @cached_property
+    def _single_gains(self) -> dict[Frozen, float]:
+        """Those that were asked for one by one."""
+        return {}
 
     @cached_property
     def _indices(self) -> dict[Frozen, int]:
