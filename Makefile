@@ -12,7 +12,7 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 # Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint audit bench bench-search clean
+.PHONY: run test lint audit bench bench-search bench-scale clean
 
 run: $(INSTALLED)
 	$(BIN)/tosmooth run twonorm
@@ -42,6 +42,12 @@ bench-search: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --json build/benchmarks/bench_search.json
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --study cifar10n-cpu \
 		--json build/benchmarks/bench_search_cifar10n.json
+
+# 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: half an hour.
+bench-scale: $(INSTALLED)
+	$(BIN)/python tests/benchmarks/scale.py --json build/benchmarks/scale.json
+	$(BIN)/python tests/benchmarks/scale.py --samplers posterior --cells 5 --allocation adaptive \
+		--json build/benchmarks/scale_adaptive.json
 
 # Made anew unless a set-up was finished here before; after a change of the lock it is brought up to date in place.
 # The project is built with the pinned hatchling of the lock (no build isolation), so that nothing unpinned is run.

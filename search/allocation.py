@@ -14,21 +14,22 @@ than the trials that are running in the cell, whose outcome the posterior does n
 cell. Of equal offers that of the cell with the fewest trials is taken.
 """
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from search.choice import search_model
-from search.parameters import Params
+from search.choice import search_model, told_model
+from search.parameters import Frozen, Params, frozen
 from search.posterior import Posterior
-from search.proposals import REPEAT, SAMPLER, Proposal, Proposals
+from search.proposals import REPEAT, SAMPLER, Proposal, Proposals, best_of
 from search.records import ENDED, Level, Record
+from search.searched import Searched
 from search.sections import StopWhen
 from search.store import Job, Store
 from search.study import Cell, StudySpec
 
 ENOUGH = 8  # trials that ended, before a level may stop
 LAST = 3  # trials of a cell's budget, by which its neighbours are asked for what it has overlooked
-Find = Callable[[Cell], Sequence[Record]]  # the search trials of a cell
 
 
 class Offer(NamedTuple):
@@ -39,6 +40,19 @@ class Offer(NamedTuple):
     gain: float | None
 
 
+@dataclass(slots=True)
+class _Found:
+    """What was worked out of a cell's trials as they stood: models are fitted when they change, not when one asks."""
+
+    version: int
+    sampled: Params | None = None
+    best: Params | None = None  # by the posterior, or else of single trials
+    modelled: Params | None = None  # by the posterior alone
+    narrow: bool = False
+    known: set[str] = field(default_factory=set)  # which of these
+    gains: dict[Frozen, float] = field(default_factory=dict)  # of one more trial
+
+
 class Allocation:
     """The search trials of a study, one after another, until every cell has had enough."""
 
@@ -47,15 +61,16 @@ class Allocation:
         spec: StudySpec,
         store: Store,
         levels: Mapping[str, Level],
-        search: Find,
+        searches: Mapping[Cell, Searched],
         prior: Mapping[str, Sequence[Params]],
     ) -> None:
         """`prior`: by level, what an earlier study found (`search.prior`)."""
-        self.spec, self.store, self.search = spec, store, search
+        self.spec, self.store, self.searches = spec, store, searches
         self.cells = spec.cells()
         self.adaptive = spec.search.allocation == "adaptive"
-        self.proposals = Proposals(spec, levels, search, self.posterior, prior)
+        self.proposals = Proposals(spec, levels, self.search, self.best, prior)
         self._opened: set[Cell] = set()  # cells of which no opening is left: under this driver it stays so
+        self._found: dict[Cell, _Found] = {}
 
     def next(self, trials: Mapping[Cell, int]) -> Job | None:
         """The next trial of the search, written; `None` for no more. `trials`: started in each cell, none failed."""
@@ -69,16 +84,38 @@ class Allocation:
         offer = choose([offer for cell in cells for offer in self._offers(cell)], trials)
         return self.store.propose(offer.cell, offer.proposal)
 
+    def search(self, cell: Cell) -> Sequence[Record]:
+        """The cell's search trials."""
+        return list(self.searches[cell].records.values())
+
     def posterior(self, cell: Cell) -> Posterior | None:
         """What the cell's search says, as of its trials that ended."""
-        return search_model(self.spec.of(cell.method), self.search(cell))
+        return told_model(self.proposals.views[cell.method], self.searches[cell].telling)
+
+    def best(self, cell: Cell) -> Params | None:
+        """The best of the cell's search so far."""
+        found = self._of(cell)
+        if "best" not in found.known:
+            found.best = best_of(self.proposals.views[cell.method], self.search(cell), self.posterior(cell))
+            found.known.add("best")
+        return found.best
 
     def stopped(self, cell: Cell) -> bool:
         """Whether the cell needs no more trials by the study's `stop_when`: asked after its opening."""
         rule = self.spec.search.stop_when
-        if rule is None or sum(record.state in ENDED for record in self.search(cell)) < ENOUGH:
+        if rule is None or self.searches[cell].ended < ENOUGH or self._early(cell) is not None:
             return False
-        return self._early(cell) is None and narrow(rule, self.posterior(cell)) is not None
+        found = self._of(cell)
+        if "narrow" not in found.known:
+            found.narrow = narrow(rule, self.posterior(cell)) is not None
+            found.known.add("narrow")
+        return found.narrow
+
+    def _of(self, cell: Cell) -> _Found:
+        version = self.searches[cell].version
+        if cell not in self._found or self._found[cell].version != version:
+            self._found[cell] = _Found(version)
+        return self._found[cell]
 
     def _unfinished(self, trials: Mapping[Cell, int]) -> list[Cell]:
         if self.adaptive:
@@ -90,7 +127,8 @@ class Allocation:
         """The first of the opening that the cell has not tried."""
         if cell in self._opened:
             return None
-        proposal = self.store.untried(cell, self.proposals.opening(cell))
+        tried = self.store.tried(cell)
+        proposal = tried.first_left(self.proposals.opening(cell)) or tried.next_of(self.proposals.spread[cell.method])
         if proposal is None and self.proposals.settled(cell):
             self._opened.add(cell)
         return proposal
@@ -100,25 +138,48 @@ class Allocation:
         proposal = self._early(cell)
         if proposal is None and not self.store.asked(cell):
             proposal = self.store.untried(cell, self.proposals.neighbours(cell))
-        elif proposal is None and len(self.search(cell)) >= self.spec.budget - LAST:
+        elif proposal is None and len(self.searches[cell].records) >= self.spec.budget - LAST:
             proposal = self.store.untried(cell, self.proposals.overlooked(cell))
         return proposal or Proposal(SAMPLER, self._sampled(cell))
 
     def _sampled(self, cell: Cell) -> Params:
         """What the study's sampler proposes."""
-        model = self.posterior(cell) if self.spec.search.sampler == "posterior" else None
-        if model is None:
-            return self.store.sampled(cell)
-        return model.most_telling([record.params for record in self.search(cell) if record.state == "running"])
+        found = self._of(cell)
+        if found.sampled is None:
+            model = self.posterior(cell) if self.spec.search.sampler == "posterior" else None
+            found.sampled = self.store.sampled(cell) if model is None else model.most_telling(self._running(cell))
+        return found.sampled
 
     def _offers(self, cell: Cell) -> list[Offer]:
-        posterior, own = self.posterior(cell), self._own(cell)
-        if posterior is None:
+        own, best = self._own(cell), self._modelled_best(cell)
+        if best is None:
             return [Offer(cell, own, None)]
-        running = [record.params for record in self.search(cell) if record.state == "running"]
+        running = self._running(cell)
         # What is being tried is not offered again: its first outcome says whether more of it is worth having.
-        repeat = [Proposal(REPEAT, posterior.best)] if posterior.best not in running else []
-        return [Offer(cell, p, round(posterior.gain(p.params) / (1 + len(running)), 9)) for p in (own, *repeat)]
+        repeat = [Proposal(REPEAT, best)] if best not in running else []
+        return [Offer(cell, p, round(self._gain(cell, p.params) / (1 + len(running)), 9)) for p in (own, *repeat)]
+
+    def _modelled_best(self, cell: Cell) -> Params | None:
+        """The best by the cell's posterior; `None` where there is none."""
+        found = self._of(cell)
+        if "modelled" not in found.known:
+            posterior = self.posterior(cell)
+            found.modelled = None if posterior is None else posterior.best
+            found.known.add("modelled")
+        return found.modelled
+
+    def _gain(self, cell: Cell, params: Params) -> float:
+        """By how many points one more trial of the cell would raise the accuracy of its choice."""
+        gains, known = self._of(cell).gains, frozen(params)
+        if known not in gains:
+            posterior = self.posterior(cell)
+            gains[known] = 0.0 if posterior is None else posterior.gain(params)
+        return gains[known]
+
+    def _running(self, cell: Cell) -> list[Params]:
+        """What is being tried at this moment, and what ended too lately for the model to know of it."""
+        trials = self.searches[cell]
+        return [record.params for record in trials.running.values()] + trials.telling.since
 
 
 def going_on(spec: StudySpec, trials: Mapping[Cell, int], stopped: Container[Cell]) -> list[Cell]:

@@ -71,15 +71,15 @@ def places_of(spec: StudySpec) -> list[Any]:
     return sorted({*_values(spec.axis, axis, 45), *known})
 
 
-def candidates(spec: StudySpec, ranked: Sequence[Params]) -> list[Params]:
+def candidates(spec: StudySpec, ranked: Sequence[Params], tried: int | None = None) -> list[Params]:
     """Where the best may lie: every value of the axis with every warm-up. `ranked`: what was tried, best first.
 
     Where more is searched, each stands with some settings of the rest, those of the two best trials and three that
-    differ from call to call, and the warm-ups are fewer.
+    differ from call to call, and the warm-ups are fewer. `tried`: how many trials `ranked` stands for (None: itself).
     """
     rest = {name: parameter for name, parameter in spec.space.items() if name not in (spec.axis, "warmup")}
     warmups = _values("warmup", spec.space["warmup"], 4 if rest else 9)
-    pairs = itertools.product(places_of(spec), warmups, _settings(rest, ranked))
+    pairs = itertools.product(places_of(spec), warmups, _settings(rest, ranked, tried or len(ranked)))
     # The axis after the warm-up: that may be it.
     found = [{**dict.fromkeys(spec.space), "warmup": warmup, spec.axis: at, **other} for at, warmup, other in pairs]
     return distinct(found, Axes.of(spec))  # plain cross-entropy once, whatever its warm-up
@@ -93,7 +93,7 @@ def distinct(params: Sequence[Params], axes: Axes) -> list[Params]:
     return list(known.values())
 
 
-def _settings(rest: Space, ranked: Sequence[Params]) -> list[Params]:
+def _settings(rest: Space, ranked: Sequence[Params], tried: int) -> list[Params]:
     """Of the parameters beyond rate and warm-up."""
     if not rest:
         return [{}]
@@ -102,7 +102,7 @@ def _settings(rest: Space, ranked: Sequence[Params]) -> list[Params]:
         setting = {name: params[name] for name in rest}
         if setting not in best:
             best.append(setting)
-    points = qmc.Sobol(len(rest), rng=len(ranked)).random_base2(2)[:3].tolist()
+    points = qmc.Sobol(len(rest), rng=tried).random_base2(2)[:3].tolist()
     new = [{name: value_at(p, u) for (name, p), u in zip(rest.items(), point, strict=True)} for point in points]
     return [*best[:2], *new]
 

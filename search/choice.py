@@ -12,6 +12,7 @@ from search.records import Record
 from search.rows import Sureness
 from search.selection import score, winner
 from search.study import StudySpec
+from search.telling import Telling
 
 
 def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
@@ -33,9 +34,13 @@ def chosen(spec: StudySpec, records: Sequence[Record]) -> Params | None:
 
 
 def search_model(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
-    """What a cell's search trials say, in the order of their numbers; `None` where they say too little."""
-    searched = sorted((r for r in records if r.phase == "search"), key=lambda record: record.number)
-    return _fitted(_Cell.of(spec, searched))
+    """What a cell's search trials say; `None` where they say too little."""
+    return told_model(spec, Telling.of(records, spec.selection.epoch))
+
+
+def told_model(spec: StudySpec, telling: Telling) -> Posterior | None:
+    """The same of trials that were taken in as they ended."""
+    return _fitted(_Cell.of(spec, telling))
 
 
 def model_of(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
@@ -65,15 +70,16 @@ class _Cell:
 
     spec: StudySpec = field(compare=False)
     records: Sequence[Record] = field(compare=False)
+    completed: int | None  # trials that did, where the records stand for more
     known: tuple[Any, ...]
 
     @classmethod
-    def of(cls, spec: StudySpec, records: Sequence[Record]) -> "_Cell":
-        ended = [record for record in records if record.state in ("complete", "diverged")]
+    def of(cls, spec: StudySpec, telling: Telling) -> "_Cell":
+        ended = telling.records()
         runs = [(r.state, tuple(r.params.items()), r.train_seed, score(r, spec.selection)) for r in ended]
-        return cls(spec, ended, (repr(spec.space), *runs))
+        return cls(spec, ended, telling.completed, (repr(spec.space), *runs))
 
 
 @lru_cache(maxsize=16)  # cells that are asked for again and again; a model holds megabytes
 def _fitted(cell: _Cell) -> Posterior | None:
-    return fit(cell.spec, cell.records)
+    return fit(cell.spec, cell.records, cell.completed)

@@ -3,10 +3,9 @@
 from collections.abc import Container, Mapping, Sequence
 
 from search.choice import chosen, finalists
-from search.parameters import Params
+from search.parameters import Frozen, Params, frozen
 from search.records import Level, Record, State, TrialKey
 from search.selection import gain_width
-from search.store import Frozen, frozen
 from search.study import StudySpec
 
 Run = tuple[Params, int]  # parameters and training seed

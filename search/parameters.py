@@ -13,6 +13,7 @@ from trainables.config import InputError, NetworkConfig, TrainingConfig, TrialCo
 from trainables.methods import METHODS
 
 Params = dict[str, Any]  # "rate", "warmup", "lr_factor", "training.batch_size", ... -> value
+Frozen = tuple[tuple[str, Any], ...]  # the same, as a set can hold them
 
 BASELINES = (0.0, 0.1)  # smoothing rates tried first in every cell: cross-entropy, label smoothing
 DECIMALS = 12  # to which a value of a range with a step is rounded
@@ -158,6 +159,11 @@ def in_short(params: Params) -> str:
         return f"{params['rate']:+.3g}"
     own = [f"{name.split('.')[1]} {value:.3g}" for name, value in params.items() if method_of(name) is not None]
     return ", ".join(own) or f"warm-up {params.get('warmup', 0)}"
+
+
+def frozen(params: Mapping[str, Any]) -> Frozen:
+    """Parameters as a set can hold them."""
+    return tuple(sorted(params.items()))
 
 
 def smallness(params: Params) -> tuple[float, int]:

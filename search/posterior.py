@@ -16,7 +16,7 @@ import numpy as np
 from search.candidates import Axes, candidates, distinct, places_of
 from search.divergence import Edge
 from search.gaussian_process import DRAWS, KEPT, Array, Model
-from search.parameters import Params, smallness
+from search.parameters import Frozen, Params, frozen, smallness
 from search.records import Record, Rule, at_epoch
 from search.study import StudySpec
 
@@ -110,30 +110,50 @@ class Posterior:
         The knowledge gradient for correlated beliefs (Frazier, Powell & Dayanik 2009): the mean after a trial at x is
         mu + k Z with k = Cov(f, f(x)) / sqrt(Var f(x) + noise) and Z standard normal; E[max(mu + k Z)] - max(mu).
         """
-        points = np.vstack([self._points, self._axes.point(params)])
-        chances = self._edge.chances(np.vstack([self._edge_points, self._axes.edge(params)]), [len(points) - 1])
-        return float(self._model.gains(points, [len(points) - 1], chances)[0])
+        known = frozen(params)
+        if known not in self._single_gains:
+            points = np.vstack([self._points, self._axes.point(params)])
+            chances = self._edge.chances(np.vstack([self._edge_points, self._axes.edge(params)]), [len(points) - 1])
+            self._single_gains[known] = float(self._model.gains(points, [len(points) - 1], chances)[0])
+        return self._single_gains[known]
 
     def gains(self) -> Array:
         """The same of every candidate [G]."""
-        asked = range(len(self.candidates))
-        return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
+        return self._gains.copy()
 
     def most_telling(self, running: Sequence[Params]) -> Params:
         """The candidate of the highest `gain` that is not `running` at this moment.
 
-        Where no single trial would change the choice, the one that may still be the best: of the highest 97.5 %.
+        Where no single trial would change the choice, the one that may still be the best: of the highest 97.5 %. Where
+        more trials run at once than there are candidates, one that is running the least often.
         """
-        worth = self.gains()
+        worth = self._gains.copy()
         if worth.max() < NOTHING:
             worth = np.quantile(self._draws, 0.975, axis=0)
-        worth[[self._index(params) for params in running]] = -np.inf
+        times = np.bincount([self._index(params) for params in running], minlength=len(worth))
+        worth[times > times.min()] = -np.inf
         return self.candidates[_smallest(self.candidates, worth)]
 
     def draws(self, number: int) -> list[Params]:
         """The best parameters of so many draws."""
         spread = np.linspace(0, len(self._draws) - 1, number).astype(int)
         return [self.candidates[int(g)] for g in self._draws[spread].argmax(axis=1)]
+
+    @cached_property
+    def _gains(self) -> Array:
+        """[G], points."""
+        asked = range(len(self.candidates))
+        return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
+
+    @cached_property
+    def _single_gains(self) -> dict[Frozen, float]:
+        """Those that were asked for one by one."""
+        return {}
+
+    @cached_property
+    def _indices(self) -> dict[Frozen, int]:
+        """Of candidates that were asked for: of a thousand that run, most are asked for again at the next trial."""
+        return {}
 
     @cached_property
     def _mean(self) -> Array:
@@ -156,14 +176,18 @@ class Posterior:
 
     def _index(self, params: Mapping[str, Any]) -> int:
         """The candidate that is these parameters, or the nearest to them."""
-        x = self._axes.point(params)
-        return int(np.abs(self._points - x).sum(axis=1).argmin())
+        known = frozen(params)
+        if known not in self._indices:
+            x = self._axes.point(params)
+            self._indices[known] = int(np.abs(self._points - x).sum(axis=1).argmin())
+        return self._indices[known]
 
 
-def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
+def fit(spec: StudySpec, records: Sequence[Record], completed: int | None = None) -> Posterior | None:
     """The posterior of one cell from its `records`; `None` where they say too little.
 
-    That is less than 5 complete or diverged trials, or no complete ones that differ.
+    That is less than 5 complete or diverged trials, or no complete ones that differ. `completed`: how many trials did
+    complete, where these stand for more (`search.telling`).
     """
     runs, scores = _scored(records, spec.selection.epoch)
     diverged = [record for record in records if record.state == "diverged"]
@@ -179,11 +203,10 @@ def fit(spec: StudySpec, records: Sequence[Record]) -> Posterior | None:
         lengths=axes.lengths(),
     )
     ranked = [runs[i].params for i in sorted(range(len(runs)), key=lambda i: -scores[i])]
-    found = distinct([run.params for run in runs], axes)
-    completed = len(found)
-    found = distinct([*found, *candidates(spec, ranked)], axes)
+    own = distinct([run.params for run in runs], axes)
+    found = distinct([*own, *candidates(spec, ranked, completed)], axes)
     points, edge_points = (np.array([place(params) for params in found]) for place in (axes.point, axes.edge))
-    return Posterior(found, completed, places_of(spec), axes, model, points, edge, edge_points)
+    return Posterior(found, len(own), places_of(spec), axes, model, points, edge, edge_points)
 
 
 def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from search.parameters import in_short
+from search.parameters import Params, in_short, smallness
 from search.records import ENDED, PHASES, Phase, Record, State
-from search.selection import Selection, finalists, score
+from search.selection import Selection, score
 from search.study import Cell, StudySpec
 
 LINE_EVERY = 10.0  # seconds between two plain lines
@@ -33,7 +33,7 @@ class Progress:
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
-        self.bests: dict[Cell, tuple[int, str]] = {}  # as of so many trials of the search that ended
+        self.bests: dict[Cell, tuple[tuple[float, tuple[float, int], int], Params]] = {}  # rank and parameters
         for record in records:
             self._keep(record)
         self.at_start = self.ended.total()
@@ -66,6 +66,7 @@ class Progress:
         place = (record.level, record.method, record.phase)
         before = self.records[place].get(record.number)
         self.records[place][record.number] = record
+        self._rank(record)
         self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
 
     def _print_line(self) -> None:
@@ -99,20 +100,17 @@ class Progress:
 
     def best(self, cell: Cell) -> str:
         """The best rate of the search so far, with its noisy-validation accuracy."""
-        count = self.ended[(*cell, "search")]  # read first: a trial may end meanwhile, this is asked by another thread
-        known, text = self.bests.get(cell, (-1, ""))
-        if known != count:
-            text = self._best(cell)
-            self.bests[cell] = (count, text)
-        return text
+        found = self.bests.get(cell)
+        return "-" if found is None else f"{in_short(found[1])} ({-found[0][0]:.2f} %)"
 
-    def _best(self, cell: Cell) -> str:
-        found = self._of(cell, "search")
-        best = finalists(found, self.rule)
-        if not best:
-            return "-"
-        value = max(v for r in found if r.params == best[0] and (v := score(r, self.rule)) is not None)
-        return f"{in_short(best[0])} ({value:.2f} %)"
+    def _rank(self, record: Record) -> None:
+        """Take note of the best as trials end, in the order of `selection.finalists`: this is asked twice a second."""
+        value = score(record, self.rule)
+        if record.phase != "search" or record.state != "complete" or value is None:
+            return
+        cell, rank = Cell(record.level, record.method), (-value, smallness(record.params), record.number)
+        if cell not in self.bests or rank < self.bests[cell][0]:
+            self.bests[cell] = (rank, record.params)
 
     def _of(self, cell: Cell, phase: Phase) -> list[Record]:
         return list(self.records[(*cell, phase)].values())

@@ -42,8 +42,8 @@ class Proposal(NamedTuple):
 class Proposals:
     """The proposals for each cell of a study, as its records stand.
 
-    `search` gives the search trials of a cell, `posterior` what they say; `prior` the findings of an earlier study by
-    level. All is decided by what ended, so that a study that was stopped proposes what it would have.
+    `search` gives the search trials of a cell, `best` the best of them (`best_of`); `prior` the findings of an earlier
+    study by level. All is decided by what ended, so that a study that was stopped proposes what it would have.
     """
 
     def __init__(
@@ -51,12 +51,14 @@ class Proposals:
         spec: StudySpec,
         levels: Mapping[str, Level],
         search: Callable[[Cell], Sequence[Record]],
-        posterior: Callable[[Cell], Posterior | None],
+        best: Callable[[Cell], Params | None],
         prior: Mapping[str, Sequence[Params]],
     ) -> None:
-        self.spec, self.levels, self.search, self.posterior, self.prior = spec, levels, search, posterior, prior
+        self.spec, self.levels, self.search, self.best, self.prior = spec, levels, search, best, prior
         self.head_start = spec.search.head_start and spec.search.sampler in GUIDED
         self.views = {method: spec.of(method) for method in spec.method}
+        self.cells = spec.cells()
+        self._noise_rates: dict[str, float] = {}  # by level, as far as they are settled
         self.openers = {method: [Proposal(BASELINE, p) for p in view.openers()] for method, view in self.views.items()}
         self.spread = {
             method: [Proposal(SPREAD, p) for p in initial_points(view)[len(self.openers[method]) :]]
@@ -64,11 +66,11 @@ class Proposals:
         }
 
     def opening(self, cell: Cell) -> list[Proposal]:
-        """What every cell tries first, as far as it is known: all but the neighbours."""
+        """What every cell tries first, as far as it is known: all but the `spread`, which follows, and neighbours."""
         if cell.method != "gls":  # theory and earlier studies speak of rates
-            return [*self.openers[cell.method], *self.spread[cell.method]]
+            return self.openers[cell.method]
         prior = [Proposal(f"{PRIOR} {i}", params) for i, params in enumerate(self.prior.get(cell.level, ()), 1)]
-        return [*self.openers["gls"], *self._theory(cell), *prior, *self.spread["gls"]]
+        return [*self.openers["gls"], *self._theory(cell), *prior]
 
     def settled(self, cell: Cell) -> bool:
         """Whether nothing more can come to the opening: the theory waits for the noise rate, if only an estimate."""
@@ -91,10 +93,7 @@ class Proposals:
         place = order.index(cell)
         near = [(BELOW, order[place - 1])] if place > 0 else []
         near += [(ABOVE, order[place + 1])] if place + 1 < len(order) else []
-        found = [
-            (source, other, best_of(self.views[cell.method], self.search(other), self.posterior(other)))
-            for source, other in near
-        ]
+        found = [(source, other, self.best(other)) for source, other in near]
         return [
             Proposal(source, self._moved(other, cell, params)) for source, other, params in found if params is not None
         ]
@@ -129,11 +128,16 @@ class Proposals:
         return [] if params is None else [Proposal(THEORY, params)]
 
     def _noise_rate(self, level: str) -> float | None:
-        records = [record for cell in self.spec.cells() if cell.level == level for record in self.search(cell)]
-        return noise_rate_of(self.levels[level], records)
+        if level not in self._noise_rates:
+            records = (record for cell in self.cells if cell.level == level for record in self.search(cell))
+            found = noise_rate_of(self.levels[level], records)
+            if found is None:
+                return None
+            self._noise_rates[level] = found  # for good
+        return self._noise_rates[level]
 
     def _alike(self, cell: Cell) -> list[Cell]:
-        return [other for other in self.spec.cells() if other.method == cell.method]
+        return [other for other in self.cells if other.method == cell.method]
 
 
 def _near(params: Params, record: Record) -> bool:

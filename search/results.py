@@ -34,12 +34,26 @@ def of_cell(cell: Cell, records: Sequence[Record]) -> list[Record]:
     return [record for record in records if (record.level, record.method) == cell]
 
 
+def by_cell(spec: StudySpec, records: Sequence[Record]) -> dict[Cell, list[Record]]:
+    """The records of each cell, gone through once: a study may have a thousand cells."""
+    found: dict[Cell, list[Record]] = {cell: [] for cell in spec.cells()}
+    for record in records:
+        found[Cell(record.level, record.method)].append(record)
+    return found
+
+
+def _borrowed(cell: Cell, found: Mapping[Cell, Sequence[Record]]) -> list[Record]:
+    """What a cell borrows from the others of its level."""
+    others = [other for other in found if other.level == cell.level]
+    return borrowed(*cell, [record for other in others for record in found[other]])
+
+
 def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]) -> list[Row]:
     """The best-rate table: one row a cell, in the order of the study."""
     rows = []
-    saved = savings(spec, records)
-    for cell in spec.cells():
-        found, view = of_cell(cell, records), spec.of(cell.method)
+    saved, cells = savings(spec, records), by_cell(spec, records)
+    for cell, found in cells.items():
+        view = spec.of(cell.method)
         best = chosen(view, found)
         sure = sureness(view, model_of(view, found), best)
         row = best_row(
@@ -51,7 +65,7 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
             view.baselines(best),
             view.rate_bounds,
             sure,
-            borrowed(cell.level, cell.method, records),
+            _borrowed(cell, cells),
         )
         early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         rows.append(replace(row, note="; ".join(filter(None, (row.note, *early)))))
@@ -82,11 +96,10 @@ def draw(
 ) -> list[Path]:
     """Draw the study's plots into `folder`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = [(spec.of(cell.method), levels[cell.level], of_cell(cell, records)) for cell in spec.cells()]
-    cells = [
-        (level, [*own, *borrowed(*cell, records)]) for cell, (_, level, own) in zip(spec.cells(), found, strict=True)
-    ]
-    return plots.save_plots(folder, cells, rows, [model_of(view, own) for view, _, own in found])
+    found = by_cell(spec, records)
+    cells = [(levels[cell.level], [*own, *_borrowed(cell, found)]) for cell, own in found.items()]
+    models = [model_of(spec.of(cell.method), own) for cell, own in found.items()]
+    return plots.save_plots(folder, cells, rows, models)
 
 
 def write_results(

@@ -1,14 +1,35 @@
-"""What a sampler would try next. It is asked about a trial that is not in the storage, and leaves no trace there."""
+"""What a sampler would try next. It is asked about a trial that is not in the storage, and leaves no trace there.
 
-from collections.abc import Callable, Mapping
+Nor is it shown more trials than it can take. TPE goes through all it is given, Optuna's GP takes their cube: beyond
+`MOST` that ended they are given the latest, the best, and an even thinning of the others in order of number. With that
+TPE calls the same trials good as before (never more than 25), weighs the latest 25 as it did, and the others stand for
+those left out, on the same ramp of weights.
+"""
+
+import copy
+from collections.abc import Callable, Container, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
+
+from search.kept import KeptStorage, KeptTrials
+
+LATEST, BEST = 25, 25
+
+
+class Bound(NamedTuple):
+    """Of how many trials a sampler is told."""
+
+    ended: int
+    running: int
+
+
+MOST = {"tpe": Bound(1000, 0), "gp": Bound(192, 192)}  # TPE as it is made here asks for none that run
 
 
 def make_sampler(name: str, seed: int) -> BaseSampler:
@@ -36,7 +57,8 @@ def ask(
     trial proposed by half. A copy of the study in memory would do as well, but takes 30 ms to fill with 1,000 trials.
     """
     # A new object each time: Optuna's remembers the trials as they were when it was last asked.
-    study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, _View(storage)))
+    most = MOST["gp" if isinstance(sampler, GPSampler) else "tpe"]  # a random one asks for no trials at all
+    study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, _View(storage, most)))
     trial = _unwritten(number)
     sampler.before_trial(study, trial)
     sampled = sampler.sample_relative(study, trial, _relative_space(sampler, study, trial, distributions))
@@ -60,14 +82,35 @@ def _relative_space(
 class _View:
     """A storage as a sampler may use it: what it notes of the unwritten trial, for other processes, is dropped."""
 
-    def __init__(self, storage: BaseStorage) -> None:
-        self._storage = storage
+    def __init__(self, storage: BaseStorage, most: Bound) -> None:
+        self._storage = storage if isinstance(storage, KeptStorage) else KeptStorage(storage)
+        self._most = most
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
 
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """The trials, or those that stand for them."""
+        trials = told(self._storage.trials(study_id), self._most)
+        found = trials if states is None else [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
     def set_trial_system_attr(self, trial_id: int, key: str, value: object) -> None:
         """Nothing, see above."""
+
+
+def told(trials: KeptTrials, most: Bound) -> list[FrozenTrial]:
+    """At most so many of the trials that ended, and the latest of those that run, in order of number."""
+    running = {*list(trials.running)[len(trials.running) - min(most.running, len(trials.running)) :]}
+    if len(trials.ended) <= most.ended:
+        return [trial for trial in trials.all if trial.state.is_finished() or trial.number in running]
+    places = most.ended - LATEST - BEST
+    even = (i * len(trials.all) // places for i in range(places))
+    latest = (trial.number for trial in trials.ended[-LATEST:])
+    ended = {*even, *latest, *(number for _, number in trials.ranked[:BEST])} - trials.running.keys()
+    return [trials.all[number] for number in sorted(ended | running)]
 
 
 def _unwritten(number: int) -> FrozenTrial:

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from search.confirmation import next_run
 from search.history import History
 from search.parameters import Params
 from search.records import Level, Metrics, Phase, Record, State, TrialKey
+from search.searched import Searched
 from search.selection import borrowed, score
 from search.store import Job, Store
 from search.study import Cell, StudySpec
@@ -61,9 +62,12 @@ class StudySearcher(Searcher):
         self.heard: dict[str, float] = {}  # when a trial was last heard of, by time.monotonic
         self.last_words: dict[str, str] = {}  # what Ray said of trials that crash just now
         self.again = list(store.lost())  # to be started (again) before anything new
-        self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
-        self.started: Counter[Cell] = Counter()  # trials of a cell's search that did not fail
-        self.allocation = Allocation(spec, store, levels, self._searched, prior or {})
+        self.searches = {cell: Searched(spec.selection.epoch) for cell in self.cells}
+        self.confirmations: dict[Cell, dict[int, Record]] = {cell: {} for cell in self.cells}  # by number
+        self.views = {method: spec.of(method) for method in spec.method}
+        self.versions: Counter[str] = Counter()  # of what ended in a level: grows with it
+        self.settled: dict[Cell, int] = {}  # as of which version a cell's confirmation lacked nothing
+        self.allocation = Allocation(spec, store, levels, self.searches, prior or {})
         for record in store.records(history.read()):
             self._keep(record)
         self.failed: dict[TrialKey, Record] = {}  # under this driver
@@ -148,8 +152,8 @@ class StudySearcher(Searcher):
 
     def _next(self) -> Job | None:
         """A new trial: of the search, else a confirmation run, else none for now."""
-        started = self.started
-        for cell in self.cells:
+        started = {cell: self.searches[cell].started for cell in self.cells}
+        for cell in self.cells if self.failed else ():
             failed = [record for key, record in self.failed.items() if key[:2] == cell]
             if len(failed) > max(FAILURES, started[cell]):
                 self.trouble = f"{cell.key}: {len(failed)} trials failed, the last with: {failed[-1].reason}"
@@ -157,7 +161,7 @@ class StudySearcher(Searcher):
         job = self.allocation.next(started)
         if job is not None:
             return job
-        searching = {cell for cell in self.cells if any(r.state == "running" for r in self._searched(cell))}
+        searching = {cell for cell in self.cells if self.searches[cell].running}
         if searching and self.spec.search.allocation == "adaptive":
             return None  # one that fails gives its place to any cell: the search must be over in all of them
         for cell in self.cells:
@@ -167,11 +171,17 @@ class StudySearcher(Searcher):
 
     def _confirmation(self, cell: Cell) -> Job | None:
         """A missing run of the cell's finalists and baselines on the confirmation seeds."""
-        records = [*self._searched(cell), *self._of(cell, "confirmation").values()]
-        others = [r for c in self.cells if c.level == cell.level for r in self._of(c, "confirmation").values()]
-        records += borrowed(*cell, others)
-        run = next_run(self.spec.of(cell.method), self.levels[cell.level], records, self.failed)
-        return None if run is None else self.store.add(cell, "confirmation", *run)
+        version = self.versions[cell.level]
+        if self.settled.get(cell) == version:
+            return None
+        records = [*self._searched(cell), *self.confirmations[cell].values()]
+        alike = (other for method in self.spec.method if (other := Cell(cell.level, method)) in self.confirmations)
+        records += borrowed(*cell, [r for other in alike for r in self.confirmations[other].values()])
+        run = next_run(self.views[cell.method], self.levels[cell.level], records, self.failed)
+        if run is None:
+            self.settled[cell] = version
+            return None
+        return self.store.add(cell, "confirmation", *run)
 
     def _retry(self, job: Job, reason: str) -> None:
         """Queue a trial that crashed once more, with the same parameters, or fail it."""
@@ -289,16 +299,16 @@ class StudySearcher(Searcher):
 
     def _searched(self, cell: Cell) -> list[Record]:
         """The trials of a cell's search."""
-        return list(self._of(cell, "search").values())
+        return list(self.searches[cell].records.values())
 
     def _of(self, cell: Cell, phase: Phase) -> dict[int, Record]:
         """The trials of a cell's phase by number."""
-        return self.records[cell.level, cell.method, phase]
+        return self.searches[cell].records if phase == "search" else self.confirmations[cell]
 
     def _keep(self, record: Record) -> None:
-        trials = self.records[record.level, record.method, record.phase]
-        before = trials.get(record.number)
-        trials[record.number] = record
-        if record.phase == "search":  # counted as they come: thousands are not to be gone through for each new one
-            new = (record.state != "failed") - (before is not None and before.state != "failed")
-            self.started[Cell(record.level, record.method)] += new
+        cell = Cell(record.level, record.method)
+        if record.phase == "search":
+            self.searches[cell].keep(record)
+        else:
+            self.confirmations[cell][record.number] = record
+        self.versions[record.level] += record.state != "running"

@@ -5,7 +5,6 @@ trained again under its number, so that neither sampler nor pruner ever sees a l
 """
 
 import warnings
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from search.journal import Journal
-from search.parameters import Params
+from search.kept import KeptStorage
+from search.parameters import Params, frozen
 from search.patience import PatientStorage
 from search.proposals import SAMPLER, SPREAD, Proposal
 from search.pruners import DIVERGED, PARAMS, make_pruner
@@ -26,9 +26,9 @@ from search.sampling import ask, make_sampler
 from search.services import check_storage
 from search.space import distributions, initial_points, to_params, to_sampled
 from search.study import Cell, StudySpec, derive_seed
+from search.tried import Tried
 from trainables.config import InputError
 
-Frozen = tuple[tuple[str, Any], ...]
 # Attributes of an Optuna trial.
 SEED, FAILURES, REASON = "train_seed", "failures", "reason"  # PARAMS and DIVERGED besides
 SOURCE = "source"  # where the parameters of a search trial come from, as `search.proposals` has it
@@ -74,17 +74,17 @@ class Store:
         """`owner`: the id of the home that is going to write; another home's studies of this name are refused."""
         self.spec = spec
         self.owner = owner
-        self.storage = storage
+        self.storage = KeptStorage(storage)
         self.views = {method: spec.of(method) for method in spec.method}
         self.distributions = {method: distributions(view) for method, view in self.views.items()}
         points = {method: initial_points(view) for method, view in self.views.items()}
         self._openers = {method: [frozen(params) for params in view.openers()] for method, view in self.views.items()}
         self._initials = {method: [Proposal(SPREAD, each) for each in found] for method, found in points.items()}
-        self._given_up: dict[str, set[Frozen]] = defaultdict(set)  # parameters that failed under this driver, by cell
+        self._tried: dict[str, Tried] = {}  # by cell
         self.pruner = make_pruner(spec)
-        known = {summary.study_name for summary in optuna.get_all_study_summaries(storage, include_best_trial=False)}
+        known = set(optuna.get_all_study_names(storage))
         self._studies = {
-            (cell.key, phase): optuna.load_study(study_name=self._name(cell, phase), storage=storage)
+            (cell.key, phase): optuna.load_study(study_name=self._name(cell, phase), storage=self.storage)
             for cell in spec.cells()
             for phase in PHASES
             if self._name(cell, phase) in known
@@ -115,25 +115,28 @@ class Store:
         An initial point that failed under an earlier driver is tried once more.
         """
         proposal = proposal or self._initial(cell) or Proposal(SAMPLER, self.sampled(cell))
-        trials = self.trials(cell, "search")
-        same = [t for t in trials if t.state != TrialState.FAIL and t.user_attrs[PARAMS] == proposal.params]
-        had = {trial.user_attrs[SEED] for trial in same}
+        had = self.tried(cell).seeds(proposal.params)
         first = frozen(proposal.params) in self._openers[cell.method]
-        seed = self.spec.search_seed(cell, len(trials), first, had)
+        seed = self.spec.search_seed(cell, len(self.trials(cell, "search")), first, had)
         return self.add(cell, "search", proposal.params, seed, proposal.source)
+
+    def tried(self, cell: Cell) -> Tried:
+        """What the cell's search has tried."""
+        if cell.key not in self._tried:
+            tried = self._tried[cell.key] = Tried()
+            for trial in self.trials(cell, "search"):
+                if trial.state != TrialState.FAIL:
+                    attributes = trial.user_attrs
+                    tried.add(attributes[PARAMS], attributes[SEED], attributes.get(SOURCE))
+        return self._tried[cell.key]
 
     def untried(self, cell: Cell, proposals: Sequence[Proposal]) -> Proposal | None:
         """The first of the proposals that the cell has not tried; one that is made once is known by its source."""
-        trials = [t for t in self.trials(cell, "search") if t.state != TrialState.FAIL]
-        tried = {frozen(trial.user_attrs[PARAMS]) for trial in trials} | self._given_up[cell.key]
-        made = {trial.user_attrs.get(SOURCE) for trial in trials}
-        left = (p for p in proposals if frozen(p.params) not in tried and not (p.once and p.source in made))
-        return next(left, None)
+        return self.tried(cell).first_left(proposals)
 
     def asked(self, cell: Cell) -> bool:
         """Whether the sampler proposed any of the cell's trials that did not fail."""
-        trials = self.trials(cell, "search")
-        return any(t.user_attrs.get(SOURCE) == SAMPLER and t.state != TrialState.FAIL for t in trials)
+        return self.tried(cell).made(SAMPLER)
 
     def sampled(self, cell: Cell) -> Params:
         """What the sampler proposes for the cell's next trial.
@@ -157,7 +160,10 @@ class Store:
         sampled = to_sampled(self.views[cell.method], params) if phase == "search" else {}
         kinds = {name: self.distributions[cell.method][name] for name in sampled}
         state = TrialState.RUNNING
+        tried = self.tried(cell)  # before it is there, else it would count twice
         study.add_trial(create_trial(state=state, params=sampled, distributions=kinds, user_attrs=attributes))
+        if phase == "search":
+            tried.add(params, train_seed, source)
         return self._job(cell, phase, study.get_trials(deepcopy=False)[-1])
 
     def count_failure(self, job: Job) -> None:
@@ -186,7 +192,10 @@ class Store:
         if (diverged := state == "diverged") != left.get(DIVERGED, False):
             job.trial.set_user_attr(DIVERGED, diverged)
         if state == "failed":
-            self._given_up[job.cell.key].add(frozen(job.params))
+            tried = self.tried(job.cell)
+            tried.give_up(job.params)
+            if job.key.phase == "search":
+                tried.remove(job.params, job.train_seed, left.get(SOURCE))
         told = {"failed": TrialState.FAIL, "pruned": TrialState.PRUNED}.get(state, TrialState.COMPLETE)
         value = value if told == TrialState.COMPLETE else None  # Optuna takes a pruned trial's last report
         self._study_of(job).tell(job.key.number, value, told)
@@ -207,7 +216,7 @@ class Store:
         self._studies.clear()
 
     def _initial(self, cell: Cell) -> Proposal | None:
-        return self.untried(cell, self._initials[cell.method])
+        return self.tried(cell).next_of(self._initials[cell.method])
 
     def _record(
         self, cell: Cell, phase: Phase, trial: FrozenTrial, curves: Mapping[TrialKey, tuple[Metrics, ...]]
@@ -252,11 +261,6 @@ class Store:
 
     def _name(self, cell: Cell, phase: Phase) -> str:
         return f"{self.spec.name}/{cell.key}/{phase}"
-
-
-def frozen(params: Mapping[str, Any]) -> Frozen:
-    """Parameters as a set can hold them."""
-    return tuple(sorted(params.items()))
 
 
 def _state(trial: FrozenTrial) -> State:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN_IN_TRAINABLES = {"search", "ray", "optuna", "mlflow", "pydantic", "typer"}
 ALLOWED_IN_SEARCH = {  # library -> the only modules of `search` that import it
     "ray": {"searcher", "submit", "pruning", "trial", "runner", "cluster", "doctor"},
-    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal", "doctor"},
+    "optuna": {"space", "store", "sampling", "searcher", "pruning", "pruners", "patience", "journal", "kept", "doctor"},
     "mlflow": {"tracking"},
 }
 LIGHT = (

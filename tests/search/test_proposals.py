@@ -132,7 +132,9 @@ def test_neighbours_propose_again_where_no_trial_of_the_cell_was_near(
     ours = replace(record(0, rate, None, state=state), params={"rate": rate, "warmup": warmup})
     below = replace(record(0, -0.4, None), params={"rate": -0.4, "warmup": 2})  # (-0.4 - 0.4) / (1 - 0.4): -1.333
     known = {MIDDLE: [ours], CLEAN: [below], WORST: []}
-    proposals = Proposals(tiny(*THREE), {found.name: found for found in LEVELS}, known.__getitem__, lambda _: None, {})
+    spec = tiny(*THREE)
+    levels = {found.name: found for found in LEVELS}
+    proposals = Proposals(spec, levels, known.__getitem__, lambda cell: best_of(spec, known[cell], None), {})
     wanted = [("below again", {"rate": -1.33333, "warmup": 2})] if overlooked else []
     assert proposals.overlooked(MIDDLE) == wanted
     assert all(proposal.once for proposal in proposals.overlooked(MIDDLE))

@@ -8,7 +8,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.sampling import ask, make_sampler
+from search.kept import KeptStorage
+from search.sampling import BEST, LATEST, MOST, ask, make_sampler, told
 from search.store import open_storage
 
 SPACE: dict[str, BaseDistribution] = {
@@ -71,3 +72,33 @@ def test_where_there_is_one_choice_no_sampler_is_asked(name: str, tmp_path: Path
     proposed = ask(make_sampler(name, 0), storage, "cell", 20, SPACE | {"depth": CategoricalDistribution([2])})
     assert proposed.keys() == {*SPACE, "depth"}
     assert proposed["depth"] == 2
+
+
+@pytest.mark.parametrize("name", ["tpe", "gp"])
+def test_a_sampler_is_told_of_no_more_trials_than_its_bound_the_best_and_the_latest_among_them(name: str) -> None:
+    storage, most = KeptStorage(optuna.storages.InMemoryStorage()), MOST[name]
+    study = filled(storage, 3 * most.ended, running=most.running + 5)
+    kept = storage.trials(study._study_id)
+    given = told(kept, most)
+    numbers = [each.number for each in given]
+    assert numbers == sorted(set(numbers))
+    ended = [each for each in given if each.state == TrialState.COMPLETE]
+    assert most.ended // 2 < len(ended) <= most.ended
+    assert len(given) - len(ended) == most.running
+    assert {each.number for each in ended} >= {*range(3 * most.ended - LATEST, 3 * most.ended)}
+    best = sorted(range(3 * most.ended), key=lambda number: -(trial(number).value or 0))[:BEST]
+    assert {each.number for each in ended} >= set(best)
+
+
+def test_up_to_its_bound_a_sampler_is_told_of_every_trial() -> None:
+    storage = KeptStorage(optuna.storages.InMemoryStorage())
+    study = filled(storage, MOST["gp"].ended, running=MOST["gp"].running)
+    assert told(storage.trials(study._study_id), MOST["gp"]) == study.get_trials(deepcopy=False)
+
+
+def test_beyond_its_bound_tpe_still_proposes_near_the_best() -> None:
+    storage = KeptStorage(optuna.storages.InMemoryStorage())
+    count = 2 * MOST["tpe"].ended
+    filled(storage, count)
+    rates = [ask(make_sampler("tpe", seed), storage, "cell", count, SPACE)["rate"] for seed in range(20)]
+    assert sum(abs(rate + 1) < 0.1 for rate in rates) > 15

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from ray.tune.search import Searcher
 
+from search.parameters import frozen
 from search.records import ENDED, Record, TrialKey
 from search.searcher import FAILURES
-from search.store import frozen
 from search.study import StudySpec
 from tests.search.tools import Driver, play, steps, tiny
 
