@@ -30,6 +30,7 @@ def fitted(folder: Path, spec: StudySpec, workers: int) -> list[tuple[int, int]]
 
     def fit(spec: StudySpec, records: list[Record], completed: int | None = None) -> Posterior | None:
         found.append((cluster.ended, len(records)))
+        return None
 
     with mock.patch("search.choice.fit", fit):
         cluster.run()
