@@ -73,10 +73,11 @@ def examine(options: Options, spec: StudySpec | None, console: Console) -> list[
             Asked("Optuna's storage", lambda: probe_storage(home, study, options.storage)),
             Asked("MLflow", lambda: probe(home.root, options.tracking_uri)),
         ]
-        shared = {"home": str(home.root.absolute())} if study is None or spec is None else study.shared(spec, home)
+        own = {"home": str(home.root.absolute())}  # which the nodes share, too, unless the study names another place
+        shared = own if study is None or spec is None else study.shared(spec, home)
         files = () if spec is None or folders.remote else data_files(spec, folders.data)  # nodes copy those of a URI
         wanted = Wanted(shared, str(folders.cache), files)
-        seen = _see(options.address, wanted, console, spec is not None and spec.resources.concurrent is not None)
+        seen = _see(options.address, wanted, own, console, spec is not None and spec.resources.concurrent is not None)
         with console.status("Asking the services, and measuring the data"):
             found = [service.answer() for service in services]
             if measuring is None or spec is None or study is None:
@@ -90,6 +91,7 @@ def examine(options: Options, spec: StudySpec | None, console: Console) -> list[
         seen.ray,
         *_silent_nodes(seen.nodes),
         *found,
+        *([] if "home" in shared else folder_checks(own, wanted.cache, {"driver": seen.driver})[:1]),
         *folder_checks(shared, wanted.cache, {"driver": seen.driver, **(train or machines)}),
         data,
         *filter(None, [data_check(seen.driver, train) if train else None]),
@@ -110,15 +112,15 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
     return tuple(map(str, [*images, *([data / human.file] if human is not None else [])]))
 
 
-def _see(address: str | None, wanted: Wanted, console: Console, grows: bool) -> Seen:
-    """`grows`: the study asks for nodes that are not there yet (`search.placement.slots`)."""
+def _see(address: str | None, wanted: Wanted, own: dict[str, str], console: Console, grows: bool) -> Seen:
+    """`own`: what the driver alone must have. `grows`: the study asks for nodes that are not there yet (`search.placement.slots`)."""
     if address is None:
         found = local_resources()
         words = f"one of its own is started, {ray.__version__}: {_counted(found)}"
-        return Seen(Check("Ray", "ok", words), look(wanted))
+        return Seen(Check("Ray", "ok", words), look(replace(wanted, shared=own | wanted.shared)))
     mark = f"{uuid.uuid4().hex}.doctor"
     with marked(wanted.shared, mark):
-        driver = look(wanted)
+        driver = look(replace(wanted, shared=own | wanted.shared))
         try:
             with cluster(address, console), console.status("Looking at the nodes"):
                 resources = ray.cluster_resources()

@@ -107,7 +107,7 @@ def test_describe_as_json_is_for_machines(command: Command, study_file: Path) ->
         "test": 200,
         "noise_rate": 0.0,
     }
-    assert facts["resources"] == {"cpus": 1.0, "gpus": None, "concurrent": 1}
+    assert facts["resources"] == {"cpus": 1.0, "gpus": None, "concurrent": 1, "accelerator": None}
 
 
 def test_status_counts_per_cell(command: Command, home: Path, study_file: Path) -> None:

@@ -117,7 +117,7 @@ def test_the_home_holds_what_it_should_and_no_leftovers(finished: Finished) -> N
         "trials.parquet",
         "weights",
     }
-    assert {file.name for file in finished.home.iterdir()} == {"artifacts", "mlflow.db", "studies"}
+    assert {file.name for file in finished.home.iterdir()} == {".setup.lock", "artifacts", "mlflow.db", "studies"}
     assert str(finished.home) not in (folder / "study.yaml").read_text() + (folder / "levels.json").read_text()
 
 
