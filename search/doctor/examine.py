@@ -113,7 +113,7 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
 
 
 def _see(address: str | None, wanted: Wanted, own: dict[str, str], console: Console, grows: bool) -> Seen:
-    """`own`: what the driver alone must have. `grows`: the study asks for nodes that are not there yet (`search.placement.slots`)."""
+    """`own`: what the driver alone must have. `grows`: the study may wait for nodes (`search.placement.slots`)."""
     if address is None:
         found = local_resources()
         words = f"one of its own is started, {ray.__version__}: {_counted(found)}"
