@@ -43,7 +43,7 @@ bench-search: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --study cifar10n-cpu \
 		--json build/benchmarks/bench_search_cifar10n.json
 
-# 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: half an hour.
+# 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: minutes each.
 bench-scale: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/scale.py --json build/benchmarks/scale.json
 	$(BIN)/python tests/benchmarks/scale.py --samplers posterior --cells 5 --allocation adaptive \
