@@ -97,6 +97,7 @@ def connecting(home: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code], cwd=home, stderr=subprocess.PIPE)
 
 
+@pytest.mark.slow
 def test_two_who_begin_at_once_set_up_one_database_and_one_id(tmp_path: Path) -> None:
     code = "from pathlib import Path; from search.tracking.store import home_id; print(home_id(Path.cwd()))"
     command = [sys.executable, "-c", code]
