@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,16 @@ class Cluster:
     def address(self) -> str:
         return f"127.0.0.2:{self.port}"
 
-    def add(self, cpus: int, *within: str) -> subprocess.Popen[str]:
-        """Start a node, the head first, and wait until it is one of the cluster. `within`: a command that starts it."""
+    def add(self, cpus: int, *within: str, declares: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start a node, the head first, and wait until it is one of the cluster.
+
+        `within`: a command that starts it. `declares`: further options, of what it says it has.
+        """
         joins = ["--address", self.address]
         heads = ["--head", "--port", str(self.port), "--temp-dir", str(self.folder), "--include-dashboard", "false"]
         where = f"127.0.0.{len(self.nodes) + 2}"
         options = ["--num-cpus", str(cpus), "--object-store-memory", str(10**8), *(joins if self.nodes else heads)]
+        options += declares
         words = self.folder / f"{where}.out"
         command = [*within, str(RAY), "start", "--block", "--node-ip-address", where, *options]
         with words.open("w") as out:
