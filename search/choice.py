@@ -18,14 +18,19 @@ from search.telling import Telling
 def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
     """The parameters to confirm, best first; `records` of one cell.
 
-    `posterior`: the best of the smooth model of all search trials, then the best single trials. `best`, and where the
-    trials are too few for a model: the best single trials.
+    `posterior`: the best of the smooth model of all search trials, then its next that are not alike. The best rates lie
+    close to where training diverges: two finalists of nearly one rate diverge under the same seed, and neither is a way
+    out. `best`, and where the trials are too few for a model: the best single trials.
     """
     single = selection.finalists(records, spec.selection)
     model = model_of(spec, records) if single else None
     if model is None:
         return single
-    return [model.best, *(params for params in single if params != model.best)][: spec.selection.finalists]
+    found = [model.best]
+    for params in model.ranked:
+        if not any(model.alike(params, other) for other in found):
+            found.append(params)
+    return [*found, *(params for params in single if params not in found)][: spec.selection.finalists]
 
 
 def chosen(spec: StudySpec, records: Sequence[Record]) -> Params | None:

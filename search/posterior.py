@@ -23,6 +23,8 @@ from search.study import StudySpec
 LEAST = 5  # trials with a score, for a model to say anything
 NOTHING = 1e-6  # points: a gain that is none
 
+ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -45,6 +47,17 @@ class Posterior:
         """
         complete = self._edge.weights @ self._edge.completes(self._edge_points[: self.completed])
         return self.candidates[_smallest(self.candidates, self._model.worth(self._mean[: self.completed], complete))]
+
+    @cached_property
+    def ranked(self) -> list[Params]:
+        """Those that completed, by the same measure, best first."""
+        complete = self._edge.weights @ self._edge.completes(self._edge_points[: self.completed])
+        worth = self._model.worth(self._mean[: self.completed], complete)
+        return [self.candidates[i] for i in np.argsort(-worth, kind="stable")]
+
+    def alike(self, one: Params, other: Params) -> bool:
+        """Whether two are so near that what happens to the one under a seed will happen to the other."""
+        return bool(np.abs(self._axes.point(one) - self._axes.point(other)).max() < ALIKE)
 
     @cached_property
     def interval(self) -> tuple[float, float]:
