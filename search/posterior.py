@@ -45,15 +45,18 @@ class Posterior:
 
         One that was not tried may be as good, or lie where training diverges.
         """
-        complete = self._edge.weights @ self._edge.completes(self._edge_points[: self.completed])
-        return self.candidates[_smallest(self.candidates, self._model.worth(self._mean[: self.completed], complete))]
+        return self.candidates[_smallest(self.candidates, self._worth)]
 
     @cached_property
     def ranked(self) -> list[Params]:
         """Those that completed, by the same measure, best first."""
+        return [self.candidates[i] for i in np.argsort(-self._worth, kind="stable")]
+
+    @cached_property
+    def _worth(self) -> Array:
+        """Of each that completed: its posterior mean, less what may yet diverge."""
         complete = self._edge.weights @ self._edge.completes(self._edge_points[: self.completed])
-        worth = self._model.worth(self._mean[: self.completed], complete)
-        return [self.candidates[i] for i in np.argsort(-worth, kind="stable")]
+        return self._model.worth(self._mean[: self.completed], complete)
 
     def alike(self, one: Params, other: Params) -> bool:
         """Whether two are so near that what happens to the one under a seed will happen to the other."""
