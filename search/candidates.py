@@ -15,7 +15,7 @@ from search.study import StudySpec
 
 # Of the lengths along the axes, which are 1 long. As all priors of the model, they were chosen by replaying searches on
 # recorded trials of the study twonorm.
-RATE_LENGTH, LENGTH = Prior(0.3, 0.5), Prior(1.0, 0.7)
+RATE_LENGTH, LENGTH = Prior(0.3, 0.5), Prior(1.5, 0.7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,25 @@ from search.parameters import Params
 from search.posterior import Posterior, fit
 from search.records import Record
 from search.rows import Sureness
-from search.selection import score, winner
+from search.selection import confirmed, score, winner
 from search.study import StudySpec
 from search.telling import Telling
 
 
 def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
     """The parameters to confirm, best first; `records` of one cell.
+
+    Under `finalists: auto` the best alone, and the next, too, once the best diverges on a fresh seed: beside the edge
+    of divergence one or two trials that completed say little of other seeds.
+    """
+    ranked = _ranked(spec, records)
+    fresh = confirmed(records, ranked[0]).values() if ranked else ()
+    enough = spec.selection.finalists == "auto" and all(run.state == "complete" for run in fresh)
+    return ranked[:1] if enough else ranked
+
+
+def _ranked(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
+    """As many of the best as may be finalists.
 
     `posterior`: the best of the smooth model of all search trials, then its next that are not alike. The best rates lie
     close to where training diverges: two finalists of nearly one rate diverge under the same seed, and neither is a way
@@ -30,7 +42,7 @@ def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
     for params in model.ranked:
         if not any(model.alike(params, other) for other in found):
             found.append(params)
-    return [*found, *(params for params in single if params not in found)][: spec.selection.finalists]
+    return [*found, *(params for params in single if params not in found)][: spec.selection.most_finalists]
 
 
 def chosen(spec: StudySpec, records: Sequence[Record]) -> Params | None:

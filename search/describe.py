@@ -17,7 +17,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
     training, selection = spec.training, spec.selection
     cells = spec.cells()
     baselines = 2 * len(spec.dataset.levels)  # of a level's first method: they are common to all
-    confirmed = selection.most_seeds * (selection.finalists * len(cells) + baselines)
+    confirmed = selection.most_seeds * (selection.most_finalists * len(cells) + baselines)
     return {
         "study": spec.name,
         "question": spec.question,
@@ -43,7 +43,7 @@ def description(spec: StudySpec, levels: Mapping[str, Level]) -> dict[str, Any]:
         "cells": len(cells),
         "trials_per_cell": spec.budget,
         "confirmation_seeds": selection.seeds_in_words,
-        "confirmation_runs": confirmed,  # at most: fewer where cross-entropy is the best
+        "confirmation_runs": confirmed,  # at most: fewer where cross-entropy is the best, or under `auto`
         "epochs_at_most": (spec.budget * len(cells) + confirmed) * training.epochs,
         "trunks": {
             "share": spec.trunks.share,

@@ -54,7 +54,7 @@ class Chances(NamedTuple):
 
 # Of compressed accuracies in units of their spread, over axes 1 long. Chosen by replaying
 # searches on recorded trials of the study twonorm.
-AMPLITUDE, NOISE = Prior(0.7, 0.3), Prior(0.05, 0.4)
+AMPLITUDE, NOISE = Prior(0.4, 0.3), Prior(0.05, 0.4)
 SHARE = 0.5  # the seeds' own functions' variance by that of f, at most: from 0, evenly
 CENTRE = 0.25  # the quantile of the compressed accuracies that f is expected at
 
@@ -127,6 +127,11 @@ class Model:
         """Compressed accuracies, as they count where training completes with a probability, and is lost without."""
         values: Array = self.lost + complete * (z - self.lost)
         return values
+
+    @property
+    def noise(self) -> float:
+        """The variance of a trial's outcome around f: what its seed adds, and what nothing explains."""
+        return float(np.mean(self.settings[:, 0] * self.settings[:, 2] + self.settings[:, 1]))
 
     @property
     def lost(self) -> float:

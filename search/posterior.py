@@ -21,8 +21,7 @@ from search.records import Record, Rule, at_epoch
 from search.study import StudySpec
 
 LEAST = 5  # trials with a score, for a model to say anything
-NOTHING = 1e-6  # points: a gain that is none
-
+LITTLE = 0.05  # points of accuracy: when no trial promises more, the next shall tell where the best rate lies
 ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
 
 
@@ -140,12 +139,11 @@ class Posterior:
     def most_telling(self, running: Sequence[Params]) -> Params:
         """The candidate of the highest `gain` that is not `running` at this moment.
 
-        Where no single trial would change the choice, the one that may still be the best: of the highest 97.5 %. Where
+        Where no trial would gain anything to speak of, the one that would say most of where the best rate lies. Where
         more trials run at once than there are candidates, one that is running the least often.
         """
-        worth = self._gains.copy()
-        if worth.max() < NOTHING:
-            worth = np.quantile(self._draws, 0.975, axis=0)
+        little = self._gains.max() < LITTLE and self._explained.max() > 0
+        worth = (self._explained if little else self._gains).copy()
         times = np.bincount([self._index(params) for params in running], minlength=len(worth))
         worth[times > times.min()] = -np.inf
         return self.candidates[_smallest(self.candidates, worth)]
@@ -160,6 +158,20 @@ class Posterior:
         """[G], points."""
         asked = range(len(self.candidates))
         return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
+
+    @cached_property
+    def _explained(self) -> Array:
+        """How much of the variance of the best rate's place a trial's outcome at each candidate would explain [G].
+
+        By linear regression over the draws, Cov(place, f(x))^2 / (Var f(x) + noise): the gain in accuracy hardly counts
+        a rate that is probably poor and yet keeps the interval of the best rate wide, because nobody looked.
+        """
+        to, _ = self._axes.scale
+        places = np.array([to(self.candidates[g][self._axes.axis]) for g in self._draws.argmax(axis=1)])
+        draws = self._draws - self._draws.mean(axis=0)
+        shared = (places - places.mean()) @ draws / len(places)
+        explained: Array = shared**2 / (draws.var(axis=0) + self._model.noise)
+        return explained
 
     @cached_property
     def _single_gains(self) -> dict[Frozen, float]:

@@ -34,6 +34,7 @@ class Progress:
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
         self.bests: dict[Cell, tuple[tuple[float, tuple[float, int], int], Params]] = {}  # rank and parameters
+        self.unsteady: set[Cell] = set()  # a fresh seed diverged: under `finalists: auto` there is a second finalist
         for record in records:
             self._keep(record)
         self.at_start = self.ended.total()
@@ -67,6 +68,8 @@ class Progress:
         before = self.records[place].get(record.number)
         self.records[place][record.number] = record
         self._rank(record)
+        if record.phase == "confirmation" and record.state == "diverged":
+            self.unsteady.add(Cell(record.level, record.method))
         self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
 
     def _print_line(self) -> None:
@@ -116,8 +119,10 @@ class Progress:
         return list(self.records[(*cell, phase)].values())
 
     def _arms(self, cells: Sequence[Cell]) -> int:
-        """What the cells confirm on each seed, at most: CE may be the best."""
-        return sum(self.rule.finalists + (2 if cell.method == self.first else 0) for cell in cells)
+        """What the cells confirm on each seed, as far as is known, at most: CE may be the best."""
+        fewest, most = self.rule.fewest_finalists, self.rule.most_finalists
+        finalists = sum(most if cell in self.unsteady else fewest for cell in cells)
+        return finalists + 2 * sum(cell.method == self.first for cell in cells)
 
     def _extra(self, cells: Sequence[Cell]) -> str:
         """The confirmation runs of the cells: "12", or "18 to 120" where it shows how many are needed."""

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -108,7 +109,7 @@ def best_row(
         rate_low=sureness.rate_low if sureness else None,
         rate_high=sureness.rate_high if sureness else None,
         best_warmup=best.get("warmup") if best else None,
-        best_parameters=", ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in rest.items()),
+        best_parameters=_in_words(rest),
         val_accuracy=_mean(outcomes(arm, "val_accuracy", level)),
         test_accuracy=_mean(test),
         test_accuracy_std=statistics.stdev(test.values()) if len(test) > 1 else None,
@@ -141,9 +142,14 @@ def best_row(
         notes.append("gain includes that of another learning rate after the warm-up")
     if not level.test_size:
         notes += _on_validation(*(outcomes(runs, "val_accuracy", level) for runs in (arm, ce)))
+    notes += _on_rivals([r for r in records if r.params not in (best, baselines.ce, baselines.ls)])
     if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in records):
         notes.append(f"confirmation runs that failed: {failed}")
     return replace(row, note="; ".join(notes))
+
+
+def _in_words(params: Params) -> str:
+    return ", ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
 
 
 def _mean(values: Mapping[int, float]) -> float | None:
@@ -180,6 +186,13 @@ def _on_search(row: Row, level: Level, rule: Selection, on_bound: Sequence[float
     if row.noise_rate_source == "estimated":
         notes.append("noise rate, and theory with it, estimated from the noisy labels")
     return notes if level.test_size else [*notes, "no clean test labels"]
+
+
+def _on_rivals(records: Sequence[Record]) -> list[str]:
+    """Other finalists that diverged on fresh seeds; the search may have preferred them."""
+    runs = [r for r in records if r.phase == "confirmation" and r.state == "diverged"]
+    times = Counter(_in_words(run.params) for run in runs)
+    return [f"another finalist ({params}) diverged on {count} of the fresh seeds" for params, count in times.items()]
 
 
 def _on_validation(arm: Mapping[int, float], ce: Mapping[int, float]) -> list[str]:

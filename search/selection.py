@@ -27,7 +27,8 @@ class Selection:
     seeds: int | Literal["auto"] = 5  # fresh training seeds on which the best rate, CE and LS are trained again
     gain_interval: float | None = None  # `auto` adds seeds until the gain's 95 % interval is so narrow, points; None: 1
     max_seeds: int | None = None  # `auto` adds no more than so many; None: 20
-    finalists: int = 1  # distinct parameters confirmed; the best mean over the fresh seeds is chosen
+    # Distinct parameters confirmed; the best mean over the fresh seeds is chosen. auto: one, a second if it diverges.
+    finalists: int | Literal["auto"] = "auto"
     keep_weights: Literal["first", "all"] = "first"  # networks kept: of the first fresh seed, or of each
 
     def __post_init__(self) -> None:
@@ -36,15 +37,14 @@ class Selection:
         kept = self.keep_weights in ("first", "all")
         require(kept, "selection.keep_weights", self.keep_weights, "first or all")
         auto = self.seeds == "auto"
-        some, rule = self.seeds == "auto" or 1 <= self.seeds <= MOST, f"at least 1 and at most {MOST}, or auto"
-        require(some, "selection.seeds", self.seeds, rule)
+        for key, number in (("seeds", self.seeds), ("finalists", self.finalists)):
+            some = number == "auto" or 1 <= number <= MOST
+            require(some, f"selection.{key}", number, f"at least 1 and at most {MOST}, or auto")
         for key, value, least in (("gain_interval", self.gain_interval, 0), ("max_seeds", self.max_seeds, 2)):
             require(value is None or auto, f"selection.{key}", value, "for `seeds: auto` alone")
             require(value is None or value >= least, f"selection.{key}", value, f"at least {least}")
         fits = self.max_seeds is None or self.max_seeds <= MOST
         require(fits, "selection.max_seeds", self.max_seeds, f"at most {MOST}")
-        fits = 1 <= self.finalists <= MOST
-        require(fits, "selection.finalists", self.finalists, f"at least 1 and at most {MOST}")
 
     @property
     def most_seeds(self) -> int:
@@ -55,6 +55,16 @@ class Selection:
     def fewest_seeds(self) -> int:
         """Fresh seeds that are confirmed in any case: three that say how far seeds differ, under `auto`."""
         return self.seeds if isinstance(self.seeds, int) else min(3, self.most_seeds)
+
+    @property
+    def fewest_finalists(self) -> int:
+        """Finalists that are confirmed in any case."""
+        return self.finalists if isinstance(self.finalists, int) else 1
+
+    @property
+    def most_finalists(self) -> int:
+        """Finalists at most: `auto` has two where the first diverges on a fresh seed."""
+        return self.finalists if isinstance(self.finalists, int) else 2
 
     @property
     def widest_gain(self) -> float | None:
@@ -95,7 +105,7 @@ def finalists(records: Sequence[Record], rule: Selection) -> list[Params]:
             ranked.append((-value, smallness(r.params), r.number, r.params))
     distinct: list[Params] = []
     for *_, params in sorted(ranked, key=lambda entry: entry[:3]):
-        if len(distinct) == rule.finalists:
+        if len(distinct) == rule.most_finalists:
             break
         if params not in distinct:
             distinct.append(params)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from search.choice import chosen, finalists, model_of, sureness
 from search.loading import load_study
 from tests.search.test_posterior import hill, run
@@ -36,6 +38,20 @@ def test_finalists_of_the_posterior_are_its_best_and_the_next_that_are_not_alike
     first, second = finalists(POSTERIOR, more)
     assert beside in model.ranked
     assert not model.alike(first, second)
+
+
+@pytest.mark.parametrize("readout", ["posterior", "best"])
+def test_under_auto_a_second_finalist_stands_by_for_a_first_that_diverges(readout: str) -> None:
+    spec = load_study("twonorm", [f"selection.readout={readout}"])
+    assert spec.selection.finalists == "auto"
+    first, second = finalists(POSTERIOR if readout == "posterior" else BEST, RECORDS)
+    fresh = [replace(run(i, 0.0, 80.0, seed=50 + i), phase="confirmation", params=first) for i in range(2)]
+    assert finalists(spec, RECORDS) == finalists(spec, [*RECORDS, *fresh]) == [first]
+    records = [*RECORDS, fresh[0], replace(fresh[1], state="diverged")]
+    assert finalists(spec, records) == [first, second]
+    assert chosen(spec, records) == first  # until the second has been seen
+    steady = [replace(each, params=second, number=7 + i) for i, each in enumerate(fresh)]
+    assert chosen(spec, [*records, *steady]) == second
 
 
 def test_too_few_trials_for_a_model_leave_the_best_single_one() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from search.choice import chosen
 from search.confirmation import next_run
 from search.records import Record
 from search.results import study_rows
@@ -57,6 +58,19 @@ def test_with_one_finalist_runs_go_seed_by_seed_cross_entropy_first() -> None:
         (-0.5, second),
         (0.1, second),
     ]
+
+
+def test_when_the_best_diverges_on_a_fresh_seed_the_next_is_confirmed_on_all_of_them() -> None:
+    spec = tiny("selection={seeds: 2, readout: best}")
+    seeds, runs = spec.confirmation_seeds(), list[Record]()
+    while (run := next_run(spec, level("clean"), SEARCH + runs, ())) is not None:
+        (params, seed), wrecked = run, run == ({"rate": -0.5, "warmup": 0}, seeds[1])
+        state = "diverged" if wrecked else "complete"
+        runs.append(record("confirmation", len(runs), params["rate"], seed, 70.0, state))
+    done = [(run.params["rate"], seeds.index(run.train_seed)) for run in runs]
+    # The second best is label smoothing, a baseline, which is then missing on the second seed alone.
+    assert done == [(0.0, 0), (-0.5, 0), (0.1, 0), (0.0, 1), (-0.5, 1), (0.1, 1)]
+    assert chosen(spec, SEARCH + runs) == {"rate": 0.1, "warmup": 0}
 
 
 def test_a_study_confirms_cross_entropy_before_what_branches_from_its_trunk(tmp_path: Path) -> None:

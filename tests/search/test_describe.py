@@ -22,18 +22,18 @@ def test_facts_count_runs_and_epochs_at_most() -> None:
 def test_baselines_are_confirmed_once_for_all_methods_of_a_level() -> None:
     facts = description(tiny("method=[gls, gce, mae]", "selection.seeds=2"), LEVELS)
     assert (facts["methods"], facts["cells"]) == (["gls", "gce", "mae"], 6)
-    assert facts["confirmation_runs"] == 2 * (6 + 2 * 2)  # a finalist of each cell, CE and LS of each level
+    # At most two finalists of each cell, CE and LS of each level.
+    assert facts["confirmation_runs"] == 2 * (2 * 6 + 2 * 2)
     assert "gls, gce, mae" in text_of(facts)
 
 
 def test_seeds_of_the_confirmation_are_told_with_both_ends_under_auto() -> None:
     facts = description(tiny("selection={seeds: auto}"), LEVELS)
     assert facts["confirmation_seeds"] == "3 to 20"
-    assert facts["confirmation_runs"] == 120  # 1 finalist and 2 baselines on at most 20, in 2 cells
-    assert "in all at most 120 confirmation runs on 3 to 20 seeds: at most 384 epochs" in text_of(
-        facts
-    )  # 2 x (4 + 60) x 3
-    assert "in all at most 12 confirmation runs on 2 seeds" in text_of(description(tiny(), LEVELS))
+    assert facts["confirmation_runs"] == 160  # at most 2 finalists and 2 baselines on at most 20, in 2 cells
+    told = text_of(facts)
+    assert "in all at most 160 confirmation runs on 3 to 20 seeds: at most 504 epochs" in told  # 2 x (4 + 80) x 3
+    assert "in all at most 16 confirmation runs on 2 seeds" in text_of(description(tiny(), LEVELS))
 
 
 def test_parameters_are_told_in_words() -> None:

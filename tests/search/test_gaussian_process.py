@@ -56,10 +56,11 @@ def test_settings_are_weighed_by_scikit_learns_likelihood() -> None:
 def test_trials_of_one_seed_err_alike() -> None:
     x, _, y = made_up()
     x = np.repeat(x[:6], 2, axis=0)
-    seeds = [0, 1] * 6
-    shifted = np.repeat(y[:6], 2) + np.array([0.3, -0.3] * 6)  # one seed is always 0.6 points above the other
-    shared, apart = Model.of(x, seeds, shifted, LENGTHS), Model.of(x, list(range(12)), shifted, LENGTHS)
-    assert shared.settings[:, 2].mean() > apart.settings[:, 2].mean()  # the share of the seeds' own functions
+    twice, shift = np.repeat(y[:6], 2), np.array([1.0, -1.0] * 6)  # one seed is always above the other
+    known, little, much = (Model.of(x, [0, 1] * 6, twice + by * shift, LENGTHS) for by in (0.3, 0.1, 0.6))
+    unknown = Model.of(x, list(range(12)), twice + 0.3 * shift, LENGTHS)
+    assert known._likelihood(known.settings).mean() > unknown._likelihood(unknown.settings).mean() + 1
+    assert much.settings[:, 2].mean() > 2 * little.settings[:, 2].mean()  # the share of the seeds' own functions
 
 
 def test_accuracy_comes_back_from_the_compressed_scale() -> None:

@@ -127,6 +127,13 @@ def test_under_seeds_auto_the_confirmation_s_length_is_open_and_the_time_left_is
     assert printed(console)[1].split()[:5] == ["twonorm/clean/gls", "1", "0/9", "to", "60"]
 
 
+def test_a_fresh_seed_that_diverges_brings_a_second_finalist(clock: list[float]) -> None:
+    with Progress(tiny(), [], plain()) as shown:
+        assert "confirmation 0/12," in shown.line()  # the best, CE and LS on 2 seeds of 2 cells
+        shown.update(replace(trial(0, -2.0), phase="confirmation", state="diverged"))
+        assert "confirmation 1/14," in shown.line()
+
+
 def test_confirmation_runs_beyond_the_least_leave_no_negative_time(clock: list[float]) -> None:
     spec = tiny("selection={seeds: auto}", "dataset.levels=[clean]", "search.trials=2")
     with Progress(spec, [], plain()) as shown:

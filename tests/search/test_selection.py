@@ -36,7 +36,7 @@ CE = {"rate": 0.0, "warmup": 0}
 LS = {"rate": 0.1, "warmup": 0}
 NLS = {"rate": -2.0, "warmup": 3}
 BASELINES = Baselines(ce=CE, ls=LS)
-LAST = Selection()
+LAST = Selection(finalists=1)
 
 
 def trial(
@@ -73,7 +73,7 @@ CONFIRMED = [
     *(confirmation(CE, seed, test) for seed, test in ((7, 80.0), (8, 82.0), (9, 81.0))),
     *(confirmation(LS, seed, test) for seed, test in ((7, 79.0), (8, 79.0), (9, 79.0))),
 ]
-THREE = Selection(seeds=3)
+THREE = Selection(seeds=3, finalists=1)
 
 
 def chosen(records: list[Record], rule: Selection) -> Params | None:
@@ -118,7 +118,7 @@ def test_only_complete_search_trials_are_finalists_and_the_highest_comes_first()
 def test_the_rule_decides_which_epoch_makes_a_finalist() -> None:
     records = [trial(0, CE, [60.0, 50.0]), trial(1, NLS, [55.0, 55.0])]
     assert finalists(records, LAST) == [NLS]
-    assert finalists(records, Selection(epoch="best")) == [CE]
+    assert finalists(records, Selection(finalists=1, epoch="best")) == [CE]
 
 
 def test_ties_go_to_the_smaller_rate_then_the_shorter_warmup_then_the_earlier_trial() -> None:
@@ -144,6 +144,14 @@ def test_the_finalist_with_the_best_mean_over_the_fresh_seeds_is_chosen() -> Non
     fresh += [confirmation(CE, 7, 0.0, val=55.0), confirmation(CE, 8, 0.0, val=56.0)]
     assert chosen(SEARCH + fresh, two) == CE
     assert chosen(SEARCH + fresh, LAST) == NLS  # with one finalist there is nothing to compare
+
+
+def test_a_finalist_that_diverged_and_was_not_chosen_is_noted() -> None:
+    wrecked = [confirmation(NLS, seed, 50.0, state="diverged") for seed in (7, 8)]
+    second = [confirmation(CE, seed, 80.0) for seed in (7, 8)]
+    row = row_of([*SEARCH, *wrecked, *second], Selection(seeds=2, finalists=2))
+    assert row.best_rate == 0
+    assert "another finalist (rate=-2, warmup=3) diverged on 2 of the fresh seeds" in row.note
 
 
 def test_finalists_are_compared_only_on_seeds_that_all_of_them_have() -> None:
@@ -245,7 +253,7 @@ def test_the_best_epoch_is_that_of_noisy_validation_and_the_oracle_takes_any() -
 
 
 def test_one_fresh_seed_has_no_standard_deviation_and_no_interval() -> None:
-    row = row_of([*SEARCH, CONFIRMED[0], CONFIRMED[3]], Selection(seeds=1))
+    row = row_of([*SEARCH, CONFIRMED[0], CONFIRMED[3]], Selection(seeds=1, finalists=1))
     assert (row.test_accuracy, row.test_accuracy_std, row.seeds) == (90.0, None, 1)
     assert (row.gain_over_ce, row.gain_low, row.gain_high) == (10.0, None, None)
 

@@ -86,5 +86,5 @@ def test_benchmarks_of_a_bare_machine_train_as_the_fast_study_does() -> None:
     spec = load_study("cifar10n-fast")
     assert spec.training == bench_speedrun.RECIPE
     assert spec.network == bench_speedrun.NETWORK
-    arms = spec.selection.finalists + 2
+    arms = spec.selection.fewest_finalists + 2
     assert len(spec.cells()) * (spec.budget + arms * spec.selection.most_seeds) == bench_sharing.TABLE
