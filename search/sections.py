@@ -84,7 +84,7 @@ class SearchSpec:
     """How parameters are proposed and poor trials stopped. What is None in the file is filled in by `resolved`."""
 
     trials: int | None = None  # per cell, baselines included; None: 30, for a grid: all of it
-    # `posterior`: the trial from which the readout's own model expects to learn most; the others are Optuna's
+    # `posterior`: the trial that by the readout's own model gains or tells most; the others are Optuna's
     sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "tpe"
     seeds: int | Literal["own"] = 3  # training seeds that the trials of a level take in turn; own: each has another
     estimate_noise: bool = True  # cross-entropy runs estimate the noise rate from the noisy labels alone

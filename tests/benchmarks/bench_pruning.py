@@ -133,7 +133,7 @@ def _outcome(spec: StudySpec, surface: Surface, name: str) -> Outcome:
     number = SEEN + (0 if spec.search.sampler == "random" else SPARE)
     seen = random.Random(spec.seed).sample(surface.seeds, number)
     fresh = [seed for seed in surface.seeds if seed not in seen]
-    done = replay(spec, surface.restricted(seen), seen, VARIANTS[name](max(1, spec.training.epochs // 4)))
+    done = replay(spec, surface.restricted(seen), seen, pruner=VARIANTS[name](max(1, spec.training.epochs // 4)))
     outcome = []
     for cell in spec.cells():
         choice = done.choice(cell)

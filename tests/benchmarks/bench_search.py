@@ -5,7 +5,9 @@
 The grid: 14 rates (Wei et al. 2022), 3 warm-ups, 3 seeds, each trained from its start; the highest mean noisy
 validation wins. Each replayed study sees three of the recorded seeds, the grid the same three, and two more answer what
 the study tries a fourth time; how good a choice is, and which rate is truly the best, the seeds say that neither saw.
-The confirmation, which both need alike, is left out. The grid's runs that diverge stop there, as ours do.
+Where enough seeds were recorded, two more answer the confirmation: a best that diverges there gives way to a second
+finalist, whose epochs count. The rest of the confirmation both need alike, and it counts for neither. The grid's runs
+that diverge stop there, as ours do.
 
 `--fresh N` besides trains on N seeds that no search saw, with the recipe itself: what the study's table (best_rates.csv
 of a finished study, `--table`) chose and what the grid chooses, in pairs.
@@ -15,12 +17,12 @@ import csv
 import math
 import random
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fresh_seeds import accuracies
 from harness import OURS, Measurement, arguments, report
@@ -37,11 +39,32 @@ from trainables.config import require
 
 SEEN = 3  # recorded seeds of a study, as many as the grid's
 SPARE = 2  # for parameters that a study tries more often than that; at most half of what is left to judge
-CLASSES = {"twonorm": 2, "cifar10n-cpu": 10}
+CONFIRMING = 2  # for the confirmation, where at least one is left to judge
 ALIKE = 0.1  # points of clean accuracy within which another rate is as good as the best
 FRESH = 1000  # the first of the fresh seeds
 DATA = Path(__file__).with_name("data")
-ALONE = ["selection.finalists=1", "selection.seeds=1"]
+ALONE = ["selection.finalists=1", "selection.seeds=1"]  # without a confirmation
+
+
+class Recorded(NamedTuple):
+    """Whose trials were recorded: a study of tosmooth, with changes."""
+
+    study: str
+    classes: int
+    changes: tuple[str, ...] = ()
+
+    def spec(self, changes: Sequence[str] = (), seed: int | None = None) -> StudySpec:
+        """The study, of whose space rate and warm-up are left."""
+        return plain_study(self.study, [*self.changes, *changes], seed)
+
+
+RECORDED = {
+    "twonorm": Recorded("twonorm", 2),
+    "cifar10n-cpu": Recorded("cifar10n-cpu", 10),
+    # No number of tosmooth's was chosen by these two.
+    "ringnorm": Recorded("twonorm", 2, ("name=ringnorm", "dataset.name=ringnorm")),
+    "waveform": Recorded("twonorm", 3, ("name=waveform", "dataset.name=waveform")),
+}
 VARIANTS: dict[str, list[str]] = {  # the study with one part of it changed
     "without trunks": ["trunks.share=false"],
     "without the head start": ["search.head_start=false"],
@@ -73,7 +96,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("tosmooth-home/data"))
     parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     options = parser.parse_args()
-    surface = Surface.read(DATA / f"{options.study}.parquet", CLASSES[options.study])
+    surface = Surface.read(DATA / f"{options.study}.parquet", RECORDED[options.study].classes)
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         variants = {"the study": [], **VARIANTS}
         number = {
@@ -86,13 +109,13 @@ def main() -> None:
         found = {name: merged([part for each in done if (part := each.result())]) for name, done in asked.items()}
     measurements = [*_main(found["the study"]), *(_variant(name, each) for name, each in found.items())]
     if options.fresh:
-        measurements += _fresh(plain_study(options.study), surface, options)
+        measurements += _fresh(RECORDED[options.study].spec(), surface, options)
     report(f"Search against the full grid: {options.study}", measurements, options.json)
 
 
 def recorded() -> list[str]:
     """The studies of which there are recorded trials."""
-    return [name for name in CLASSES if (DATA / f"{name}.parquet").exists()]
+    return [name for name in RECORDED if (DATA / f"{name}.parquet").exists()]
 
 
 def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Found | None:
@@ -102,14 +125,16 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     """
     order = random.Random(seed).sample(surface.seeds, len(surface.seeds))
     answers = order[: SEEN + min(SPARE, (len(order) - SEEN) // 2)]
-    spec = plain_study(name, [*ALONE, *changes], seed)
+    confirming = order[-CONFIRMING:] if len(order) > len(answers) + CONFIRMING else []
+    alone = [f"selection.seeds={CONFIRMING}"] if confirming else ALONE
+    spec = RECORDED[name].spec([*alone, *changes], seed)
     known = surface.restricted(answers[:SEEN])
     try:
-        run, found = replay(spec, surface.restricted(answers), answers), Found()
+        run, found = replay(spec, surface.restricted([*answers, *confirming]), answers, confirming), Found()
     except OutOfSeedsError:
         return None
     for cell in spec.cells():
-        seen = {*answers[:SEEN], *run.seen[cell]}
+        seen = {*answers[:SEEN], *run.seen[cell], *confirming}
         choice, truth = run.choice(cell), surface.truth(cell.noise, [s for s in order if s not in seen])
         if choice is None:
             raise RuntimeError(f"{cell.key}: nothing completed under the study seed {seed}")

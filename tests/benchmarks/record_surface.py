@@ -1,6 +1,7 @@
 """Trains a study's recipe on the paper's grid, many seeds a point, and writes the curves, to replay searches on.
 
     python tests/benchmarks/record_surface.py STUDY --seeds N --warmups 0 4 8 --output FILE.parquet [--data-dir DIR]
+        [--set key.path=value ...]
 
 14 rates (Wei et al. 2022), and 0.1, which every search tries. What else the study searches keeps the recipe's value.
 Runs of a seed share their warm-up (`trainables.trunks`), which changes no number. Interrupted, it goes on where it was;
@@ -32,6 +33,7 @@ CHOSEN = ("rate", "warmup")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a change to the study")
     parser.add_argument("--seeds", type=int, required=True, help="training seeds of each point, from 0")
     parser.add_argument("--warmups", type=int, nargs="+", required=True, help="epochs")
     parser.add_argument("--output", type=Path, required=True)
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path, default=Path("tosmooth-home/cache"))
     parser.add_argument("--jobs", type=int, default=2, help="processes of one thread each (%(default)s)")
     options = parser.parse_args()
-    spec = plain_study(options.study)
+    spec = plain_study(options.study, options.set)
     folders = Folders(options.data_dir.absolute(), options.cache_dir.absolute())
     parts = options.output.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)

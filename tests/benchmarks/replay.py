@@ -36,12 +36,12 @@ class Replayed:
     """What a replayed search left."""
 
     spec: StudySpec
-    records: list[Record]  # of the search
+    records: list[Record]  # of the search, and of the confirmation as far as it was answered
     classes: int
     seen: Mapping[Cell, Sequence[int]]  # recorded seeds that answered
 
     def of(self, cell: Cell) -> list[Record]:
-        """The trials of a cell."""
+        """The runs of a cell."""
         return [r for r in self.records if (r.level, r.method) == cell]
 
     def choice(self, cell: Cell) -> Params | None:
@@ -49,18 +49,30 @@ class Replayed:
         return chosen(self.spec, self.of(cell))
 
     def epochs(self, cell: Cell) -> int:
-        """Epochs that were trained for a cell's search, without those that trunks spared."""
-        return sum(record.epochs - record.spared for record in self.of(cell))
+        """Epochs trained for a cell until its choice is made, without those that trunks spared.
+
+        Those of the search, and of a finalist that was not chosen: the rest of the confirmation every search needs.
+        """
+        best = self.choice(cell)
+        baselines = self.spec.baselines(best)
+        needed = (best, baselines.ce, baselines.ls)
+        return sum(r.trained for r in self.of(cell) if r.phase == "search" or r.params not in needed)
 
 
 def replay(
-    spec: StudySpec, surface: Surface, seeds: Sequence[int], pruner: BasePruner | None = None, slots: int = 1
+    spec: StudySpec,
+    surface: Surface,
+    seeds: Sequence[int],
+    confirming: Sequence[int] = (),
+    pruner: BasePruner | None = None,
+    slots: int = 1,
 ) -> Replayed:
-    """Run the search phase of a study whose levels are all on the surface, without its confirmation.
+    """Run the search of a study whose levels are all on the surface, and its confirmation where there are seeds for it.
 
     seeds: the recorded ones that answer; within a cell each training seed gets the next of them. Parameters that come
     again beyond `search.seeds` get further training seeds: give more recorded ones for these. Raises `ValueError` where
     they run out, since a run answered twice alike would be a copy.
+    confirming: the recorded seeds that answer the confirmation, as many as the study's fresh ones; none: there is none.
     pruner: instead of the study's. slots: trials at once, which take turns epoch by epoch.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -73,9 +85,9 @@ def replay(
             spec, store, history, levels, here, lambda key: here.cache / "none", lambda record: None
         )
         searcher.slots = slots
-        answers = _Answers(spec, surface, list(seeds))
+        answers = _Answers(spec, surface, list(seeds), dict(zip(spec.confirmation_seeds(), confirming, strict=False)))
         _drive(searcher, answers)
-        records = [record for record in store.records(history.read()) if record.key.phase == "search"]
+        records = [r for r in store.records(history.read()) if r.key.phase == "search" or confirming]
     return Replayed(
         spec, records, surface.classes, {cell: list(given.values()) for cell, given in answers.given.items()}
     )
@@ -122,11 +134,23 @@ class _Answers:
     spec: StudySpec
     surface: Surface
     seeds: list[int]
+    confirming: dict[int, int] = field(default_factory=dict)  # fresh training seed -> recorded
     given: dict[Cell, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))  # training seed -> recorded
     trunks: dict[tuple[Cell, int], set[int]] = field(default_factory=lambda: defaultdict(set))
 
     def start(self, cell: Cell, params: Mapping[str, Any], train_seed: int) -> _Trial:
-        """A trial with these parameters."""
+        """A run with these parameters."""
+        seed = self._recorded(cell, params, train_seed)
+        curve, diverged, test = self.surface.curve(cell.noise, params, seed)
+        kept = self.trunks[cell, train_seed] if self.spec.trunks.share else set()
+        plain = self.surface.epochs if params["rate"] == 0 else int(params["warmup"])
+        spared = max((length for length in kept if length <= plain), default=0)
+        return _Trial(cell, curve, diverged, test, kept, plain, spared)
+
+    def _recorded(self, cell: Cell, params: Mapping[str, Any], train_seed: int) -> int:
+        """The recorded seed that stands for a training seed."""
+        if train_seed in self.confirming:
+            return self.confirming[train_seed]
         given = self.given[cell]
         if train_seed not in given:
             if len(given) == len(self.seeds):
@@ -134,12 +158,7 @@ class _Answers:
                     f"{cell.key}: no recorded seed is left of {self.seeds} for {dict(params)}; give more"
                 )
             given[train_seed] = self.seeds[len(given)]
-        seed = given[train_seed]
-        curve, diverged, test = self.surface.curve(cell.noise, params, seed)
-        kept = self.trunks[cell, train_seed] if self.spec.trunks.share else set()
-        plain = self.surface.epochs if params["rate"] == 0 else int(params["warmup"])
-        spared = max((length for length in kept if length <= plain), default=0)
-        return _Trial(cell, curve, diverged, test, kept, plain, spared)
+        return given[train_seed]
 
     def report(self, trial: _Trial) -> dict[str, Any]:
         """Its next epoch."""
@@ -172,9 +191,9 @@ def _drive(searcher: StudySearcher, answers: _Answers) -> None:
         answer = searcher.suggest(name)
         if isinstance(answer, dict):
             job = searcher.running[name]
-            if job.key.phase == "search":
+            if job.key.phase == "search" or answers.confirming:
                 running[name] = answers.start(job.cell, job.params, job.train_seed)
-            else:  # a confirmation run is never answered
+            else:  # a confirmation run is never answered: there are no seeds for it
                 parked += 1
                 searcher.slots += 1
             continue

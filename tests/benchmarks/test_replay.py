@@ -177,6 +177,24 @@ def test_trunks_spare_a_replay_what_they_would_spare_training(surface: Surface) 
     )
 
 
+def test_a_best_that_diverges_in_the_confirmation_gives_way_and_counts(tmp_path: Path) -> None:
+    wrecked = [
+        row | {"diverged": True, "val_accuracy": row["val_accuracy"][:3]}
+        if (row["rate"], row["seed"]) == (-1.0, 3)
+        else row
+        for row in rows()
+    ]
+    pq.write_table(pa.Table.from_pylist(wrecked), tmp_path / "s.parquet")
+    surface = Surface.read(tmp_path / "s.parquet", classes=2)
+    spec = study("search={sampler: grid, seeds: 1}", "space={rate: {values: [-1.0, 0.8]}, warmup: {values: [2]}}")
+    (cell, _), alone = spec.cells(), replay(spec, surface, [0])
+    assert alone.choice(cell) == {"rate": -1.0, "warmup": 2}
+    done = replay(spec, surface, [0], confirming=[3])
+    assert done.choice(cell) == {"rate": 0.8, "warmup": 2}
+    # One epoch after the warm-up, which cross-entropy has left.
+    assert done.epochs(cell) == alone.epochs(cell) + 1
+
+
 def test_pruning_saves_a_replay_epochs_and_changes_no_proposal_of_a_search_by_chance(surface: Surface) -> None:
     spec = study("search.trials=20")
     calm = replay(spec, surface, [0, 1, 2])

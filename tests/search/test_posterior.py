@@ -1,11 +1,13 @@
 """The posterior of a cell on records made up so that the answer is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from search.loading import load_study, read_study
-from search.posterior import LEAST, Posterior, fit
+from search.parameters import Params
+from search.posterior import LEAST, LITTLE, Posterior, fit
 from search.records import Record, State
 from search.scales import symlog
 from search.study import StudySpec
@@ -243,6 +245,26 @@ def test_next_trial_is_no_repeat_where_no_trial_would_change_the_choice() -> Non
     assert found.most_telling([]) not in ({"rate": 0.0, "warmup": 0}, {"rate": 0.8, "warmup": 0})
     first = found.most_telling([])
     assert found.most_telling([first]) != first
+
+
+def test_where_little_is_to_be_gained_trials_narrow_the_interval_of_the_best_rate() -> None:
+    # The top is well known, and nobody looked below -0.4: unlikely to be better, it keeps the interval wide.
+    known = hill(-0.2, (0.0, 0.1, 0.4, 0.8, -0.2, -0.4, 0.2, -0.1))
+
+    def width_after(pick: Callable[[Posterior], Params]) -> float:
+        records = list(known)
+        for number in range(20, 23):
+            params = pick(posterior(records))
+            accuracy = 80 - 2 * abs(symlog(params["rate"]) - symlog(-0.2))
+            records.append(run(number, params["rate"], accuracy, params["warmup"]))
+        return posterior(records).width
+
+    found = posterior(known)
+    assert found.gains().max() < LITTLE
+    assert found.most_telling([])["rate"] < -2
+    most = width_after(lambda model: model.most_telling([]))
+    assert most < 0.6 * width_after(lambda model: model.candidates[int(model.gains().argmax())])
+    assert most < 0.6 * width_after(lambda model: model.best)
 
 
 def test_searched_settings_of_the_rest_differ_from_trial_to_trial() -> None:
