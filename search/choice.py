@@ -18,31 +18,30 @@ from search.telling import Telling
 def finalists(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
     """The parameters to confirm, best first; `records` of one cell.
 
-    Under `finalists: auto` the best alone, and the next, too, once the best diverges on a fresh seed: beside the edge
-    of divergence one or two trials that completed say little of other seeds.
-    """
-    ranked = _ranked(spec, records)
-    fresh = confirmed(records, ranked[0]).values() if ranked else ()
-    enough = spec.selection.finalists == "auto" and all(run.state == "complete" for run in fresh)
-    return ranked[:1] if enough else ranked
+    `posterior`: the best of the smooth model of all search trials; one that promises more but may diverge, if there is
+    one; then the model's next. None is like another: the best rates lie close to where training diverges, two finalists
+    of nearly one rate diverge under the same seed, and neither is a way out. `best`, and where the trials are too few
+    for a model: the best single trials.
 
-
-def _ranked(spec: StudySpec, records: Sequence[Record]) -> list[Params]:
-    """As many of the best as may be finalists.
-
-    `posterior`: the best of the smooth model of all search trials, then its next that are not alike. The best rates lie
-    close to where training diverges: two finalists of nearly one rate diverge under the same seed, and neither is a way
-    out. `best`, and where the trials are too few for a model: the best single trials.
+    Under `finalists: auto` the best alone, unless it diverges on a fresh seed, or another promises more: beside the
+    edge of divergence a dozen trials cannot tell, and the confirmation can.
     """
     single = selection.finalists(records, spec.selection)
     model = model_of(spec, records) if single else None
-    if model is None:
-        return single
-    found = [model.best]
+    ranked = single if model is None else _ranked(model, single)[: spec.selection.most_finalists]
+    if spec.selection.finalists != "auto" or (model is not None and model.bolder is not None):
+        return ranked
+    fresh = confirmed(records, ranked[0]).values() if ranked else ()
+    return ranked[:1] if all(run.state == "complete" for run in fresh) else ranked
+
+
+def _ranked(model: Posterior, single: Sequence[Params]) -> list[Params]:
+    """All that may be finalists, best first."""
+    found = [model.best] if model.bolder is None else [model.best, model.bolder]
     for params in model.ranked:
         if not any(model.alike(params, other) for other in found):
             found.append(params)
-    return [*found, *(params for params in single if params not in found)][: spec.selection.most_finalists]
+    return [*found, *(params for params in single if params not in found)]
 
 
 def chosen(spec: StudySpec, records: Sequence[Record]) -> Params | None:

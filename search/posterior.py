@@ -22,6 +22,7 @@ from search.study import StudySpec
 
 LEAST = 5  # trials with a score, for a model to say anything
 LITTLE = 0.05  # points of accuracy: when no trial promises more, the next shall tell where the best rate lies
+BOLDER = 0.1  # points of accuracy for which one that may diverge is worth the runs that find out
 ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
 
 
@@ -50,6 +51,17 @@ class Posterior:
     def ranked(self) -> list[Params]:
         """Those that completed, by the same measure, best first."""
         return [self.candidates[i] for i in np.argsort(-self._worth, kind="stable")]
+
+    @cached_property
+    def bolder(self) -> Params | None:
+        """What would be the best, and by more than 0.1 points, if all that completed were sure to; `None`: `best` is.
+
+        One not alike: it stands behind since trials near it diverged, and the search may be too careful, or right.
+        """
+        means = self._model.accuracy(self._mean[: self.completed])
+        found = self.candidates[_smallest(self.candidates, means)]
+        more = means.max() - means[self._index(self.best)]
+        return found if more > BOLDER and not self.alike(found, self.best) else None
 
     @cached_property
     def _worth(self) -> Array:

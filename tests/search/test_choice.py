@@ -54,6 +54,39 @@ def test_under_auto_a_second_finalist_stands_by_for_a_first_that_diverges(readou
     assert chosen(spec, [*records, *steady]) == second
 
 
+# Recorded, twonorm at a noise of 0.2: the one rate that reached 78 % lies close to two that diverged.
+EDGE = [
+    (0.0, 0, 76.25), (0.1, 0, 76.40), (-0.667, 1, 76.03), (0.327, 0, 76.55), (-4.351, 2, None), (-0.219, 1, 75.58),
+    (-0.133, 2, 75.99), (0.103, 0, 76.17), (-2.567, 2, 78.02), (-0.065, 0, 76.02), (0.8, 1, 76.47), (-3.2, 2, None),
+]  # fmt: skip
+AT_EDGE = [
+    run(
+        i,
+        rate,
+        accuracy or 50.0,
+        warmup,
+        (0, 0, 1, 0, 2, 1, 0, 2, 1, 0, 2, 1)[i],
+        "complete" if accuracy else "diverged",
+    )
+    for i, (rate, warmup, accuracy) in enumerate(EDGE)
+]
+
+
+def test_under_auto_one_that_promises_more_and_may_diverge_is_confirmed_beside_the_best() -> None:
+    spec = load_study("twonorm")
+    model, bold = model_of(spec, AT_EDGE), {"rate": -2.567, "warmup": 2}
+    assert model is not None
+    assert model.best["rate"] > 0
+    assert model.bolder == bold
+    assert finalists(spec, AT_EDGE) == [model.best, bold]
+    fresh = [
+        replace(run(i, 0.0, 76.0 if params == model.best else 78.0, seed=50), phase="confirmation", params=params)
+        for i, params in enumerate((model.best, bold))
+    ]
+    assert chosen(spec, [*AT_EDGE, *fresh]) == bold
+    assert chosen(spec, [*AT_EDGE, fresh[0], replace(fresh[1], state="diverged")]) == model.best
+
+
 def test_too_few_trials_for_a_model_leave_the_best_single_one() -> None:
     assert finalists(POSTERIOR, RECORDS[:4]) == finalists(BEST, RECORDS[:4])
     assert chosen(POSTERIOR, []) is None
