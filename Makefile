@@ -42,6 +42,8 @@ bench-search: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --json build/benchmarks/bench_search.json
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --study cifar10n-cpu \
 		--json build/benchmarks/bench_search_cifar10n.json
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --study ringnorm --no-variants \
+		--json build/benchmarks/bench_search_ringnorm.json
 
 # 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: minutes each.
 bench-scale: $(INSTALLED)
