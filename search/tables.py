@@ -198,10 +198,15 @@ def _rate(value: float | None) -> str:
     return f"{value:.1g}" if value and abs(value) < 0.095 else _fixed(value)
 
 
+def _end(rate: float | None) -> str:
+    """Of an interval: its sign counts, however near 0 it lies, and there one digit does."""
+    return "" if rate is None else f"{rate:.1g}" if abs(rate) < 0.01 else f"{rate:.2g}"
+
+
 def _best(row: Row, joint: str) -> str:
     if row.best_rate is None:
         return joint.join(map(_rounded, row.best_parameters.split(", "))) if row.best_parameters else ""
-    interval = "" if row.rate_low is None else f"{joint}[{row.rate_low:.2g}, {row.rate_high:.2g}]"
+    interval = "" if row.rate_low is None else f"{joint}[{_end(row.rate_low)}, {_end(row.rate_high)}]"
     return _rate(row.best_rate) + interval
 
 

@@ -350,6 +350,13 @@ def test_the_terminal_shows_every_number_uncut(width: int) -> None:
         assert part in screen
 
 
+def test_an_interval_that_ends_close_to_0_leaves_the_other_columns_their_room() -> None:
+    row = replace(WORST, noise="symmetric-0.4", rate_low=-1.58, rate_high=-0.0026, gain_low=15.94, gain_high=17.87)
+    screen = "\n".join(shown([row], 80))
+    assert "…" not in screen
+    assert "[-1.6, -0.003]" in screen
+
+
 def test_a_wide_terminal_shows_a_row_in_one_line() -> None:
     (line,) = [line for line in shown([WORST], 120) if line.startswith("worst")]
     parts = "worst 0.402 -0.44 4 65.19 ±0.40 63.80 62.90 +1.39 [-0.25, 3.03] -0.81"
