@@ -14,7 +14,7 @@ from search.scales import SCALES, signed_log, value_at
 from search.study import StudySpec
 
 # Of the lengths along the axes, which are 1 long. As all priors of the model, they were chosen by replaying searches on
-# recorded trials of the study twonorm.
+# recorded trials of the studies twonorm and cifar10n-cpu.
 RATE_LENGTH, LENGTH = Prior(0.3, 0.5), Prior(1.5, 0.7)
 
 

@@ -15,10 +15,10 @@ Done = Mapping[tuple[Frozen, int], State]
 def next_run(spec: StudySpec, level: Level, records: Sequence[Record], failed: Container[TrialKey]) -> Run | None:
     """A run that is missing, `None` for none at this moment. `records`: of one cell, both phases.
 
-    With one finalist the runs go seed by seed, cross-entropy first: its warm-up is what the others branch from. With
-    more, they are compared before the baselines, whose recipe is the chosen one's. Under `seeds: auto` a seed is added,
-    for all arms, when all before it have ended and the gain's interval is still too wide. `failed` are the runs that
-    failed under this driver; what failed under an earlier one is tried once more.
+    With one finalist the runs go seed by seed, cross-entropy first: its warm-up is what the others branch from. Several
+    come before the baselines, and so does one that may yet give way where the baselines' recipe is the chosen one's.
+    Under `seeds: auto` a seed is added, for all arms, when all before it have ended and the gain's interval is still
+    too wide. `failed` are the runs that failed under this driver; what failed under an earlier one is tried once more.
     """
     runs = [r for r in records if r.phase == "confirmation" and (r.state != "failed" or r.key in failed)]
     done = {(frozen(run.params), run.train_seed): run.state for run in runs}
@@ -40,7 +40,8 @@ def _wanted(spec: StudySpec, records: Sequence[Record], seeds: Sequence[int], do
     arms = finalists(spec, records)
     best = chosen(spec, records)
     baselines = spec.baselines(best)
-    if len(arms) < 2:
+    may_change = spec.selection.finalists == "auto" and best is not None and baselines != spec.baselines()
+    if len(arms) < 2 and not may_change:
         distinct = [baselines.ce, *(arm for arm in arms if arm not in (baselines.ce, baselines.ls)), baselines.ls]
         return [(params, seed) for seed in seeds for params in distinct]
     compared = [(params, seed) for params in arms for seed in seeds]

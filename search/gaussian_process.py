@@ -53,7 +53,7 @@ class Chances(NamedTuple):
 
 
 # Of compressed accuracies in units of their spread, over axes 1 long. Chosen by replaying
-# searches on recorded trials of the study twonorm.
+# searches on recorded trials of the studies twonorm and cifar10n-cpu.
 AMPLITUDE, NOISE = Prior(0.4, 0.3), Prior(0.05, 0.4)
 SHARE = 0.5  # the seeds' own functions' variance by that of f, at most: from 0, evenly
 CENTRE = 0.25  # the quantile of the compressed accuracies that f is expected at

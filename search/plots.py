@@ -17,7 +17,7 @@ from search.figures import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, legend_be
 from search.parameters import in_short, method_of, smallness
 from search.posterior import Posterior
 from search.records import Level, Record
-from search.rows import Row
+from search.rows import Row, rest_in_words
 from search.selection import confirmed, outcomes, theory_rate
 
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (RED, "v"), (SKY, "^"), (INK, "P"))
@@ -214,7 +214,8 @@ def _arms(records: Sequence[Record], row: Row, axis: str) -> list[Arm]:
         name = in_short(params) if rate is None else f"r = {signed(rate)}"
         label = "cross-entropy" if rate == 0 else name + (f", warm-up {warmup}" if warmup else "")
         look = (RED, "v") if rate is None or rate < 0 else (ORANGE, "^") if rate > 0 else (INK, "s")
-        chosen = "method" not in params and (rate, warmup) == (row.best_rate, row.best_warmup)
+        own = (rate, warmup, rest_in_words(params)) == (row.best_rate, row.best_warmup, row.best_parameters)
+        chosen = own and "method" not in params
         if chosen:
             label, look = f"chosen {label}", (GREEN, "D")
         arms.append((not chosen, Arm(label, *look, params.get(axis), confirmed(records, params))))

@@ -22,6 +22,7 @@ from search.study import StudySpec
 
 LEAST = 5  # trials with a score, for a model to say anything
 LITTLE = 0.05  # points of accuracy: when no trial promises more, the next shall tell where the best rate lies
+NOTHING = 1e-6  # points: a gain that is none
 BOLDER = 0.1  # points of accuracy for which one that may diverge is worth the runs that find out
 ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
 
@@ -82,7 +83,7 @@ class Posterior:
         """
         to, back = self._axes.scale
         places = [to(place) for place in self._places]
-        low, high = _shortest(np.sort([to(self.candidates[g][self._axes.axis]) for g in self._draws.argmax(axis=1)]))
+        low, high = self._ends
         below = max((place for place in places if place < low - 1e-9), default=low)
         above = min((place for place in places if place > high + 1e-9), default=high)
         return _short(back((low + below) / 2)), _short(back((high + above) / 2))
@@ -151,11 +152,15 @@ class Posterior:
     def most_telling(self, running: Sequence[Params]) -> Params:
         """The candidate of the highest `gain` that is not `running` at this moment.
 
-        Where no trial would gain anything to speak of, the one that would say most of where the best rate lies. Where
-        more trials run at once than there are candidates, one that is running the least often.
+        Where no trial would gain anything to speak of, the one that would say most of where the best rate lies; where
+        that is known, the one that may still be the best: of the highest 97.5 %. Where more trials run at once than
+        there are candidates, one that is running the least often.
         """
-        little = self._gains.max() < LITTLE and self._explained.max() > 0
-        worth = (self._explained if little else self._gains).copy()
+        worth = self._gains.copy()
+        if worth.max() < LITTLE and self._ends[0] < self._ends[1]:
+            worth = self._explained.copy()
+        elif worth.max() < NOTHING:
+            worth = np.quantile(self._draws, 0.975, axis=0)
         times = np.bincount([self._index(params) for params in running], minlength=len(worth))
         worth[times > times.min()] = -np.inf
         return self.candidates[_smallest(self.candidates, worth)]
@@ -172,14 +177,25 @@ class Posterior:
         return self._model.gains(self._points, asked, self._edge.chances(self._edge_points, asked))
 
     @cached_property
+    def _best_places(self) -> Array:
+        """Where the best lies on the axis in each draw, on its scale [D]."""
+        to, _ = self._axes.scale
+        return np.array([to(self.candidates[g][self._axes.axis]) for g in self._draws.argmax(axis=1)])
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        """The places between which 95 % of these lie, as near to each other as can be."""
+        return _shortest(np.sort(self._best_places))
+
+    @cached_property
     def _explained(self) -> Array:
         """How much of the variance of the best rate's place a trial's outcome at each candidate would explain [G].
 
-        By linear regression over the draws, Cov(place, f(x))^2 / (Var f(x) + noise): the gain in accuracy hardly counts
-        a rate that is probably poor and yet keeps the interval of the best rate wide, because nobody looked.
+        By linear regression over the draws, Cov(place, f(x))^2 / (Var f(x) + noise), where f(x) is `lost` in those in
+        which training diverges. The gain in accuracy hardly counts a rate that is probably poor and yet keeps the
+        interval of the best rate wide, because nobody looked.
         """
-        to, _ = self._axes.scale
-        places = np.array([to(self.candidates[g][self._axes.axis]) for g in self._draws.argmax(axis=1)])
+        places = self._best_places
         draws = self._draws - self._draws.mean(axis=0)
         shared = (places - places.mean()) @ draws / len(places)
         explained: Array = shared**2 / (draws.var(axis=0) + self._model.noise)

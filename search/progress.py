@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from search.parameters import Params, in_short, smallness
+from search.parameters import Frozen, Params, frozen, in_short, smallness
 from search.records import ENDED, PHASES, Phase, Record, State
 from search.selection import Selection, score
 from search.study import Cell, StudySpec
@@ -34,7 +34,7 @@ class Progress:
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
         self.bests: dict[Cell, tuple[tuple[float, tuple[float, int], int], Params]] = {}  # rank and parameters
-        self.unsteady: set[Cell] = set()  # a fresh seed diverged: under `finalists: auto` there is a second finalist
+        self.confirming: dict[Cell, set[Frozen]] = defaultdict(set)
         for record in records:
             self._keep(record)
         self.at_start = self.ended.total()
@@ -68,8 +68,8 @@ class Progress:
         before = self.records[place].get(record.number)
         self.records[place][record.number] = record
         self._rank(record)
-        if record.phase == "confirmation" and record.state == "diverged":
-            self.unsteady.add(Cell(record.level, record.method))
+        if record.phase == "confirmation":
+            self.confirming[Cell(record.level, record.method)].add(frozen(record.params))
         self.ended[place] += (record.state in ENDED) - (before is not None and before.state in ENDED)
 
     def _print_line(self) -> None:
@@ -119,10 +119,9 @@ class Progress:
         return list(self.records[(*cell, phase)].values())
 
     def _arms(self, cells: Sequence[Cell]) -> int:
-        """What the cells confirm on each seed, as far as is known, at most: CE may be the best."""
-        fewest, most = self.rule.fewest_finalists, self.rule.most_finalists
-        finalists = sum(most if cell in self.unsteady else fewest for cell in cells)
-        return finalists + 2 * sum(cell.method == self.first for cell in cells)
+        """What the cells confirm on each seed, at most: CE may be the best. With second finalists once they begin."""
+        least = {cell: self.rule.fewest_finalists + 2 * (cell.method == self.first) for cell in cells}
+        return sum(max(least[cell], len(self.confirming[cell])) for cell in cells)
 
     def _extra(self, cells: Sequence[Cell]) -> str:
         """The confirmation runs of the cells: "12", or "18 to 120" where it shows how many are needed."""

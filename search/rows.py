@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from search.parameters import Params, smallness
+from search.parameters import BASELINES, Params, smallness
 from search.records import ENDED, Level, Record
 from search.scales import signed_log
 from search.selection import (
@@ -97,7 +97,6 @@ def best_row(
     guessed = level.noise_rate is None and estimate is not None
     noise_rate = estimate if guessed else level.noise_rate
     search = [record.state for record in records if record.phase == "search"]
-    rest = {key: value for key, value in (best or {}).items() if key not in ("rate", "warmup", "method")}
     row = Row(
         dataset=level.dataset,
         noise=level.noise,
@@ -109,7 +108,7 @@ def best_row(
         rate_low=sureness.rate_low if sureness else None,
         rate_high=sureness.rate_high if sureness else None,
         best_warmup=best.get("warmup") if best else None,
-        best_parameters=_in_words(rest),
+        best_parameters=rest_in_words(best or {}),
         val_accuracy=_mean(outcomes(arm, "val_accuracy", level)),
         test_accuracy=_mean(test),
         test_accuracy_std=statistics.stdev(test.values()) if len(test) > 1 else None,
@@ -146,6 +145,11 @@ def best_row(
     if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in records):
         notes.append(f"confirmation runs that failed: {failed}")
     return replace(row, note="; ".join(notes))
+
+
+def rest_in_words(params: Params) -> str:
+    """The parameters beyond rate and warm-up, as `best_parameters` has them."""
+    return _in_words({key: value for key, value in params.items() if key not in ("rate", "warmup", "method")})
 
 
 def _in_words(params: Params) -> str:
@@ -191,6 +195,7 @@ def _on_search(row: Row, level: Level, rule: Selection, on_bound: Sequence[float
 def _on_rivals(records: Sequence[Record]) -> list[str]:
     """Other finalists that diverged on fresh seeds; the search may have preferred them."""
     runs = [r for r in records if r.phase == "confirmation" and r.state == "diverged"]
+    runs = [r for r in runs if r.params.get("rate") not in BASELINES]  # those of a finalist before
     times = Counter(_in_words(run.params) for run in runs)
     return [f"another finalist ({params}) diverged on {count} of the fresh seeds" for params, count in times.items()]
 

@@ -27,7 +27,8 @@ class Selection:
     seeds: int | Literal["auto"] = 5  # fresh training seeds on which the best rate, CE and LS are trained again
     gain_interval: float | None = None  # `auto` adds seeds until the gain's 95 % interval is so narrow, points; None: 1
     max_seeds: int | None = None  # `auto` adds no more than so many; None: 20
-    # Distinct parameters confirmed; the best mean over the fresh seeds is chosen. auto: one, a second if it diverges.
+    # Distinct parameters confirmed; the best mean over the fresh seeds is chosen. auto: one or two, as `search.choice`
+    # finds necessary.
     finalists: int | Literal["auto"] = "auto"
     keep_weights: Literal["first", "all"] = "first"  # networks kept: of the first fresh seed, or of each
 
@@ -63,7 +64,7 @@ class Selection:
 
     @property
     def most_finalists(self) -> int:
-        """Finalists at most: `auto` has two where the first diverges on a fresh seed."""
+        """Finalists at most."""
         return self.finalists if isinstance(self.finalists, int) else 2
 
     @property

@@ -1,5 +1,6 @@
 """In which order the confirmation runs, and with how many seeds under `seeds: auto`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,3 +165,17 @@ def test_the_words_for_seeds_name_both_ends_where_they_differ() -> None:
     assert tiny("selection={seeds: auto, max_seeds: 2}").selection.seeds_in_words == "2"
     assert len(tiny(*AUTO).confirmation_seeds()) == 20
     assert tiny(*AUTO).confirmation_seeds()[:5] == tiny("selection.seeds=5").confirmation_seeds()
+
+
+def test_baselines_that_follow_the_choice_wait_until_it_is_made() -> None:
+    spec = tiny("selection={seeds: 2, readout: best}", "space.training.batch_size.values=[25, 50]")
+    own = [replace(r, params={**r.params, "training.batch_size": 25 if r.number == 2 else 50}) for r in SEARCH]
+    first, second, runs = own[2].params, own[1].params, list[Record]()
+    while (run := next_run(spec, level("clean"), own + runs, ())) is not None:
+        params, seed = run
+        wrecked = params == first and seed == spec.confirmation_seeds()[1]
+        ended = record("confirmation", len(runs), 0.0, seed, 70.0, "diverged" if wrecked else "complete")
+        runs.append(replace(ended, params=params))
+    assert chosen(spec, own + runs) == second
+    # Label smoothing itself is the second; cross-entropy has its batch size, and none ran with the first one's.
+    assert [run.params for run in runs] == [first] * 2 + [second] * 2 + [second | {"rate": 0.0}] * 2

@@ -267,6 +267,18 @@ def test_where_little_is_to_be_gained_trials_narrow_the_interval_of_the_best_rat
     assert most < 0.6 * width_after(lambda model: model.best)
 
 
+def test_a_search_of_listed_rates_that_knows_the_best_tries_what_may_still_be_better() -> None:
+    spec = load_study("twonorm", ["space={rate: {values: [-2, -1, 0, 0.4]}, warmup: {values: [0]}}"])
+    records = [run(i, rate, 80 + 5 * (rate == -1), seed=i % 3) for i, rate in enumerate((0.0, -1.0, 0.4) * 8)]
+    found = posterior([*records, run(24, -2.0, 79.0)], spec)  # tried once, it may be better than that
+    assert found.interval[0] > -2
+    assert found.most_telling([])["rate"] not in (0.0, 0.4)
+
+
+def test_none_is_bolder_than_the_best_where_nothing_diverged() -> None:
+    assert posterior(hill(-1.4)).bolder is None
+
+
 def test_searched_settings_of_the_rest_differ_from_trial_to_trial() -> None:
     spec = tiny('space.lr_factor={"low": 0.01, "high": 1, "scale": "log"}')
     records = [replace(r, params={**r.params, "lr_factor": 0.1 + r.number / 50}) for r in hill(-0.5)]

@@ -127,11 +127,16 @@ def test_under_seeds_auto_the_confirmation_s_length_is_open_and_the_time_left_is
     assert printed(console)[1].split()[:5] == ["twonorm/clean/gls", "1", "0/9", "to", "60"]
 
 
-def test_a_fresh_seed_that_diverges_brings_a_second_finalist(clock: list[float]) -> None:
+def test_a_second_finalist_counts_as_soon_as_it_begins(clock: list[float]) -> None:
     with Progress(tiny(), [], plain()) as shown:
         assert "confirmation 0/12," in shown.line()  # the best, CE and LS on 2 seeds of 2 cells
-        shown.update(replace(trial(0, -2.0), phase="confirmation", state="diverged"))
-        assert "confirmation 1/14," in shown.line()
+        for number, rate in enumerate((0.0, -2.0, 0.1)):
+            shown.update(
+                replace(trial(number, rate), phase="confirmation", state="diverged" if rate < 0 else "complete")
+            )
+        assert "confirmation 3/12," in shown.line()
+        shown.update(replace(trial(3, -0.5), phase="confirmation", state="running"))
+        assert "confirmation 3/14," in shown.line()
 
 
 def test_confirmation_runs_beyond_the_least_leave_no_negative_time(clock: list[float]) -> None:

@@ -149,8 +149,10 @@ def test_the_finalist_with_the_best_mean_over_the_fresh_seeds_is_chosen() -> Non
 def test_a_finalist_that_diverged_and_was_not_chosen_is_noted() -> None:
     wrecked = [confirmation(NLS, seed, 50.0, state="diverged") for seed in (7, 8)]
     second = [confirmation(CE, seed, 80.0) for seed in (7, 8)]
+    wrecked.append(confirmation(LS, 8, 50.0, state="diverged"))  # a baseline is none
     row = row_of([*SEARCH, *wrecked, *second], Selection(seeds=2, finalists=2))
     assert row.best_rate == 0
+    assert row.note.count("finalist") == 1
     assert "another finalist (rate=-2, warmup=3) diverged on 2 of the fresh seeds" in row.note
 
 
