@@ -1,6 +1,7 @@
 """What the search saves against the paper's grid, and what that costs: replayed on recorded trials, many times.
 
     python tests/benchmarks/bench_search.py [--study NAME] [--studies N] [--no-variants] [--fresh N --table FILE]
+        [--json FILE]
 
 The grid: 14 rates (Wei et al. 2022), 3 warm-ups, 3 seeds, each trained from its start; the highest mean noisy
 validation wins. Each replayed study sees three of the recorded seeds, the grid the same three, and two more answer what
@@ -102,6 +103,8 @@ def main() -> None:
     surface = Surface.read(DATA / f"{options.study}.parquet", RECORDED[options.study].classes)
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         variants = {"the study": [], **(VARIANTS if options.variants else {})}
+        if not _split(surface.seeds).confirming:
+            variants.pop("finalists: 1", None)  # that is the study already
         number = {
             name: options.studies if not changes else max(2, options.studies // 4) for name, changes in variants.items()
         }
@@ -127,8 +130,7 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     `None` where the study repeats parameters more often than there are seeds for it.
     """
     order = random.Random(seed).sample(surface.seeds, len(surface.seeds))
-    answers = order[: SEEN + min(SPARE, (len(order) - SEEN) // 2)]
-    confirming = order[-CONFIRMING:] if len(order) > len(answers) + CONFIRMING else []
+    answers, confirming = _split(order)
     alone = [f"selection.seeds={CONFIRMING}"] if confirming else ALONE
     spec = RECORDED[name].spec([*alone, *changes], seed)
     known = surface.restricted(answers[:SEEN])
@@ -149,6 +151,18 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
             found.covered[cell.noise] = [covers(model.interval, truth)]
             found.width[cell.noise] = [model.width]
     return found
+
+
+class _Seeds(NamedTuple):
+    """What recorded seeds are for; the rest judge."""
+
+    answers: Sequence[int]  # the search, the first SEEN of them the grid, too
+    confirming: Sequence[int]
+
+
+def _split(order: Sequence[int]) -> _Seeds:
+    answers = order[: SEEN + min(SPARE, (len(order) - SEEN) // 2)]
+    return _Seeds(answers, order[-CONFIRMING:] if len(order) > len(answers) + CONFIRMING else ())
 
 
 def grid_choice(surface: Surface, noise: str) -> dict[str, Any]:

@@ -86,9 +86,9 @@ def test_describe_says_what_would_run_and_trains_nothing(command: Command, study
     assert "twonorm/clean 2 300 300 200 0.000 %" in words
     assert "searched: rate -2 to 0.8 (symlog)" in words
     assert "searched: warmup 0 to 2 (linear)" in words
-    # 2 cells x (4 + 3 x 2) runs x 3 epochs.
+    # 2 cells x (4 + at most 4 x 2) runs x 3 epochs.
     assert (
-        "2 cells of 4 trials (tpe, pruner none) and in all at most 12 confirmation runs on 2 seeds: at most 60 epochs"
+        "2 cells of 4 trials (tpe, pruner none) and in all at most 16 confirmation runs on 2 seeds: at most 72 epochs"
         in words
     )
     assert list(tmp_path.iterdir()) == [study_file]
