@@ -21,7 +21,8 @@ from search.sealed import read_sealed, write_sealed
 from search.study import StudySpec, check_name
 from search.tables import write
 from trainables import places
-from trainables.config import Folders, InputError, shown
+from trainables.config import InputError, shown
+from trainables.folders import Folders
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,8 @@ from typing import Self
 
 from search.records import Level
 from search.study import StudySpec
-from trainables.config import Folders, InputError
+from trainables.config import InputError
+from trainables.folders import Folders
 
 log = logging.getLogger(__name__)
 

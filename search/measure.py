@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from search.records import Level
-from trainables.config import DataConfig, Folders, InputError, TrialConfig
+from trainables.config import DataConfig, InputError, TrialConfig
 from trainables.datasets import find_dataset, load_level
+from trainables.folders import Folders
 from trainables.objective import check_transition
 from trainables.train import fitting_network
 

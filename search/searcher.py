@@ -19,8 +19,8 @@ from search.searched import Searched
 from search.selection import borrowed, score
 from search.store import Job, Store
 from search.study import Cell, StudySpec
-from trainables.config import Folders
 from trainables.errors import first_line
+from trainables.folders import Folders
 from trainables.masking import masked
 from trainables.places import TROUBLE, join, lengths, take
 

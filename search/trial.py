@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from trainables.config import DataConfig, Folders, InputError, TrialConfig
+from trainables.config import DataConfig, InputError, TrialConfig
+from trainables.folders import Folders
 from trainables.places import upload
 
 if TYPE_CHECKING:

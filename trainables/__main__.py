@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
-from trainables.config import Folders, InputError, TrialConfig, require
+from trainables.config import InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
 from trainables.device import compute_dtype, default_device
+from trainables.folders import Folders
 from trainables.noise_estimate import has_cleanlab
 from trainables.places import check_place, lengths
 from trainables.process import prepare

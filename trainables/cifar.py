@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from trainables.config import DataConfig, Folders, InputError
+from trainables.config import DataConfig, InputError
 from trainables.digests import md5, remembered_sha256, unchanged
 from trainables.examples import Examples, Source
+from trainables.folders import Folders
 from trainables.images import Chunk, decoded, pictures
 from trainables.masking import masked
 from trainables.parquet import readable

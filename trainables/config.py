@@ -1,18 +1,16 @@
 """What one training run is: frozen, validated once, every field with its unit.
 
-A `TrialConfig` holds all that shapes the numbers of a trial. Where files lie is kept apart in `Folders`, so that
-the same trial gives the same numbers on another machine.
+A `TrialConfig` holds all that shapes the numbers of a trial. Where files lie is kept apart (`trainables.folders`), so
+that the same trial gives the same numbers on another machine.
 """
 
 import dataclasses
-import hashlib
 import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from trainables.errors import SHOWN as SHOWN
@@ -22,38 +20,6 @@ from trainables.errors import shown as shown
 from trainables.methods import METHODS, check_parameters
 
 MATRIX = "matrix-"  # so begin the names of noise levels whose transition matrix is in a file
-
-
-@dataclass(frozen=True, slots=True)
-class Folders:
-    """Where files lie on this machine: `data` as the user brought it, `cache` for decoded images.
-
-    Data on another machine (`remote`, a URI of pyarrow's file systems) are copied into `data` as far as they are
-    brought.
-    """
-
-    data: Path
-    cache: Path
-    remote: str | None = None
-
-    @classmethod
-    def at(cls, place: str, cache: Path) -> "Folders":
-        """For data at a path or URI: those at a URI are copied into a folder of the cache."""
-        if "://" not in place:
-            return cls(Path(place), cache)
-        return cls(cache / "data" / hashlib.sha256(place.encode()).hexdigest()[:16], cache, place)
-
-    @property
-    def place(self) -> str:
-        """Where the data come from: the inverse of `at`."""
-        return self.remote or str(self.data)
-
-    def bring(self, *names: str, optional: bool = False) -> None:
-        """Have these files, or folders of files, in `data`, where they lie on another machine (`remote.bring`)."""
-        if self.remote is not None:
-            from trainables.remote import bring  # noqa: PLC0415 - most data are here
-
-            bring(self.remote, self.data, [name for name in names if not Path(name).is_absolute()], optional)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

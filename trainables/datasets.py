@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
-from trainables.config import MATRIX, DataConfig, Folders, InputError, require
+from trainables.config import MATRIX, DataConfig, InputError, require
 from trainables.examples import Examples, Source, scale_of
+from trainables.folders import Folders
 from trainables.generators import ringnorm, twonorm, waveform
 from trainables.levels import LIKE, noisy_labels, pattern
 from trainables.noise import RATED, Labels, Matrix, measured_transition, noise_rate, stream

@@ -15,8 +15,9 @@ from urllib.request import Request, urlopen
 from filelock import FileLock
 
 from trainables.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, official_files, parquet_files, unpacked
-from trainables.config import Folders, InputError, require
+from trainables.config import InputError, require
 from trainables.digests import md5, sha256
+from trainables.folders import Folders
 from trainables.masking import masked
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.config import DataConfig, Folders, require
+from trainables.config import DataConfig, require
 from trainables.examples import Examples, Source, of_features
+from trainables.folders import Folders
 from trainables.noise import Labels, stream
 
 SIZE, TEST_SIZE = 25_000, 10_000  # examples, where a study does not say

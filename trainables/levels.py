@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from trainables.cifar import HumanLabels
-from trainables.config import MATRIX, DataConfig, Folders, InputError
+from trainables.config import MATRIX, DataConfig, InputError
 from trainables.examples import Source, scale_of
+from trainables.folders import Folders
 from trainables.instance_noise import instance_noise
 from trainables.matrix_file import read_matrix
 from trainables.noise import (

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.config import DataConfig, Folders, InputError, TableSource, require
+from trainables.config import DataConfig, InputError, TableSource, require
 from trainables.digests import remembered_sha256, unchanged
 from trainables.examples import Examples, Source, of_features
+from trainables.folders import Folders
 from trainables.images import decoded, pictures
 from trainables.noise import Labels, stream
 from trainables.parquet import read_features

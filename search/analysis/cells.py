@@ -23,9 +23,10 @@ from trainables.analysis.analyse import Analysis, DivergedError, Options, analys
 from trainables.analysis.bias_variance import error_decomposition, loss_decomposition
 from trainables.analysis.calibration import LOG_TEMPERATURE
 from trainables.analysis.predictions import saved_network, saved_trial
-from trainables.config import Folders, InputError, TrialConfig, require
+from trainables.config import InputError, TrialConfig, require
 from trainables.datasets import LevelData, load_level
 from trainables.device import default_device
+from trainables.folders import Folders
 
 CHOSEN, CE, LS = "chosen", "CE", "LS"
 

@@ -26,9 +26,10 @@ from search.runner import Options
 from search.study import StudySpec
 from search.tracking.probe import probe
 from trainables.cifar import official_files, parquet_files
-from trainables.config import Folders, InputError
+from trainables.config import InputError
 from trainables.errors import first_line
 from trainables.fetch import FETCHABLE, verify
+from trainables.folders import Folders
 from trainables.masking import masked
 from trainables.places import TROUBLE, open_place
 

@@ -30,8 +30,9 @@ from cifar import add_options, cifar10, write_random_pictures
 from harness import OURS, Measurement, arguments, in_turn, report
 
 from trainables.batches import Batches
-from trainables.config import DataConfig, Folders, TableSource
+from trainables.config import DataConfig, TableSource
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.process import prepare
 
 COPY = "float32 copy in each process"

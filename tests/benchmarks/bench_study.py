@@ -28,7 +28,8 @@ from search.levels import measure_levels
 from search.loading import load_study
 from search.searcher import StudySearcher
 from search.study import StudySpec
-from trainables.config import Folders, InputError, TrialConfig
+from trainables.config import InputError, TrialConfig
+from trainables.folders import Folders
 
 GOAL = 3.0
 CONCURRENT = 2

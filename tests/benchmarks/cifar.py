@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from trainables.cifar import CIFAR_10, PARTS, parquet_files
-from trainables.config import DataConfig, Folders
+from trainables.config import DataConfig
+from trainables.folders import Folders
 
 
 @dataclass(frozen=True, slots=True)

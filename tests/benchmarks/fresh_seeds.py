@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.study import Cell, StudySpec
-from trainables.config import Folders
+from trainables.folders import Folders
 from trainables.places import lengths
 
 AT_ONCE = 10  # seeds of a task

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from search.loading import load_study
 from search.study import Cell, StudySpec
-from trainables.config import Folders
+from trainables.folders import Folders
 from trainables.places import lengths
 
 GRID = (0.8, 0.6, 0.4, 0.2, 0.0, -0.2, -0.4, -0.6, -0.8, -1.0, -2.0, -4.0, -6.0, -8.0)  # the paper's, for CIFAR

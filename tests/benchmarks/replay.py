@@ -21,7 +21,7 @@ from search.records import Level, Metrics, Record, TrialKey
 from search.searcher import StudySearcher
 from search.store import Store
 from search.study import Cell, StudySpec
-from trainables.config import Folders
+from trainables.folders import Folders
 from trainables.places import lengths
 
 HUMAN = {"clean": 0.0, "aggre": 0.0901, "worst": 0.40208}  # noise rates of CIFAR-10N (Wei et al. 2022)

@@ -41,7 +41,7 @@ from search.results import study_rows
 from search.searcher import StudySearcher
 from search.store import Store, open_storage
 from search.study import StudySpec
-from trainables.config import Folders
+from trainables.folders import Folders
 
 MARKS = (1000, 2000, 5000, 10_000, 20_000)
 EPOCHS = 10

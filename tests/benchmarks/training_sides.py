@@ -14,8 +14,9 @@ from typing import Self
 import torch
 from classic import sgd, train_epoch, training_loader
 
-from trainables.config import Folders, TrialConfig
+from trainables.config import TrialConfig
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.process import prepare
 from trainables.train import Trainer, fitting_network
 

@@ -12,7 +12,8 @@ from ray import tune
 from usual_trials import first_epoch
 
 from search.loading import load_study
-from trainables.config import Folders, TrialConfig
+from trainables.config import TrialConfig
+from trainables.folders import Folders
 
 
 def main() -> None:

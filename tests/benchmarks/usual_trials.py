@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 if TYPE_CHECKING:
-    from trainables.config import Folders, TrialConfig
+    from trainables.config import TrialConfig
+    from trainables.folders import Folders
 
 REPORTS = 10  # of a trial that trains nothing
 METRICS = (

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import LevelData, load_level
 from trainables.fetch import verify
+from trainables.folders import Folders
 from trainables.images import Chunk, decoded
 from trainables.noise import human_labels
 

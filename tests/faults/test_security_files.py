@@ -36,9 +36,10 @@ from tests.tools import Payload
 from tests.trainables.conftest import picture
 from trainables.__main__ import main
 from trainables.cifar import read
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import load_level
 from trainables.fetch import FETCHABLE, fetch
+from trainables.folders import Folders
 from trainables.noise import human_labels
 from trainables.states import HEAD, digest, read_state
 

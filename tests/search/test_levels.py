@@ -10,7 +10,8 @@ import pytest
 
 from search.levels import Measuring, measure_levels
 from tests.search.tools import tiny
-from trainables.config import Folders, InputError
+from trainables.config import InputError
+from trainables.folders import Folders
 
 
 def folders(folder: Path) -> Folders:

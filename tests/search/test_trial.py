@@ -13,7 +13,8 @@ from search.measure import measure
 from search.study import StudySpec
 from search.trial import TuneTrial
 from tests.search.tools import tiny
-from trainables.config import Folders, TrialConfig
+from trainables.config import TrialConfig
+from trainables.folders import Folders
 
 
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:

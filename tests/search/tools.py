@@ -28,7 +28,7 @@ from search.store import Store, open_storage
 from search.study import StudySpec
 from search.tracking.store import database
 from tests.tools import wait_for
-from trainables.config import Folders
+from trainables.folders import Folders
 
 RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")

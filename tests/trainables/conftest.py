@@ -19,7 +19,7 @@ from torchvision.datasets import CIFAR10
 from tests.tools import encoded
 from trainables import cifar
 from trainables.cifar import CIFAR_10, Cifar
-from trainables.config import Folders
+from trainables.folders import Folders
 
 Save = Callable[..., Path]
 

@@ -17,8 +17,9 @@ from torchvision.datasets import CIFAR10
 
 from tests.tools import Payload
 from trainables.cifar import CIFAR_10, SUPERCLASS, read
-from trainables.config import DataConfig, Folders, InputError
+from trainables.config import DataConfig, InputError
 from trainables.datasets import load_level
+from trainables.folders import Folders
 
 if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar

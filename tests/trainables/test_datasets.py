@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from trainables.cifar import read
-from trainables.config import DataConfig, Folders, InputError
+from trainables.config import DataConfig, InputError
 from trainables.datasets import DATASETS, Dataset, LevelData, Split, find_dataset, load_level
+from trainables.folders import Folders
 
 if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar

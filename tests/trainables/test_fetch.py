@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from trainables import fetch as module
-from trainables.config import Folders, InputError
+from trainables.config import InputError
 from trainables.fetch import FETCHABLE, fetch, verify
+from trainables.folders import Folders
 
 if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar

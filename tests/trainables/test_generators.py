@@ -5,8 +5,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from trainables.config import DataConfig, Folders, InputError
+from trainables.config import DataConfig, InputError
 from trainables.datasets import LevelData, load_level
+from trainables.folders import Folders
 from trainables.generators import MIXED, waves
 
 GENERATED = ("twonorm", "ringnorm", "waveform")

@@ -15,10 +15,11 @@ import pytest
 from PIL import Image
 
 from tests.tools import encoded
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import load_level
 from trainables.digests import remembered_sha256, sha256
 from trainables.examples import Examples
+from trainables.folders import Folders
 from trainables.images import Chunk, decoded, pictures
 
 ROOT = Path(__file__).resolve().parents[2]

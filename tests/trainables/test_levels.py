@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from trainables.cifar import read
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import DATASETS, Dataset, LevelData, find_dataset, load_level
+from trainables.folders import Folders
 from trainables.levels import pattern
 from trainables.noise import Synthetic, transition_matrix
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from trainables.config import DataConfig, Folders, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, load_level
+from trainables.folders import Folders
 from trainables.noise import Synthetic, corrupt, measured_transition, transition_matrix
 from trainables.noise_estimate import HeldOut, estimated_noise_rate, estimated_transition
 from trainables.places import lengths

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.config import DataConfig, Folders, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.train import Trainer
 
 CPU = torch.device("cpu")

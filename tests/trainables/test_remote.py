@@ -13,8 +13,9 @@ import torch
 
 from trainables import fetch
 from trainables.cifar import read
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import load_level
+from trainables.folders import Folders
 from trainables.remote import _relative
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ CONFIG = DataConfig(dataset="mine", noise="symmetric-0.5", table=TABLE)
 LOAD = """
 import sys
 from pathlib import Path
-from trainables.config import Folders
+from trainables.folders import Folders
 Folders.at(sys.argv[1], Path(sys.argv[2])).bring("train.parquet", "more/test.parquet")
 """
 

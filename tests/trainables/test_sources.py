@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.config import DataConfig, Folders, InputError, TableSource
+from trainables.config import DataConfig, InputError, TableSource
 from trainables.datasets import LevelData, load_level
+from trainables.folders import Folders
 
 if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar

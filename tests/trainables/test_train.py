@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainables.config import DataConfig, Folders, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.networks import build_network
 from trainables.train import Report, Trainer, train
 

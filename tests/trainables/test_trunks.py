@@ -13,8 +13,9 @@ import torch
 from pyarrow import fs
 
 from tests.trainables.test_options import Changes, configured
-from trainables.config import DataConfig, Folders, TrialConfig
+from trainables.config import DataConfig, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.places import lengths
 from trainables.states import HEAD, State, digest, write_state
 from trainables.train import Trainer

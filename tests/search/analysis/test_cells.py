@@ -26,8 +26,9 @@ from tests.search.tools import mlflow_runs, tiny, tosmooth
 from trainables.analysis.analyse import Options, analyse
 from trainables.analysis.bias_variance import error_decomposition, loss_decomposition
 from trainables.analysis.predictions import saved_network, saved_trial
-from trainables.config import Folders, InputError
+from trainables.config import InputError
 from trainables.datasets import load_level
+from trainables.folders import Folders
 from trainables.train import train
 
 CPU = torch.device("cpu")

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from trainables.analysis.memorisation import memorisation
-from trainables.config import DataConfig, Folders, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, load_level
+from trainables.folders import Folders
 from trainables.train import Trainer
 
 CPU = torch.device("cpu")

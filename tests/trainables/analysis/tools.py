@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.config import DataConfig, Folders, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from trainables.datasets import LevelData, Split, load_level
+from trainables.folders import Folders
 from trainables.train import Trainer, train
 
 CPU = torch.device("cpu")
