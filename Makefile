@@ -7,23 +7,26 @@ AUDIT_VERSION := 2.10.1
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BENCHED := .venv-bench/.installed
+BENCH_OPTIONS :=
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 # Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint audit bench bench-search bench-scale clean
+.PHONY: run test lint audit bench bench-search bench-samplers bench-scale clean
 
 run: $(INSTALLED)
 	$(BIN)/tosmooth run twonorm
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # Asks a public service for known vulnerabilities of what is locked; a package that it does not know is a failure, too.
 # It needs the network and may say something else tomorrow: no part of `make test` or of CI.
@@ -32,7 +35,7 @@ audit: $(INSTALLED)
 
 # Each measures for minutes, on a machine that does nothing else. The numbers go to build/benchmarks/*.json, too.
 bench: $(INSTALLED)
-	@for script in tests/benchmarks/bench_*.py; do \
+	@for script in $(filter-out %/bench_samplers.py,$(wildcard tests/benchmarks/bench_*.py)); do \
 		echo "== $$script"; \
 		$(BIN)/python "$$script" --json "build/benchmarks/$$(basename "$$script" .py).json" || exit 1; \
 	done
@@ -44,6 +47,26 @@ bench-search: $(INSTALLED)
 		--json build/benchmarks/bench_search_cifar10n.json
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_search.py --study ringnorm --no-variants \
 		--json build/benchmarks/bench_search_ringnorm.json
+
+# The search beside other libraries' samplers, on every recorded surface: hours, most of them HEBO's. None of these is
+# installed with the product. NePS wants another gpytorch than Ax, HEBO another numpy than all: each has an environment
+# of its own. HEBO's needs Python 3.11; where there is none it is left out.
+# make bench-samplers BENCH_OPTIONS="--studies 5 --surfaces twonorm digits --samplers Ax 'Optuna TPE'"
+bench-samplers: $(BENCHED)
+	OMP_NUM_THREADS=1 .venv-bench/bin/python tests/benchmarks/bench_samplers.py $(BENCH_OPTIONS) \
+		--markdown build/benchmarks/bench_samplers.md --json build/benchmarks/bench_samplers.json
+
+$(BENCHED): $(INSTALLED) tests/benchmarks/samplers/hebo.txt tests/benchmarks/samplers/neps.txt
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench
+	$(BIN)/uv pip install --python .venv-bench/bin/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --python .venv-bench/bin/python --no-deps --no-build-isolation -e .
+	$(BIN)/uv pip install --python .venv-bench/bin/python -c requirements.lock -r pyproject.toml --extra bench
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-bench-neps
+	$(BIN)/uv pip install --python .venv-bench-neps/bin/python -r tests/benchmarks/samplers/neps.txt
+	if $(BIN)/uv venv --quiet --clear --no-python-downloads --python 3.11 .venv-bench-hebo; then \
+		$(BIN)/uv pip install --python .venv-bench-hebo/bin/python -r tests/benchmarks/samplers/hebo.txt; \
+	fi
+	@touch $@
 
 # 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: minutes each.
 bench-scale: $(INSTALLED)
@@ -70,5 +93,5 @@ $(INSTALLED): pyproject.toml requirements.lock
 	@touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-bench-hebo .venv-bench-neps build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find trainables search studies tests -name __pycache__ -type d -prune -exec rm -rf {} +

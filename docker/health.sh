@@ -4,7 +4,7 @@ set -euo pipefail
 
 # The page answers with 200. No proxy, no password: these pages ask for none.
 answers() {
-    python -c 'import sys, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(sys.argv[1], timeout=5)' "$1"
+    python -P -c 'import sys, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(sys.argv[1], timeout=5)' "$1"
 }
 
 here=${NODE_IP:-127.0.0.1}

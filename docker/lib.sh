@@ -1,6 +1,8 @@
 # Sourced by the other scripts: settings that are missing, or still the example's, end them before anything starts.
 # shellcheck shell=bash
 
+export PYTHONSAFEPATH=1 # `python -c` and `python -m`, here and in all that is started: no modules from where the user is
+
 refuse() {
     echo "${0##*/}: $*" >&2
     exit 2
@@ -37,4 +39,9 @@ ray_token() {
 ray_node() {
     node=(--block --disable-usage-stats --object-store-memory "${RAY_OBJECT_STORE_BYTES:-200000000}")
     [ -z "${NODE_IP:-}" ] || node+=(--node-ip-address "$NODE_IP")
+}
+
+# The cores that this machine's share of a job may use: affinity, cpuset and quota, as `tosmooth run` counts them.
+usable_cores() {
+    python -c 'from tosmooth.search.preflight.limits import usable_cores; print(usable_cores())'
 }

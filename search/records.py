@@ -1,11 +1,11 @@
-"""Trials as plain records: what selection, tables, plots and MLflow read. Parquet in and out.
+"""Records of trials, plain: selection, tables, plots and MLflow read them. Parquet in and out.
 
 A record joins what Optuna's storage says of a trial (parameters, seed, state) with what the history says of its epochs.
 """
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -13,11 +13,36 @@ from typing import Any, Literal, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tosmooth.trainables.former_words import renewed
+
+
+class Cell(NamedTuple):
+    """Noise level and method: one row of the table."""
+
+    level: str  # "cifar10n/worst"
+    method: str  # "gls", "peer", ...
+
+    @property
+    def noise(self) -> str:
+        return self.level.partition("/")[2]
+
+    @property
+    def key(self) -> str:
+        """Name of the cell in storages, seeds and messages: "cifar10n/worst/gls"."""
+        return f"{self.level}/{self.method}"
+
+
 Phase = Literal["search", "confirmation"]
 Rule = Literal["last", "best"]  # the last epoch, or that of highest noisy-validation accuracy
 State = Literal["running", "complete", "pruned", "diverged", "failed"]
 PHASES: tuple[Phase, ...] = ("search", "confirmation")
 ENDED: tuple[State, ...] = ("complete", "pruned", "diverged")  # what counts towards the budget
+
+# Fields of a record that are columns of a file as they are.
+PLAIN = (
+    *("study", "level", "method", "trained_as", "phase", "number"),
+    *("state", "train_seed", "seconds", "attempts", "reason"),
+)
 
 # One epoch's metrics as a trial reports them. Accuracies in percent, losses in nats; ece, brier and confidences as
 # fractions. `None` where the data has no clean test set, and for a non-finite number.
@@ -26,7 +51,7 @@ Metrics = dict[str, float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """What is known of a noise level before anything is trained."""
+    """Facts about a noise level that are known before anything is trained."""
 
     dataset: str  # "cifar10n"
     noise: str  # "worst"
@@ -38,6 +63,13 @@ class Level:
     noise_rate_source: str  # "measured", or "" where it is unknown
     symmetric: bool  # whether the noise is symmetric by construction, as the theory assumes
     digest: str  # of the arrays it trains on
+    # What a row must say of the data. Levels that were measured before these were do without.
+    copies: float = 0.0  # share of the training and validation examples that equal an earlier one, in [0, 1]
+    shared: float = 0.0  # share of the validation examples that equal a training example
+    test_shared: float = 0.0  # likewise of the test set
+    commonest: float = 0.0  # share of the most frequent label in the validation
+    test_commonest: float = 0.0  # likewise in the test set
+    untrained: str = ""  # classes that have no training example, such as "3, 8"
 
     @property
     def name(self) -> str:
@@ -45,7 +77,7 @@ class Level:
 
 
 class TrialKey(NamedTuple):
-    """Which trial of a study."""
+    """Identity of a trial within its study."""
 
     level: str
     method: str
@@ -55,7 +87,7 @@ class TrialKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One trial. Its identity is its study and `key`."""
+    """Record of one trial. Its identity is its study and `key`."""
 
     study: str
     level: str  # "cifar10n/worst"
@@ -63,17 +95,25 @@ class Record:
     phase: Phase
     number: int
     state: State
-    params: dict[str, Any]  # "rate", "warmup", and what else the space searches ("lr_factor", "training.batch_size")
+    params: dict[
+        str, Any
+    ]  # "rate", "warmup", and what else the space searches ("lr_after_warmup", "training.batch_size")
     train_seed: int
     curve: tuple[Metrics, ...] = field(default=())  # one entry an epoch, in order; entry i is epoch i + 1
     seconds: float = 0.0  # spent training
     attempts: int = 1  # times it was started
     reason: str = ""  # why it failed, or where it diverged and at what value
+    trained_as: str = ""  # method of its loss where that is not the cell's: "gls", a baseline beside another method
 
     @property
     def key(self) -> TrialKey:
-        """Which trial of its study."""
+        """Identity of the trial within its study."""
         return TrialKey(self.level, self.method, self.phase, self.number)
+
+    @property
+    def loss(self) -> str:
+        """Method of its loss."""
+        return self.trained_as or self.method
 
     @property
     def epochs(self) -> int:
@@ -91,19 +131,19 @@ class Record:
         return self.epochs - self.spared
 
     def last(self, metric: str) -> float | None:
-        """The metric at the last epoch, `None` where it has none."""
+        """Metric at the last epoch; `None` where it has none."""
         return self.curve[-1].get(metric) if self.curve else None
 
 
 def best_epoch(record: Record) -> int | None:
-    """The first epoch (from 1) of highest noisy-validation accuracy, `None` where it was never reported."""
+    """First epoch (from 1) of highest noisy-validation accuracy; `None` where it was never reported."""
     values = [metrics.get("val_accuracy") for metrics in record.curve]
     known = [value for value in values if value is not None]
     return values.index(max(known)) + 1 if known else None
 
 
 def at_epoch(record: Record, metric: str, rule: Rule) -> float | None:
-    """The metric at the last epoch, or at the one of highest noisy-validation accuracy."""
+    """Metric by the epoch's `rule`: at the last one, or at that of highest noisy-validation accuracy."""
     if rule == "last":
         return record.last(metric)
     epoch = best_epoch(record)
@@ -111,13 +151,13 @@ def at_epoch(record: Record, metric: str, rule: Rule) -> float | None:
 
 
 def to_parquet(records: Sequence[Record]) -> bytes:
-    """One row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own.
+    """Write one row a trial; `params` and `curve` as JSON text, the last epoch's metrics as columns of their own.
 
-    `epochs` are those reported, `spared` how many of them a trunk spared.
+    `trained_as` is the method of the loss; `epochs` are those reported, `spared` how many of them a trunk spared.
     """
     metrics = sorted({key for record in records for key in (record.curve[-1] if record.curve else ())})
-    plain = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
-    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in records] for name in plain}
+    columns: dict[str, list[Any]] = {name: [getattr(r, name) for r in records] for name in PLAIN}
+    columns["trained_as"] = [record.loss for record in records]
     columns |= {name: [getattr(record, name) for record in records] for name in ("epochs", "spared")}
     columns |= {f"last_{name}": [record.last(name) for record in records] for name in metrics}
     columns["params"] = [json.dumps(record.params) for record in records]
@@ -128,10 +168,18 @@ def to_parquet(records: Sequence[Record]) -> bytes:
 
 
 def read_parquet(path: Path) -> list[Record]:
-    """The records whose `to_parquet` was written."""
-    names = ("study", "level", "method", "phase", "number", "state", "train_seed", "seconds", "attempts", "reason")
-    rows = pq.read_table(path, columns=[*names, "params", "curve"], page_checksum_verification=True).to_pylist()
-    return [
-        Record(**{n: row[n] for n in names}, params=json.loads(row["params"]), curve=tuple(json.loads(row["curve"])))
-        for row in rows
-    ]
+    """Read the records that `to_parquet` wrote, in this version or before."""
+    return [_record(row) for row in pq.read_table(path, page_checksum_verification=True).to_pylist()]
+
+
+def _record(row: Mapping[str, Any]) -> Record:
+    params = renewed(json.loads(row["params"]))
+    trained_as = row.get("trained_as", params.pop("method", row["method"]))  # stood there before
+    plain = {name: row[name] for name in PLAIN if name in row}
+    plain["trained_as"] = "" if trained_as == row["method"] else trained_as
+    return Record(**plain, params=params, curve=tuple(json.loads(row["curve"])))
+
+
+def of_cell(cell: Cell, records: Sequence[Record]) -> list[Record]:
+    """Records of one cell."""
+    return [record for record in records if (record.level, record.method) == cell]

@@ -1,6 +1,8 @@
 """What all tests share: a quiet environment, and the real data where there is some."""
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,36 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",  # one thread of torch per process: more threads than cores collapse
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-for _name in [name for name in os.environ if name.startswith("TOSMOOTH_") and name != "TOSMOOTH_TEST_DATA"]:
-    del os.environ[_name]  # no test may write into the home of whoever runs it, nor to their database
+_OTHERS = ("RAY_ADDRESS", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "PYTHONIOENCODING")
+for _name in [name for name in os.environ if name.startswith(("TOSMOOTH_", "MLFLOW_")) or name in _OTHERS]:
+    if _name not in ("TOSMOOTH_TEST_DATA", "MLFLOW_DISABLE_TELEMETRY"):
+        del os.environ[_name]  # no test may write into the home of whoever runs it, nor to their database or MLflow
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at `slow`, and pytest-xdist at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one of pytest-xdist's processes run all tests that start Ray: side by side they starve each other.
+
+    What decodes all pictures of CIFAR is slow.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if item.get_closest_marker("ray") or "finished" in fixtures:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+        if "real_data" in fixtures:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture(autouse=True)
+def _databases_of_mlflow_are_closed() -> Iterator[None]:
+    """Close MLflow's connections: pytest gives a passed test's folder to another, which would read the old one's."""
+    yield
+    store = sys.modules.get("mlflow.store.tracking.sqlalchemy_store")
+    for engine in list(store.SqlAlchemyStore._engine_map.values()) if store else ():
+        if engine.pool.checkedin():
+            engine.dispose()
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,16 @@
 """What must hold of the repository as files: a lock that installs everywhere, and no registry's address anywhere."""
 
+import os
 import re
 import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import ROOT
+
 LOCK = ROOT / "requirements.lock"
 # Joined here, so that this file does not name them itself.
 REGISTRIES = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("registry", "npmjs"))]
@@ -70,3 +71,9 @@ def test_no_file_names_a_registry() -> None:
     contents = {path.relative_to(ROOT): path.read_bytes() for path in paths}
     named = [f"{path} names {host}" for path, text in contents.items() for host in REGISTRIES if host.encode() in text]
     assert named == []
+
+
+@pytest.mark.ray
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="one process runs all tests")
+def test_what_starts_ray_is_one_group_of_tests(request: pytest.FixtureRequest) -> None:
+    assert request.node.nodeid.endswith("@ray"), "pytest-xdist lost the group: side by side they starve each other"

@@ -3,7 +3,7 @@
 import io
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -43,3 +43,27 @@ class Payload:
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[Path]]:
         return Path.touch, (self.mark,)
+
+
+TRAPS = ("search.py", "trainables.py", "studies.py", "records.py", "select.py", "study/__init__.py")
+TRAP = """import sys
+with open({mark!r}, "a") as file:
+    file.write(f"{{__name__}} by {{sys.argv or sys.orig_argv}}\\n")
+"""
+
+
+def set_traps(folder: Path, names: Iterable[str] = TRAPS) -> Path:
+    """Put modules into a folder as people have them beside a study, of names that others have, too.
+
+    Returns the file beside the folder in which each leaves a line when it is run.
+    """
+    mark = folder.with_name(f"{folder.name}.run")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(TRAP.format(mark=str(mark)), encoding="utf-8")
+    return mark
+
+
+def sprung(mark: Path) -> list[str]:
+    """What was run of the modules that `set_traps` laid."""
+    return mark.read_text(encoding="utf-8").splitlines() if mark.exists() else []

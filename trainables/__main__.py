@@ -1,4 +1,4 @@
-"""One trial in this process, for debugging and for a bare GPU machine: `python -m trainables --help`."""
+"""One trial in this process, for debugging and for a bare GPU machine: `python -m tosmooth.trainables --help`."""
 
 import argparse
 import dataclasses
@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 
-from trainables.config import InputError, TrialConfig, require
-from trainables.datasets import LevelData, load_level
-from trainables.device import compute_dtype, default_device
-from trainables.folders import Folders
-from trainables.noise_estimate import has_cleanlab
-from trainables.places import check_place, lengths
-from trainables.process import prepare
-from trainables.train import Report, train
-from trainables.trunks import Trunks, is_plain
-from trainables.weights import read_trial
+from tosmooth.trainables.checkpointing.layout import lengths
+from tosmooth.trainables.checkpointing.trunks import Trunks, is_plain
+from tosmooth.trainables.checkpointing.weights import read_trial
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.files.filesystems import check_place
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.former_words import TRIAL, renewed
+from tosmooth.trainables.noise.estimate import has_cleanlab
+from tosmooth.trainables.training.device import compute_dtype, default_device
+from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.trainer import Report, train
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
 
@@ -32,7 +35,7 @@ SHORTHANDS = {
     "method": "method",
     "rate": "rate",
     "warmup": "warmup",
-    "lr-factor": "lr_factor",
+    "lr-after-warmup": "lr_after_warmup",
     "epochs": "training.epochs",
     "train-seed": "train_seed",
 }
@@ -88,6 +91,9 @@ def run(options: argparse.Namespace) -> None:
 def trial_config(options: argparse.Namespace) -> TrialConfig:
     """The trial file, or the defaults without one, changed by the shorthands and then by --set, in their order."""
     given = vars(options)
+    for then, now in TRIAL.items():
+        if given[then] is not None:
+            raise InputError(f"{_flag(then)}: is now {_flag(now)}")
     shorthands = {key: given[flag.replace("-", "_")] for flag, key in SHORTHANDS.items()}
     changes = {key: text for key, text in shorthands.items() if text is not None} | dict(options.set)
     if options.trial is not None:
@@ -104,7 +110,7 @@ def trial_config(options: argparse.Namespace) -> TrialConfig:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m trainables",
+        prog="python -m tosmooth.trainables",
         description="Train one trial in this process and print a line an epoch. Without a trial file: twonorm, clean "
         "labels, ten epochs of cross-entropy. Exit code 0, also of a trial that diverges; 2 where the input is wrong.",
         allow_abbrev=False,
@@ -112,6 +118,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("trial", nargs="?", type=Path, help="a trial's configuration as JSON, or weights it saved")
     for flag, key in SHORTHANDS.items():
         parser.add_argument(f"--{flag}", metavar="VALUE", help=f"short for --set {key}=VALUE")
+    for then in TRIAL:
+        parser.add_argument(_flag(then), help=argparse.SUPPRESS)
     parser.add_argument(
         "--set",
         metavar="KEY.PATH=VALUE",
@@ -138,6 +146,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON lines with all metrics: the trial, then epochs")
     return parser
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
 
 
 def _trunks(place: str | None, config: TrialConfig) -> Trunks | None:
@@ -169,15 +181,16 @@ def _put(values: dict[str, Any], path: Sequence[str], text: str) -> None:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A trial's configuration from JSON, or from the metadata of weights, as `trainables.weights` writes them."""
+    """A trial's configuration from JSON, or from the metadata of weights, as training writes them."""
     rule = "a trial file is JSON as TrialConfig.to_dict gives it, or weights that a trial saved"
+    saved = path.suffix == ".safetensors"
     try:
-        values = json.loads(read_trial(path) if path.suffix == ".safetensors" else path.read_text(encoding="utf-8"))
+        values = json.loads(read_trial(path) if saved else path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {error}: {rule}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}: {rule}")
-    return values
+    return renewed(values) if saved else values  # weights may be of the version before; a file of JSON is the user's
 
 
 def _sizes(data: LevelData) -> dict[str, int | float | None]:

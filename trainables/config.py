@@ -1,30 +1,26 @@
-"""What one training run is: frozen, validated once, every field with its unit.
+"""Configuration of one training run: frozen, validated once, every field with its unit.
 
-A `TrialConfig` holds all that shapes the numbers of a trial. Where files lie is kept apart (`trainables.folders`), so
-that the same trial gives the same numbers on another machine.
+A `TrialConfig` holds all that shapes the numbers of a trial. Paths of files are kept apart
+(`trainables.files.folders`), so that the same trial gives the same numbers on another machine.
 """
 
 import dataclasses
 import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field
-from difflib import get_close_matches
-from typing import Any, Literal, Self, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-from trainables.errors import SHOWN as SHOWN
-from trainables.errors import InputError as InputError
-from trainables.errors import require as require
-from trainables.errors import shown as shown
-from trainables.methods import METHODS, check_parameters
+from tosmooth.trainables.conversion import build
+from tosmooth.trainables.errors import require, shown
+from tosmooth.trainables.former_words import refuse_former
+from tosmooth.trainables.methods import METHODS, check_parameters
 
 MATRIX = "matrix-"  # so begin the names of noise levels whose transition matrix is in a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSource:
-    """A user's own data as Parquet files: one row an example, either an image column or numeric feature columns."""
+    """Parquet files with a user's own data: one row per example, with an image column or numeric feature columns."""
 
     train: str  # path, absolute or relative to the data folder
     test: str | None = None  # the same for the test set; its labels are taken as clean
@@ -39,11 +35,14 @@ class TableSource:
         require(self.features is None or bool(self.features), "dataset.table.features", self.features, "not empty")
         once = self.features is None or len(set(self.features)) == len(self.features)
         require(once, "dataset.table.features", self.features, "each once")
+        for column in (self.label, self.clean_label):
+            rule = "a column of labels is no feature: leave it out"
+            require(column not in (self.features or ()), "dataset.table.features", column, rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
-    """One noise level of a dataset, split for one study."""
+    """Data of one noise level of a dataset, split for one study."""
 
     dataset: str  # "twonorm", "digits", "cifar10n", ...: the table's name for it
     noise: str = "clean"  # "clean", "given", "worst", "symmetric-0.4", "like-worst", "matrix-NAME", ...
@@ -66,7 +65,6 @@ class DataConfig:
         require(suits, "dataset.matrix", self.matrix, rule)
 
 
-T = TypeVar("T")
 NETWORKS = ("mlp", "cnn", "fastcnn", "resnet18", "resnet34")
 WIDE = ("mlp", "cnn", "fastcnn")  # networks whose width can be set
 # Far beyond what anyone trains: what is larger is a slip, and would take all memory before a message could be given.
@@ -76,7 +74,7 @@ LONGEST, LARGEST_BATCH = 100_000, 2**31  # epochs of a run; examples
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConfig:
-    """The network: `mlp` for features, the others for 32x32 images (any size works)."""
+    """Network: `mlp` for features, the others for 32x32 images (any size works)."""
 
     name: Literal["mlp", "cnn", "fastcnn", "resnet18", "resnet34"] = "mlp"
     width: int | None = None  # mlp: hidden units (64); cnn (32), fastcnn (64): channels of the first stage
@@ -95,7 +93,7 @@ class NetworkConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
-    """An optimizer of torch."""
+    """Optimizer of torch."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.1  # peak learning rate
@@ -118,7 +116,7 @@ class OptimizerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleConfig:
-    """The learning rate over the epochs of a run, as a factor of the optimizer's `lr`."""
+    """Learning-rate schedule over the epochs of a run, as a factor of the optimizer's `lr`."""
 
     name: Literal["constant", "cosine", "step"] = "constant"
     lr_rampup: float = 0.0  # epochs in which the learning rate rises linearly from 0
@@ -140,9 +138,9 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """The training recipe.
+    """Training recipe.
 
-    `single`: one optimizer and schedule, the loss switches after the warm-up. `two-phase` (Wei et al. 2022): after the
+    `single`: one optimizer and schedule; the loss switches after the warm-up. `two-phase` (Wei et al. 2022): after the
     warm-up a fresh optimizer (`second_optimizer`, by default like the first) at a constant learning rate.
     """
 
@@ -179,7 +177,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialConfig:
-    """One training run."""
+    """Configuration of one training run."""
 
     data: DataConfig
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -192,7 +190,7 @@ class TrialConfig:
     transition: Literal["estimated", "measured"] | tuple[tuple[float, ...], ...] | None = None  # for methods that
     # correct by one, P(noisy | clean): by the warm-up's predictions (None there), by clean labels, or K rows of it
     warmup: int = 0  # epochs of plain cross-entropy before the method starts
-    lr_factor: float = 1.0  # factor on the learning rate after the warm-up
+    lr_after_warmup: float = 1.0  # factor on the learning rate after the warm-up
     train_seed: int = 0  # initial weights, order of the examples, augmentation
 
     def __post_init__(self) -> None:
@@ -201,14 +199,14 @@ class TrialConfig:
         bound = f"0 to {self.training.epochs}, the epochs of the run"
         require(0 <= self.warmup <= self.training.epochs, "warmup", self.warmup, bound)
         self._settle_parameters()
-        require(0 < self.lr_factor < math.inf, "lr_factor", self.lr_factor, "above 0")
+        require(0 < self.lr_after_warmup < math.inf, "lr_after_warmup", self.lr_after_warmup, "above 0")
         require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
         augment = self.training.augment
         suits = augment == "none" or self.network.name != "mlp"
         require(suits, "training.augment", augment, "features are not augmented; images are")
 
     def _settle_parameters(self) -> None:
-        """Fill them up with defaults, so that runs that are equal compare as equal."""
+        """Fill in defaults of the method's parameters, so that runs that are the same compare as equal."""
         rule = f"for the method gls; the rate of {self.method}, where it has one, is a parameter"
         require(self.method == "gls" or self.rate == 0, "rate", self.rate, rule)
         require("rate" not in self.parameters or self.method != "gls", "gls.rate", self.parameters, "it is `rate`")
@@ -229,53 +227,10 @@ class TrialConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from nested plain values, as JSON gives them. Unknown keys and wrong types raise `InputError`."""
+        if isinstance(values, Mapping):
+            refuse_former(values)
         return build(cls, values, "")
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, for JSON; `from_dict` takes them back."""
+        """Convert to nested plain values, for JSON; `from_dict` takes them back."""
         return dataclasses.asdict(self)
-
-
-def build(cls: type[T], values: object, path: str) -> T:
-    """Build the dataclass `cls` from a mapping; `path` is where it stands, for messages."""
-    if not isinstance(values, Mapping):
-        raise InputError(f"{path.rstrip('.') or cls.__name__}: {shown(values)} is refused: a mapping of keys to values")
-    hints = typing.get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            near = get_close_matches(str(key), hints, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(hints)}"
-            raise InputError(f"{path}{key}: unknown key{hint}")
-    for each in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if each.name not in values and each.default is MISSING and each.default_factory is MISSING:
-            raise InputError(f"{path}{each.name}: missing; it has no default")
-    return cls(**{key: convert(hints[key], value, f"{path}{key}") for key, value in values.items()})
-
-
-def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
-    """The value as one of `kind`; `words` are those that the key takes besides, for the message."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        literals = [argument for argument in arguments if typing.get_origin(argument) is Literal]
-        words = [word for literal in literals for word in typing.get_args(literal)]
-        if isinstance(value, str) and value in words:
-            return value
-        (kind,) = [argument for argument in arguments if argument is not type(None) and argument not in literals]
-        return convert(kind, value, path, words)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        return build(kind, value, f"{path}.")
-    if origin is Literal:
-        require(value in arguments, path, value, f"one of {', '.join(map(str, arguments))}")
-        return value
-    if origin in (dict, Mapping):
-        require(isinstance(value, Mapping), path, value, "a mapping of names to values")
-        return {key: convert(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
-    if origin is tuple:
-        require(isinstance(value, list | tuple), path, value, ", or ".join(["a list", *words]))
-        return tuple(convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
-    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
-        return float(value)
-    require(type(value) is kind, path, value, ", or ".join([f"of type {kind.__name__}", *words]))
-    return value

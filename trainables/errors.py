@@ -1,11 +1,11 @@
-"""What the user gave and is wrong: one kind of error, and how values are shown in its message."""
+"""Error for what the user gave and is wrong, and how values are shown in its message."""
 
 SHOWN = 200  # characters of a value that a message shows
 LINE = 500  # of what a library says
 
 
 class InputError(ValueError):
-    """Something the user gave is wrong; the message names key or file, value and rule. Exit code 2."""
+    """Error in something the user gave; the message names key or file, value and rule. Exit code 2."""
 
 
 def require(ok: bool, key: str, value: object, rule: str) -> None:
@@ -16,10 +16,10 @@ def require(ok: bool, key: str, value: object, rule: str) -> None:
 
 def shown(value: object) -> str:
     """A value for a message: on one line, and cut short where it is long."""
-    text = repr(value)
+    text = repr(list(value) if type(value) is tuple else value)  # a list, as files write it
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
 def first_line(error: Exception) -> str:
-    """What a library says, or the kind of its error where it says nothing."""
+    """First line of a library's message, or the kind of its error if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:LINE]

@@ -1,7 +1,7 @@
-"""The methods that a study can compare, and the parameters that are searched. Their losses are in `trainables.losses`.
+"""Methods that a study can compare, and the parameters that are searched. Their losses are in `trainables.losses`.
 
 Loaded without torch, so that a study file is checked at once. During the warm-up every method trains plain
-cross-entropy, in a trunk that all methods share, and what it remembers begins with the branch; a method that acts
+cross-entropy, in a trunk that all methods share; what a method remembers begins with the branch. A method that acts
 `from_start` has a trunk of its own, and no warm-up.
 """
 
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-from trainables import rules
-from trainables.errors import InputError, shown
-from trainables.rules import Rule
+from tosmooth.trainables import rules
+from tosmooth.trainables.errors import InputError, shown
+from tosmooth.trainables.rules import Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A number that a method has. `low` and `high`: where to search it, unless a study says otherwise."""
+    """Number that a method is set by. `low` and `high`: bounds of its search, unless a study says otherwise."""
 
     default: float  # its source's
     low: float
@@ -30,7 +30,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What trains a network on noisy labels after the warm-up."""
+    """Method that trains a network on noisy labels after the warm-up."""
 
     title: str
     source: str
@@ -150,7 +150,7 @@ METHODS: dict[str, Method] = {
 
 
 def check_parameters(name: str, parameters: Mapping[str, object]) -> dict[str, float]:
-    """All parameters of the method `name`, as given or by default. Raises `InputError` for what it has not."""
+    """Return all parameters of the method `name`, as given or by default. Raises `InputError` for unknown ones."""
     if name not in METHODS:
         raise InputError(f"method: {name!r} is refused: {_known(name, METHODS)}")
     known = METHODS[name].parameters
@@ -170,7 +170,7 @@ def check_parameters(name: str, parameters: Mapping[str, object]) -> dict[str, f
 
 
 def _known(word: str, words: Mapping[str, object]) -> str:
-    """What a name might have been."""
+    """Hint at the name that was meant, or at all known names."""
     if near := get_close_matches(word, words, n=1, cutoff=0.5):
         return f"did you mean {near[0]!r}?"
     return f"one of {', '.join(words)}" if words else "it has none"

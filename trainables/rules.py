@@ -1,9 +1,9 @@
-"""Which values a method's parameters may have: one rule for its loss function and for its place in the registry."""
+"""Rules for the values of a method's parameters, used by both its loss function and its place in the registry."""
 
 import math
 from collections.abc import Callable
 
-from trainables.errors import require
+from tosmooth.trainables.errors import require
 
 Rule = Callable[[str, float], None]  # (key, value); raises `InputError` for a value that is refused
 

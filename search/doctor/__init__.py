@@ -1,1 +1,3 @@
-"""What a study needs around it, looked at: machines, nodes of a cluster, services; and what that means."""
+"""Check everything that a study needs around it and say what to do: `tosmooth doctor`. Imports `preflight`, `storage`,
+`tracking` and `run`.
+"""

@@ -18,7 +18,7 @@ REPEATABLE = (  # what may be done twice: a call that failed may have had its ef
 
 
 class PatientClient(MlflowClient):
-    """Asks again, at once: where one request in three fails, few things that take several would come to their end.
+    """Client that asks again at once: if one request in three fails, few things that take several would ever finish.
 
     `troubled`: whether a run was asked for again; the first request may yet be carried out.
     """
@@ -64,7 +64,7 @@ def _patiently(call: Callable[[], T]) -> T:
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether an error concerns what was asked, and not a server that is away."""
+    """True if an error concerns what was asked, false if the server is away."""
     if isinstance(error, MlflowException):
         return bool(error.get_http_status_code() < 500)
     return isinstance(error, FileNotFoundError)

@@ -5,7 +5,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from trainables.config import InputError
+from tosmooth.trainables.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""One run: what MLflow is told of a trial, and what is known to be there."""
+"""Run of a trial: what MLflow is told of it, and what is known to be there."""
 
 import json
 import subprocess
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from mlflow.entities import Dataset, Run
 
-from search.records import Level, Metrics, Record, State
+from tosmooth.search.columns import TRIAL
+from tosmooth.search.records import Level, Metrics, Record, State
 
+AT_END = ("epochs", "epochs_spared", "attempts")  # columns of the trials that are tags of a run that ended
 STATUS: dict[State, str] = {
     "running": "RUNNING",
     "complete": "FINISHED",
@@ -20,7 +22,7 @@ STATUS: dict[State, str] = {
 
 @dataclass(slots=True)
 class KnownRun:
-    """What is known of a run in MLflow."""
+    """Run in MLflow, as far as it is known."""
 
     run_id: str
     artifact_uri: str
@@ -33,7 +35,7 @@ class KnownRun:
     times: tuple[int, ...] | None  # of the epochs logged, in ms; None: by an earlier session, not known
 
     def shows(self, record: Record, times: tuple[int, ...]) -> bool:
-        """Whether the run says all that the record does, which reported at `times`."""
+        """True if the run says all that the record does, which reported at `times`."""
         same = self.status == STATUS[record.state] and state_tags(record).items() <= self.tags.items()
         # The status of an ended trial is set last, so it vouches for the epochs of one that an earlier session wrote.
         return same and (self.times == times if self.times is not None else record.state != "running")
@@ -69,13 +71,15 @@ def git_commit() -> dict[str, str]:
         return {}
     command = ["git", "-C", str(root), "rev-parse", "--verify", "--quiet", "HEAD"]
     try:
-        return {"mlflow.source.git.commit": subprocess.check_output(command, text=True).strip()}
-    except (OSError, subprocess.CalledProcessError):  # no git, or no commit yet
+        return {
+            "mlflow.source.git.commit": subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+        }
+    except (OSError, subprocess.CalledProcessError):  # no git, no commit yet, or another's checkout
         return {}
 
 
 def known(run: Run, times: tuple[int, ...] | None = None) -> KnownRun:
-    """What MLflow says of a run; `times` where they are known."""
+    """Take down what MLflow says of a run; `times` where they are known."""
     metric = next(iter(run.data.metrics), None)
     return KnownRun(
         run_id=run.info.run_id,
@@ -94,13 +98,12 @@ def state_tags(record: Record) -> dict[str, str]:
     """The tags that change while a trial runs."""
     tags = {"state": str(record.state)}
     if record.state != "running":
-        tags |= {"epochs": str(record.trained), "epochs_spared": str(record.spared)}
-        tags["attempts"] = str(record.attempts)
+        tags |= {name: str(TRIAL[name].read(record)) for name in AT_END}
     if record.reason:
         tags["reason"] = record.reason[:5000]
     return tags
 
 
 def milliseconds(metrics: Metrics) -> int:
-    """When an epoch was reported, as MLflow counts time; 0 for an epoch that was lost."""
+    """Time at which an epoch was reported, as MLflow counts it; 0 for an epoch that was lost."""
     return round(1000 * (metrics.get("time") or 0))

@@ -14,10 +14,21 @@ from urllib.parse import urlsplit
 
 from mlflow.entities import DatasetInput, Experiment, LifecycleStage, Metric, Param, RunTag
 
-from search.records import Level, Record
-from search.tracking.client import PatientClient, is_refusal
-from search.tracking.run import STATUS, KnownRun, dataset, git_commit, identity, known, milliseconds, state_tags
-from search.tracking.store import ARTIFACTS, HOME_TAG, connect, find_experiment, home_id, is_database
+from tosmooth.search.records import Level, Record
+from tosmooth.search.storage.home_id import home_id
+from tosmooth.search.tracking.client import PatientClient, is_refusal
+from tosmooth.search.tracking.run import (
+    STATUS,
+    KnownRun,
+    dataset,
+    git_commit,
+    identity,
+    known,
+    milliseconds,
+    state_tags,
+)
+from tosmooth.search.tracking.store import ARTIFACTS, HOME_TAG, connect, find_experiment, is_database
+from tosmooth.trainables.files.atomic_write import replacing
 
 
 class RefusedError(Exception):
@@ -102,8 +113,8 @@ class Runs:
             # Without a server no one takes it: put it where one will look (see `ui_command`).
             folder = self._home / "artifacts" / place.path.lstrip("/")
             folder.mkdir(parents=True, exist_ok=True)
-            part = shutil.copyfile(file, folder / f".{file.name}.part")
-            part.replace(folder / file.name)
+            with replacing(folder / file.name) as partial:
+                shutil.copyfile(file, partial)
 
     def end(self, finished: bool) -> None:
         """Leave no run RUNNING: parents are FINISHED when the study is done; what was interrupted is KILLED."""
@@ -116,7 +127,7 @@ class Runs:
                 self._set_status(run, status)
 
     def _own_experiment(self) -> Experiment:
-        """The study's experiment, made where there is none, and brought back where someone deleted it by hand."""
+        """Find the study's experiment; make it where there is none, restore it where someone deleted it by hand."""
         found, name = find_experiment(self._client, self._home, self._uri, self._study)
         if found is None:
             tags = {"mlflow.note.content": self._description}
@@ -130,7 +141,7 @@ class Runs:
         return found
 
     def _find(self) -> dict[str, KnownRun]:
-        """The runs there are, by identity; those without one are not ours."""
+        """Find the runs there are, by identity; those without one are not ours."""
         found: dict[str, KnownRun] = {}
         twice: list[str] = []  # made twice: a request timed out, and reached the server all the same
         token = None
@@ -191,7 +202,7 @@ class Runs:
         return known(run, times=())
 
     def _continues(self, run: KnownRun, times: tuple[int, ...]) -> bool:
-        """Whether all points of the run belong to this curve."""
+        """True if all points of the run belong to this curve."""
         if run.times is not None:
             return run.times == times[: len(run.times)]
         points = self._client.get_metric_history(run.run_id, run.metric) if run.metric is not None else []
@@ -206,7 +217,7 @@ class Runs:
             for name, value in record.curve[epoch].items()
             if value is not None and name != "time"
         ]
-        values = {**self._fixed, **record.params}
+        values = {**self._fixed, **record.params} | ({"method": record.trained_as} if record.trained_as else {})
         params = [Param(name, str(value)) for name, value in values.items() if name not in run.params]
         tags = [RunTag(name, text) for name, text in state_tags(record).items() if run.tags.get(name) != text]
         # A call takes 1000 of all, 100 of them parameters. Tags go last.

@@ -1,4 +1,4 @@
-"""Where MLflow keeps what it is given: the home's own database, or another tracking URI."""
+"""Place where MLflow keeps what it is given: the home's own database, or another tracking URI."""
 
 import ipaddress
 import logging
@@ -6,40 +6,49 @@ import re
 import shutil
 import sqlite3
 import sys
+import sysconfig
 import time
-import uuid
 from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import URL, make_url
 
-from search.sealed import read_sealed, write_sealed
-from search.tracking.client import PatientClient
-from trainables.config import InputError, require
-from trainables.masking import masked
+from tosmooth.search.storage.home_id import home_id, setting_up
+from tosmooth.search.tracking.client import PatientClient
+from tosmooth.trainables.errors import LINE, InputError, require
+from tosmooth.trainables.files.atomic_write import replacing
+from tosmooth.trainables.redact import masked
 
 # Every failure reaches us as an exception and is told in one line; MLflow would print a traceback besides.
 logging.getLogger("mlflow").setLevel(logging.CRITICAL)
 
 HOME_TAG = "tosmooth.home"  # of an experiment on a shared server: the id of the home it belongs to
 ARTIFACTS = "mlflow-artifacts"  # the scheme that a server resolves below its --artifacts-destination
+LOCKED = "database is locked"  # as SQLite says it
+READ_ONLY = "attempt to write a readonly database"  # likewise
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
-
-SETUP_TIMEOUT = 60.0  # seconds; a database is set up in 1 to 2
 
 
 def database(home: Path) -> str:
     """The URI of the home's own database."""
-    return f"sqlite:///{(home.resolve() / 'mlflow.db').as_posix()}"
+    return _sqlite(home.resolve() / "mlflow.db")
+
+
+def _sqlite(file: Path) -> str:
+    """The URI of a SQLite database, whatever is in its path.
+
+    With the driver's name, too: of `sqlite:///PATH` MLflow makes the folder PATH is in, and reads PATH as it stands.
+    """
+    return URL.create("sqlite+pysqlite", database=file.as_posix()).render_as_string(hide_password=False)
 
 
 def is_database(uri: str | None) -> bool:
-    """Whether a tracking URI (`None`: the home's own) is a database, with no server before it to take artifacts."""
+    """True if a tracking URI (`None`: the home's own) is a database, with no server to take artifacts."""
     return uri is None or uri.split(":")[0].split("+")[0] in DATABASES
 
 
@@ -48,6 +57,9 @@ def connect(home: Path, uri: str | None) -> PatientClient:
     if uri is None:
         _make_database(home.resolve() / "mlflow.db")
         uri = database(home)
+        # MLflow keeps its connections by the path, also to a file that was deleted and made anew since.
+        if (engine := SqlAlchemyStore._engine_map.get(uri)) is not None:
+            engine.dispose()
         # Sets up MLflow's "Default" experiment; a bare client would note the working directory as its place.
         SqlAlchemyStore(uri, f"{ARTIFACTS}:/")
     return PatientClient(uri)
@@ -56,12 +68,19 @@ def connect(home: Path, uri: str | None) -> PatientClient:
 def check_uri(uri: str) -> None:
     """Raise `InputError` where MLflow could never be reached at this address. Calls no one: a server may be away."""
     if is_database(uri):
+        file = make_url(uri).database if uri.startswith("sqlite") else None
+        rule = 'its folder is not there; in an address a "%" is written %25, a "?" %3F'
+        require(file is None or "%" not in uri or Path(file).parent.is_dir(), "tracking_uri", uri, rule)
         return
     try:
         MlflowClient(uri)
-    except MlflowException:
+        parts = urlsplit(uri)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname)  # MLflow has more, such as databricks
+    except (MlflowException, ValueError):
+        known = False
+    if not known:
         rule = f"MLflow's is the address of a server (http, https) or of a database ({', '.join(DATABASES)})"
-        raise InputError(f"tracking_uri: {masked(uri)!r} is refused: {rule}") from None
+        raise InputError(f"tracking_uri: {masked(uri)!r} is refused: {rule}")
 
 
 def _make_database(file: Path) -> None:
@@ -71,31 +90,26 @@ def _make_database(file: Path) -> None:
     """
     if file.exists():
         return
-    partial = file.with_name(f".{file.name}.partial")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _setting_up(file.parent):
+    with setting_up(file.parent):
         if file.exists():  # another study of this home was faster
             return
+        _remove_partial(file)  # what a kill left
         try:
-            _remove(partial)  # what a kill left
-            SqlAlchemyStore(f"sqlite:///{partial.as_posix()}", f"{ARTIFACTS}:/").engine.dispose()
-            partial.replace(file)
+            with replacing(file, alone=True) as partial:
+                SqlAlchemyStore(_sqlite(partial), f"{ARTIFACTS}:/").engine.dispose()
         finally:
-            _remove(partial)
+            _remove_partial(file)
 
 
-def _remove(database: Path) -> None:
-    for file in (database, *database.parent.glob(f"{database.name}-*")):  # SQLite's journals
-        file.unlink(missing_ok=True)
-
-
-def _setting_up(home: Path) -> FileLock:
-    """Held by whoever makes what all studies of a home share, so that two that begin at once make it once."""
-    return FileLock(home / ".setup.lock", timeout=SETUP_TIMEOUT)
+def _remove_partial(file: Path) -> None:
+    """Remove what was to become the database, with SQLite's journals beside it."""
+    for left in file.parent.glob(f".{file.name}.partial*"):
+        left.unlink(missing_ok=True)
 
 
 def find_experiment(client: MlflowClient, home: Path, uri: str | None, study: str) -> tuple[Experiment | None, str]:
-    """This home's experiment for a study, if there is one, and its name.
+    """Find this home's experiment for a study, if there is one, and its name.
 
     A shared server may hold another home's study of the same name: then ours has the home's id after its name.
     """
@@ -106,19 +120,24 @@ def find_experiment(client: MlflowClient, home: Path, uri: str | None, study: st
     return client.get_experiment_by_name(name), name
 
 
-def home_id(home: Path) -> str:
-    """A name for this home that stays when it is moved."""
-    file = home / "id"
-    if not file.exists():
-        home.mkdir(parents=True, exist_ok=True)
-        with _setting_up(home):
-            if not file.exists():
-                write_sealed(uuid.uuid4().hex, file)
-    try:
-        return read_sealed(file).splitlines()[-1]
-    except (ValueError, IndexError) as error:
-        advice = f"bring it back from a copy: as the tag {HOME_TAG!r} of its experiments in MLflow it is known, too"
-        raise InputError(f"{file}: damaged ({error}): {advice}") from error
+def shown(home: Path, uri: str | None, study: str) -> set[str] | None:
+    """Identities of the runs that MLflow has of a study. `None`: another MLflow than the home's was not yet told of it.
+
+    Nothing is made.
+    """
+    if uri is None and not (home / "mlflow.db").exists():
+        return set()
+    client = PatientClient(uri or database(home))
+    found, _ = find_experiment(client, home, uri, study)
+    if found is None:
+        return set() if uri is None else None
+    names: set[str] = set()
+    token = None
+    while token != "":
+        page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
+        names |= {run.data.tags["identity"] for run in page if "identity" in run.data.tags}
+        token = page.token or ""
+    return names
 
 
 def delete_experiment(home: Path, uri: str | None, study: str) -> None:
@@ -132,9 +151,8 @@ def delete_experiment(home: Path, uri: str | None, study: str) -> None:
     try:
         _delete_experiment(home, uri, study)
     except Exception as error:  # MLflow and drivers raise dozens of types, and print the address with its password
-        if uri is None:
-            raise
-        raise InputError(f"tracking_uri: MLflow does not delete study {study!r}: {reason(error)}") from None
+        place = str(home / "mlflow.db") if uri is None else "tracking_uri"
+        raise InputError(f"{place}: MLflow does not delete study {study!r}: {reason(error)}") from None
 
 
 def _delete_experiment(home: Path, uri: str | None, study: str) -> None:
@@ -161,21 +179,26 @@ def _delete_experiment(home: Path, uri: str | None, study: str) -> None:
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, on one line, without credentials (a URI may come with a password, or a token after "?")."""
-    line = (str(error) or type(error).__name__).splitlines()[0]
+    """Say what went wrong, on one line, without credentials (a URI may hold a password, or a token after "?")."""
+    words = str(error) or type(error).__name__
+    if LOCKED in words:
+        return "another process has locked its database; it is written to again once that one lets go"
+    if READ_ONLY in words:
+        return "its database cannot be written to by this user"
+    line = words.splitlines()[0]
     # The password first, since it may hold a "?"; each address by itself, for what stands behind it.
-    return re.sub(r"\?\S+", "", re.sub(r"//\S*@", "//", line))[:300]
+    return re.sub(r"\?\S+", "", re.sub(r"//\S*@", "//", line))[:LINE]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether what listens there is reached from this machine alone."""
+    """True if what listens there is reached from this machine alone."""
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost"
 
 
 def server_page(uri: str) -> str | None:
-    """What to open in a browser where MLflow is a server, without user, password and query; `None` for a database.
+    """Page to open in a browser where MLflow is a server, without user, password and query; `None` for a database.
 
     Raises `InputError` as `check_uri` does.
     """
@@ -200,5 +223,7 @@ def ui_command(
         "MLFLOW_BACKEND_STORE_URI": uri or database(home),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # for judging language models; starts processes of its own
+        "PYTHONSAFEPATH": "1",  # no modules from wherever the user is, here and in what MLflow starts
+        "UVICORN_APP_DIR": sysconfig.get_path("purelib"),  # what it puts before all others; otherwise where the user is
     }
     return [*command, "--serve-artifacts", "--artifacts-destination", destination], environment

@@ -1,4 +1,4 @@
-"""Feeds MLflow from a thread of the driver, so that no trial ever waits for it.
+"""Feed MLflow from a thread of the driver, so that no trial ever waits for it.
 
 What the server misses while it is down, or the driver while it is dead, is written later: the record is Optuna's
 storage and the history, and a run in MLflow is found by the trial's identity before it is made.
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.records import Level, Record
-from search.tracking.run import identity
-from search.tracking.runs import RefusedError, Runs
-from search.tracking.store import reason
+from tosmooth.search.records import Level, Record
+from tosmooth.search.tracking.run import identity
+from tosmooth.search.tracking.runs import RefusedError, Runs
+from tosmooth.search.tracking.store import reason
 
 log = logging.getLogger(__name__)
 LONGEST_WAIT = 30.0  # seconds between two tries while MLflow is away
@@ -32,7 +32,7 @@ class _Artifact:
 
 
 class Tracker:
-    """Shows one study in MLflow. No method but `close` waits for it, and none raises where it is away.
+    """Tracker that shows one study in MLflow. No method but `close` waits for MLflow, and none raises if it is away.
 
     `uri`: any tracking URI; `None` is a database under the home, which can be moved with it. `fixed`: parameters that
     all trials of the study share. `interval`: seconds between two looks at what is new.
@@ -57,6 +57,7 @@ class Tracker:
         self._finished = False
         self._written = 0  # how much MLflow took
         self._ended = False  # whether every run shows how the study ended
+        self._trouble = ""  # the last thing that went wrong
         self._timeout = self._deadline = float("inf")
         sys.setswitchinterval(TURN)
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
@@ -91,9 +92,15 @@ class Tracker:
         with self._lock:
             return len(self._pending.keys() | self._refused) or int(not self._ended)
 
+    def lacking(self, left: int) -> str:
+        """Say that MLflow lacks `left` records when this was closed, why, and what to do."""
+        why = self._trouble or f"it took nothing for {self._timeout:g} s"
+        again = "run the command again to bring it up to date; `tosmooth doctor` looks for the cause"
+        return f"MLflow lacks {left} records ({why}); {again}"
+
     @contextmanager
     def stopping(self, timeout: float) -> Iterator[None]:
-        """What ends by an exception is closed from there on, while the caller ends what else runs: seconds count."""
+        """Begin to close at an exception, while the caller still ends what else runs: seconds count."""
         try:
             yield
         except BaseException:
@@ -123,8 +130,9 @@ class Tracker:
                 self._write(closing)
             except Exception as error:
                 self._runs.forget()
+                self._trouble = reason(error)
                 if not away:
-                    log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", reason(error))
+                    log.warning("MLflow lacks what is new, and gets it later; training goes on (%s)", self._trouble)
                 stuck = away and self._written == written
                 wait = min(2 * wait, LONGEST_WAIT) if stuck and not closing else 1.0
                 away = True
@@ -134,6 +142,8 @@ class Tracker:
             if closing:
                 return
             wait, away = self._interval, False
+            if not self._refused:
+                self._trouble = ""
 
     def _write(self, closing: bool) -> None:
         """Write what is pending, once; at the end also what MLflow has refused."""
@@ -168,10 +178,11 @@ class Tracker:
             self._ended = True
 
     def _show_or_set_aside(self, name: str, item: Record | _Artifact) -> None:
-        """One record that is refused must not look like a server that is away: nothing else waits for it."""
+        """Show a record, or set it aside if it is refused: that must not look like a server that is away."""
         try:
             self._show(item)
         except RefusedError as error:
+            self._trouble = f"it refuses {name}: {reason(error)}"
             if name not in self._refused:
                 log.warning("MLflow refuses %s; everything else goes on (%s)", name, reason(error))
             with self._lock:

@@ -44,3 +44,4 @@ def test_trials_go_to_the_type_of_gpu_that_the_study_asks_for(cluster: Cluster, 
     done = tosmooth("run", "tiny.yaml", "--home", "home", "--address", cluster.address, *change, cwd=tmp_path)
     assert done.returncode == 2
     assert "resources.accelerator: 'T4' is refused: Ray found A100, H100" in done.stderr
+    assert not (tmp_path / "home" / "studies" / "other").exists()

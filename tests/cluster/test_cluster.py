@@ -22,14 +22,14 @@ import pytest
 import ray
 from mlflow import MlflowClient
 
-from search.home import Home
-from search.records import ENDED, Record
-from search.results import read_records
-from search.tracking.run import identity
 from tests.cluster.network import network
 from tests.cluster.parts import Parts, require_parts
 from tests.conftest import ROOT
 from tests.search.tools import session, tosmooth
+from tosmooth.search.records import ENDED, Record
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
+from tosmooth.search.tracking.run import identity
 
 pytestmark = [
     pytest.mark.slow,
@@ -42,7 +42,7 @@ STUDY = """
 name: five
 dataset:
   name: twonorm
-  levels: [clean, symmetric-0.1, symmetric-0.2, symmetric-0.3, symmetric-0.4]
+  noise: [clean, symmetric-0.1, symmetric-0.2, symmetric-0.3, symmetric-0.4]
   size: 600
   validation_fraction: 0.5
   test_size: 200
@@ -52,7 +52,7 @@ space:
   rate: {low: -2, high: 0.8, scale: symlog}
   warmup: {low: 0, high: 2}
 search: {sampler: random, trials: 2, head_start: false}
-selection: {seeds: 2}
+confirmation: {seeds: 2}
 trial_checkpoint: 0
 """
 TRAFFIC = ROOT / "build" / "cluster" / "traffic.json"

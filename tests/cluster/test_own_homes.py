@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from search.home import Home
-from search.results import read_records
 from tests.faults.test_doctor_nodes import elsewhere
 from tests.faults.test_nodes import Cluster, cluster
 from tests.search.tools import tosmooth
-from trainables.weights import read_weights
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
+from tosmooth.trainables.checkpointing.weights import read_weights
 
 __all__ = ["cluster"]
 
@@ -25,14 +25,14 @@ pytestmark = [
 ]
 STUDY = """
 name: mine
-dataset: {name: mine, levels: [given], table: {train: train.parquet, test: test.parquet, features: [a, b]}}
+dataset: {name: mine, noise: [given], table: {train: train.parquet, test: test.parquet, features: [a, b]}}
 network: {name: mlp, width: 8}
 training: {epochs: 3, batch_size: 10}
 space:
   rate: {low: -2, high: 0.8, scale: symlog}
   warmup: {low: 0, high: 2}
 search: {trials: 4}
-selection: {seeds: 2}
+confirmation: {seeds: 2}
 """
 
 

@@ -54,6 +54,27 @@ def test_short_secret_is_refused_and_not_shown() -> None:
     assert done.stderr == "ray-head.sh: RAY_AUTH_TOKEN is refused: 12 characters or more\n"
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="macOS binds no process to cores")
+def test_worker_offers_the_cores_it_may_use(tmp_path: Path) -> None:
+    """The options that `ray start` is called with, where another `ray` prints them."""
+    (tmp_path / "ray").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "ray").chmod(0o755)
+    settings = example() | SERVICES["ray-worker.sh"] | {"RAY_AUTH_TOKEN": "x" * 12}
+    one = {min(os.sched_getaffinity(0))}
+    path = {"PATH": f"{tmp_path}:{BIN}:{os.environ['PATH']}"}
+    for given, cores in (("", "1"), ("3", "3")):
+        environment = settings | path | {"RAY_NUM_CPUS": given}
+        done = subprocess.run(
+            [str(DOCKER / "ray-worker.sh")],
+            env=environment,
+            preexec_fn=lambda: os.sched_setaffinity(0, one),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert f"--num-cpus {cores}" in done.stdout
+
+
 def test_folders_of_the_image_are_made(tmp_path: Path) -> None:
     assert call({"ROOT": str(tmp_path)}, "account.sh").returncode == 0
     settings = dict(pair.split("=", 1) for word, rest in instructions() if word == "ENV" for pair in rest.split())
@@ -96,11 +117,11 @@ def test_image_is_installed_in_a_clean_folder_by_the_steps_of_the_dockerfile(tmp
         [str(venv / "bin" / "tosmooth"), "studies"], cwd=tmp_path, check=True, capture_output=True, text=True
     )
     assert "twonorm: " in said.stdout
-    trial = ["-m", "trainables", "--dataset", "twonorm", "--noise", "symmetric-0.4", "--epochs", "1"]
+    trial = ["-m", "tosmooth.trainables", "--dataset", "twonorm", "--noise", "symmetric-0.4", "--epochs", "1"]
     subprocess.run([str(venv / "bin" / "python"), *trial], cwd=tmp_path, check=True, capture_output=True)
     assert list((venv / "lib").glob("python3.*/site-packages/triton")) == []  # which a CPU has no use for
     there = subprocess.run(
-        [str(venv / "bin" / "python"), "-c", "import search; print(search.__file__)"],
+        [str(venv / "bin" / "python"), "-c", "import tosmooth; print(tosmooth.__file__)"],
         cwd=tmp_path, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert there.stdout.startswith(str(venv))
@@ -115,7 +136,7 @@ def test_slurm_script_runs_a_study_on_one_node_and_leaves_nothing(tmp_path: Path
     from tests.search.tools import TINY  # loads Ray and MLflow, which no quick test here needs
 
     study = yaml.safe_load(TINY) | {"search": {"trials": 2}, "resources": {"gpus": 0.5, "concurrent": 1}}
-    study["dataset"]["levels"] = ["symmetric-0.4"]
+    study["dataset"]["noise"] = ["symmetric-0.4"]
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     home = tmp_path / "home"
     home.mkdir()

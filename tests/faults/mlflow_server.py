@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal
 
-from tests.faults.servers import free_port, wait_for
+from tests.tools import free_port, wait_for
 
 # What a request meets. "fail": an error 500, and the server never sees it. "cut": the server does what is asked, and
 # the connection is reset in the middle of its answer. "hang": it is taken, and never answered.

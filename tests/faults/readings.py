@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainables.config import DataConfig, InputError, TableSource
-from trainables.datasets import LevelData, load_level
-from trainables.fetch import verify
-from trainables.folders import Folders
-from trainables.images import Chunk, decoded
-from trainables.noise import human_labels
+from tosmooth.trainables.config import DataConfig, TableSource
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.data.fetch import verify
+from tosmooth.trainables.data.images import Chunk, decoded
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.human_labels import human_labels
 
 HEADROOM = 2**30 + 2**29  # bytes of address space beyond what the libraries took: a gigabyte does not fit in twice
 CLEAN = np.arange(200) % 10

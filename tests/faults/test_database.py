@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,21 +15,21 @@ from optuna.trial import TrialState, create_trial
 from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from search import patience
-from search.home import Home
-from search.patience import PatientStorage, is_away, patiently
-from search.results import read_records
 from tests.faults.servers import PASSWORD, postgres
-from tests.search.tools import TINY, numbers, records_of, run_here, start, table_of, tiny
+from tests.search.tools import TINY, numbers, records_of, run_here, start, table_of, tiny, wait_for_lines
 from tests.tools import wait_for
-from trainables.config import InputError
+from tosmooth.search.storage import retrying_database as patience
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
+from tosmooth.search.storage.retrying_database import RetryingStorage, is_away, patiently
+from tosmooth.trainables.errors import InputError
 
 AWAY = OperationalError("SELECT 1", {}, Exception("server closed the connection unexpectedly"))
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> PatientStorage:
-    return PatientStorage(f"sqlite:///{tmp_path / 'trials.db'}")
+def storage(tmp_path: Path) -> RetryingStorage:
+    return RetryingStorage(f"sqlite:///{tmp_path / 'trials.db'}")
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,9 @@ class DriverError(Exception):
         (DriverError("connection failure", "08006"), True),
         (DriverError("terminating connection due to administrator command", "57P01"), True),
         (DriverError("the database system is starting up", "57P03"), True),
+        (DriverError("cannot execute INSERT in a read-only transaction", "25006"), True),  # a standby
+        (DriverError("deadlock detected", "40P01"), True),
+        (DriverError("permission denied for table trials", "42501"), False),
         (DriverError("canceling statement due to user request", "57014"), False),
         (DriverError("could not extend file", "53100"), False),
         (DriverError("password authentication failed", "28P01"), False),
@@ -124,7 +128,7 @@ def test_database_whose_disk_is_full_is_told_at_once(tmp_path: Path, monkeypatch
             lambda: fail(OperationalError("INSERT", {}, DriverError("disk full\nHINT: Check free disk space", "53100")))
         )
     # A real one, whose file may not grow.
-    storage = PatientStorage(f"sqlite:///{tmp_path / 'trials.db'}")
+    storage = RetryingStorage(f"sqlite:///{tmp_path / 'trials.db'}")
     study = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "a")
     pages = storage.scoped_session().execute(text("PRAGMA page_count")).scalar()
     event.listen(storage.engine, "checkout", lambda it, *_: it.execute(f"PRAGMA max_page_count = {pages}"))
@@ -132,7 +136,7 @@ def test_database_whose_disk_is_full_is_told_at_once(tmp_path: Path, monkeypatch
         grow(storage, study)
 
 
-def grow(storage: PatientStorage, study: int) -> None:
+def grow(storage: RetryingStorage, study: int) -> None:
     """By several pages."""
     for i in range(20):
         storage.set_study_user_attr(study, f"large{i}", "x" * 2000)
@@ -142,16 +146,16 @@ def fail(error: Exception) -> None:
     raise error
 
 
-def test_database_that_cannot_be_written_to_is_not_waited_for(storage: PatientStorage, tmp_path: Path) -> None:
+def test_database_that_cannot_be_written_to_is_not_waited_for(storage: RetryingStorage, tmp_path: Path) -> None:
     study = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "a")
     event.listen(storage.engine, "checkout", lambda it, *_: it.execute("PRAGMA query_only = 1"))
-    with pytest.raises(StorageInternalError):
+    with pytest.raises(InputError, match=r"^storage: the database cannot be written to \(attempt to write a readonly "):
         storage.set_study_user_attr(study, "some", 1)
     with storage.engine.connect() as connection:
         connection.execute(text("PRAGMA query_only = 0"))
 
 
-def answers(storage: PatientStorage) -> dict[str, Callable[[], Any]]:
+def answers(storage: RetryingStorage) -> dict[str, Callable[[], Any]]:
     """Each of the calls that may be made twice, on a study with a trial that runs."""
     study = storage.get_study_id_from_name("a")
     trial = storage.get_trial_id_from_study_id_trial_number(study, 0)
@@ -184,7 +188,7 @@ def test_whatever_is_asked_again_ends_as_if_it_was_asked_once(
 ) -> None:
     ends = []
     for lost in (False, True):
-        storage = PatientStorage(f"sqlite:///{tmp_path / str(lost)}.db")
+        storage = RetryingStorage(f"sqlite:///{tmp_path / str(lost)}.db")
         study = optuna.create_study(storage=storage, study_name="a")
         study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"train_seed": 1}))
         study.add_trial(create_trial(value=0.5))
@@ -206,12 +210,12 @@ def trials_of(storage: RDBStorage) -> list[optuna.trial.FrozenTrial]:
     return [trial for study in storage.get_all_studies() for trial in storage.get_all_trials(study._study_id)]
 
 
-def test_study_that_never_was_is_not_deleted(storage: PatientStorage) -> None:
+def test_study_that_never_was_is_not_deleted(storage: RetryingStorage) -> None:
     with pytest.raises(KeyError):
         storage.delete_study(7)
 
 
-def test_trial_whose_answer_was_lost_is_there_once(storage: PatientStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trial_whose_answer_was_lost_is_there_once(storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(storage=get_storage(storage), study_name="a")
     asked = lose_the_answer(monkeypatch, "_create_new_trial")
     for seed in (1, 2):
@@ -222,7 +226,7 @@ def test_trial_whose_answer_was_lost_is_there_once(storage: PatientStorage, monk
     assert len(asked) == 2  # the lost one was found, not made again
 
 
-def test_end_whose_answer_was_lost_stands(storage: PatientStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_end_whose_answer_was_lost_stands(storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     study = optuna.create_study(storage=get_storage(storage), study_name="a")
     study.add_trial(create_trial(state=TrialState.RUNNING, user_attrs={"train_seed": 1}))
     lose_the_answer(monkeypatch, "set_trial_state_values")
@@ -230,7 +234,7 @@ def test_end_whose_answer_was_lost_stands(storage: PatientStorage, monkeypatch: 
     assert [(trial.state, trial.value) for trial in study.get_trials()] == [(TrialState.COMPLETE, 0.5)]
 
 
-def test_study_whose_answer_was_lost_is_there_once(storage: PatientStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_study_whose_answer_was_lost_is_there_once(storage: RetryingStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     lose_the_answer(monkeypatch, "create_new_study")
     study = optuna.create_study(storage=get_storage(storage), study_name="a")
     assert [found.study_name for found in storage.get_all_studies()] == ["a"]
@@ -241,7 +245,7 @@ def test_study_whose_answer_was_lost_is_there_once(storage: PatientStorage, monk
 
 def test_every_call_that_reaches_the_database_is_patient() -> None:
     own = {*patience.CALLS, "create_new_study", "delete_study", "_create_new_trial", "set_trial_state_values"}
-    assert all(getattr(PatientStorage, name) is not getattr(RDBStorage, name) for name in own)
+    assert all(getattr(RetryingStorage, name) is not getattr(RDBStorage, name) for name in own)
     # What else Optuna's cache calls of its backend would fail while the database is away.
     source = Path(str(optuna.storages._cached_storage.__file__)).read_text(encoding="utf-8")
     called = set(re.findall(r"self\._backend\.(\w+)\(", source))
@@ -273,3 +277,36 @@ def test_study_goes_on_where_postgresql_was_restarted(tmp_path: Path) -> None:
     assert numbers(found) == numbers(records_of(tmp_path / "undisturbed"))
     assert {record.attempts for record in found} == {1}
     assert table_of(tmp_path / "home") == table_of(tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+def test_study_waits_for_a_server_that_is_read_only_after_a_failover(tmp_path: Path) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    with postgres() as server, psycopg.connect(server.url, autocommit=True) as own:
+
+        def turn(read_only: bool) -> None:
+            """As a primary that becomes a standby, or the reverse: all connections are dropped."""
+            own.execute("SET default_transaction_read_only = off")
+            own.execute(f"ALTER SYSTEM SET default_transaction_read_only = {'on' if read_only else 'off'}")
+            own.execute("SELECT pg_reload_conf()")
+            own.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+
+        file = tmp_path / "tiny.yaml"
+        file.write_text(TINY, encoding="utf-8")
+        process = start("run", file, "--home", "home", "--storage", server.url, cwd=tmp_path)
+        wait_for_lines(tmp_path / "home", 5, process)
+        turn(read_only=True)
+        time.sleep(3)
+        turn(read_only=False)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        assert "The database is read-only; waiting for it" in err
+        assert "Traceback" not in err
+        folder = Home(tmp_path / "home").existing("tiny")
+        found = read_records(folder, folder.spec(), server.url)
+    run_here(tiny(), tmp_path / "undisturbed")
+    assert numbers(found) == numbers(records_of(tmp_path / "undisturbed"))

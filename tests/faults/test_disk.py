@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from search.history import History
-from search.journal import Journal
 from tests.faults.test_kills import check_ended_as
 from tests.search.conftest import Finished
 from tests.search.tools import tosmooth
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.journal import Journal
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 

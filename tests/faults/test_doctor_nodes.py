@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 nodes = pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere 127.0.0.1 is the only loopback address.")
 TABLE = """
 name: mine
-dataset: {name: mine, levels: [given], table: {train: train.parquet, features: [a, b]}}
+dataset: {name: mine, noise: [given], table: {train: train.parquet, features: [a, b]}}
 network: {name: mlp}
 """
 
@@ -58,9 +58,20 @@ def test_two_nodes_are_counted_compared_and_written_from(cluster: Cluster, tmp_p
     assert found["Ray"]["found"].endswith(f"at {cluster.address}: 2 nodes, 3 CPUs, 0 GPUs")
     assert found["home"]["found"] == f"{tmp_path / 'home'} can be written to by the driver and 2 nodes"
     assert found["versions"]["found"].endswith("; the same on 2 nodes")
-    assert found["data on nodes"]["found"] == "1 files, the same on 2 nodes"
+    assert found["data on nodes"]["found"] == "1 files, of the same size on 2 nodes"
     left = sorted(path.name for path in tmp_path.rglob("*"))
-    assert left == ["cache", "digests.json", "home", "mine.yaml", "train.parquet"]  # what `describe` leaves
+    assert left == ["mine.yaml", "train.parquet"]
+
+
+@nodes
+@pytest.mark.cluster
+@pytest.mark.skipif(shutil.which("taskset") is None, reason="taskset is in util-linux")
+def test_a_node_on_fewer_cores_than_it_offers_is_a_warning(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.add(1)
+    cluster.add(2, "taskset", "-c", "0")
+    code, found = doctor(tmp_path, "--address", cluster.address)
+    assert (code, found["cores"]["state"]) == (0, "warning"), found
+    assert found["cores"]["found"] == "127.0.0.3 offers 2 CPUs, and may use 1"
 
 
 @nodes
@@ -77,12 +88,12 @@ def test_a_node_that_cannot_write_the_trunks_is_named_by_doctor_and_refused_by_r
     cluster.add(1, *elsewhere(bound, f"mount -o remount,bind,ro '{trunks}'"))
     code, found = doctor(tmp_path, "tiny.yaml", "--address", cluster.address)
     assert (code, [name for name, check in found.items() if check["state"] == "failed"]) == (1, ["trunks"]), found
-    assert found["trunks"]["found"].startswith(f"127.0.0.3: '{trunks / 'tiny'}' is refused: ")
+    assert found["trunks"]["found"].startswith(f"127.0.0.3: '{trunks}' is refused: ")
     assert "Read-only file system" in found["trunks"]["found"]
 
     done = tosmooth("run", "tiny.yaml", "--home", "home", "--address", cluster.address, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"error: trunks: 127.0.0.3: '{trunks / 'tiny'}' is refused: " in done.stderr
+    assert f"error: trunks: 127.0.0.3: '{trunks}' is refused: " in done.stderr
     assert "or name another folder as trunks.folder, which all nodes share" in done.stderr
     assert not (tmp_path / "home" / "studies" / "tiny" / "history.jsonl").exists()
 
@@ -100,7 +111,7 @@ def test_a_folder_of_the_same_name_that_is_another_one_is_no_shared_home(cluster
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_postgresql_is_written_to_and_left_as_it_was(tmp_path: Path) -> None:
+def test_postgresql_is_looked_at_and_left_as_it_was(tmp_path: Path) -> None:
     with postgres() as server:
         for _ in range(2):
             code, found = doctor(tmp_path, "--storage", server.url)

@@ -26,7 +26,7 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from tests.tools import encoded
-from trainables.images import decoded
+from tosmooth.trainables.data.images import decoded
 
 RNG = np.random.default_rng(0)
 ROWS = 60
@@ -305,6 +305,15 @@ def rows_of_one_part_alone() -> bytes:
     return content[: -8 - size] + about + len(about).to_bytes(4, "little") + b"PAR1"
 
 
+def pictures_that_are_not_there(claimed: int = 2**40) -> bytes:
+    blobs = [encoded(one) for one in RNG.integers(0, 256, (1234, 4, 4, 3), np.uint8)]
+    return with_claimed_rows(pictures(blobs, packed=False), 1234, claimed, 2)
+
+
+def a_picture_that_is_not_there() -> bytes:
+    return pictures_that_are_not_there(1235)
+
+
 def one_value_in_every_row() -> bytes:
     """40 million rows in a few kilobytes: a run of one entry of the dictionary."""
     zeros = pa.array(np.zeros(40_000_000, np.int8))
@@ -339,10 +348,30 @@ def a_picture_of_a_gigabyte() -> bytes:
     return pictures([png(20_000, 20_000)] * 2, packed=False)
 
 
-def a_dictionary_of_large_pictures() -> bytes:
+def a_dictionary_of_large_pictures(size: int = 50_000_000) -> bytes:
     """64 rows with the same 50 MB, which Arrow would copy for each."""
-    large = once(encoded(PICTURES[0], "PNG") + bytes(50_000_000), 64)
+    large = once(encoded(PICTURES[0], "PNG") + bytes(size), 64)
     return parquet({"img": large, "label": np.arange(64) % 2}, compression="zstd", store_schema=False)
+
+
+def a_dictionary_that_claims_to_be_small() -> bytes:
+    """The same with 20 MB, where the metadata say that the column has 2 MB: a gigabyte, were all rows read at once."""
+    content = a_dictionary_of_large_pictures(20_000_000)
+    size = pq.ParquetFile(io.BytesIO(content)).metadata.row_group(0).column(0).total_uncompressed_size
+    small = varint(2**21)
+    assert (content.count(varint(size)), len(small)) == (1, len(varint(size)))
+    return content.replace(varint(size), small)
+
+
+def a_picture_in_every_row() -> bytes:
+    """A million of 3 MB in RGB."""
+    return parquet({"img": once(png(1024, 1024), 10**6), "label": np.arange(10**6) % 2}, store_schema=False)
+
+
+def labels_in_every_row() -> bytes:
+    """200 million, beside a picture of one pixel."""
+    rows = 200_000_000
+    return parquet({"img": once(png(1, 1), rows), "label": np.zeros(rows, np.int8)}, store_schema=False)
 
 
 def pages_of_zeros() -> bytes:
@@ -392,12 +421,17 @@ BOMBS: list[tuple[str, Callable[[], bytes], str]] = [
     ("features.parquet", one_value_in_every_row, "40000000 rows of 5 columns: 1600000000 bytes in memory"),
     ("features.parquet", labels_of_long_texts, "column 'label': of type string: labels are integers"),
     ("plain.parquet", a_picture_of_a_gigabyte, "row 0: .*400000000 pixels"),
-    ("plain.parquet", a_dictionary_of_large_pictures, "a dictionary of 50000.* bytes: at most 8388608"),
+    ("plain.parquet", pictures_that_are_not_there, "labels of 1099511627776 rows: .* bytes in memory"),
+    ("plain.parquet", a_picture_that_is_not_there, "damaged: 1234 rows where its metadata say 1235"),
+    ("plain.parquet", a_dictionary_of_large_pictures, "row 0: 50000.* bytes: an encoded picture has at most 8388608"),
+    ("plain.parquet", a_dictionary_that_claims_to_be_small, "row 0: 20000.* bytes: an encoded picture has at most"),
+    ("plain.parquet", a_picture_in_every_row, "1000000 pictures of 1024x1024 pixels: 3145728000000 bytes in memory"),
+    ("plain.parquet", labels_in_every_row, "labels of 200000000 rows: 1600000000 bytes in memory"),
     ("plain.parquet", pages_of_zeros, "a row group of column 'img': 2000.* bytes in memory"),
-    ("human.pt", a_member_of_half_a_gigabyte, "its parts are compressed"),
+    ("human.pt", a_member_of_half_a_gigabyte, "its parts claim 5368.* bytes of .*: torch.save does not compress them"),
     ("human.pt", a_member_that_claims_a_terabyte, "damaged or unsafe"),
     ("human.pt", arrays_that_claim_a_terabyte, "damaged or unsafe"),
-    ("human.pt", a_file_of_many_megabytes, "bytes: at most 67108864"),
+    ("human.pt", a_file_of_many_megabytes, "damaged or unsafe"),
 ]
 
 

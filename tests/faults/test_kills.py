@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,8 +12,6 @@ from typing import Any
 
 import pytest
 
-from search.records import TrialKey
-from search.tracking.run import STATUS
 from tests.search.conftest import Finished
 from tests.search.tools import (
     left_after,
@@ -26,6 +25,8 @@ from tests.search.tools import (
     tosmooth,
     wait_for_lines,
 )
+from tosmooth.search.records import TrialKey
+from tosmooth.search.tracking.run import STATUS
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1200)]
 
@@ -111,6 +112,23 @@ def test_whole_ray_session_killed(finished: Finished, tmp_path: Path) -> None:
     check_ended_as(home, finished.home)
 
 
+@pytest.mark.parametrize(("process", "words"), [("raylet", "its node manager"), ("gcs_server", "its control service")])
+def test_ray_that_lost_a_process_ends_the_run_at_once_and_the_next_goes_on(
+    process: str, words: str, finished: Finished, tmp_path: Path
+) -> None:
+    home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
+    driver = start(*command, cwd=tmp_path)
+    wait_for_lines(home, 4, driver)
+    (pid,) = [pid for pid, started in session(driver).items() if Path(started.split("\0")[0]).name == process]
+    os.kill(pid, signal.SIGKILL)
+    out, err = driver.communicate(timeout=60)
+    assert (driver.returncode, out) == (1, "")
+    assert f"error: Ray ended in the middle: {words} was killed. What ended is kept; " in err
+    assert "Traceback" not in err
+    assert tosmooth(*command, cwd=tmp_path).returncode == 0
+    check_ended_as(home, finished.home)
+
+
 def test_worker_that_dies_costs_one_attempt(finished: Finished, tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = start("run", finished.file, "--home", "home", cwd=tmp_path)
@@ -120,7 +138,8 @@ def test_worker_that_dies_costs_one_attempt(finished: Finished, tmp_path: Path) 
     os.kill(workers[0], signal.SIGKILL)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert all(line.startswith(("trials ", "Table, ")) for line in err.splitlines()), err
+    stage = " ..."
+    assert all(line.startswith(("trials ", "Table, ")) or line.endswith(stage) for line in err.splitlines()), err
     assert Counter(record.attempts for record in records_of(home))[2] == 1
     check_ended_as(home, finished.home)
 
@@ -128,7 +147,7 @@ def test_worker_that_dies_costs_one_attempt(finished: Finished, tmp_path: Path) 
 def test_trial_goes_on_from_its_checkpoint_after_its_worker_died(finished: Finished, tmp_path: Path) -> None:
     home = tmp_path / "home"
     # Long trials, each epoch of which is kept.
-    changes = ("training.epochs=40", "trial_checkpoint=0", "dataset.levels=[clean]", "search.trials=2")
+    changes = ("training.epochs=40", "trial_checkpoint=0", "dataset.noise=[clean]", "search.trials=2")
     sets = [part for change in changes for part in ("--set", change)]
     process = start("run", finished.file, "--home", "home", *sets, cwd=tmp_path)
     wait_for_lines(home, 15, process)
@@ -153,7 +172,7 @@ def test_trial_that_hangs_is_tried_so_many_times_and_failed_with_the_reason(
     attempts: int, finished: Finished, tmp_path: Path
 ) -> None:
     home, kept = tmp_path / "home", tmp_path / "kept"
-    sets = ["--set", "dataset.levels=[clean]", "--set", f"trunks={{keep: true, folder: {kept}}}"]
+    sets = ["--set", "dataset.noise=[clean]", "--set", f"trunks={{keep: true, folder: {kept}}}"]
     assert tosmooth("run", finished.file, "--home", "first", *sets, cwd=tmp_path).returncode == 0
     # Files that no one writes to: whoever reads its trunk waits for ever, as on a file system that is away.
     trunks = list(kept.rglob("*.trunk"))
@@ -161,11 +180,13 @@ def test_trial_that_hangs_is_tried_so_many_times_and_failed_with_the_reason(
     for trunk in trunks:
         trunk.unlink()
         os.mkfifo(trunk)
+    home.mkdir()
+    shutil.copy(tmp_path / "first" / "id", home)  # else it has a folder of its own there
     sets += ["--set", "trial_timeout=6", "--set", f"trial_attempts={attempts}"]
     done = tosmooth("run", finished.file, "--home", "home", *sets, cwd=tmp_path, seconds=280)
     assert done.returncode == 2, done.stderr
     reason = "no epoch ended within 6 seconds (trial_timeout)"
-    assert f"error: twonorm/clean/gls: 4 trials failed, the last with: {reason}" in done.stderr
     failed = [record for record in records_of(home) if record.state == "failed"]
-    assert len(failed) == 4
+    assert len(failed) == 5
+    assert f"error: twonorm/clean/gls: {len(failed)} trials failed, the last with: {reason}" in done.stderr
     assert {(record.attempts, record.reason) for record in failed} == {(attempts, reason)}

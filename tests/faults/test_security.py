@@ -11,7 +11,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from contextlib import suppress
@@ -23,17 +22,18 @@ import pytest
 import ray
 from rich.console import Console
 
-from search.cluster import cluster
-from search.credentials import resolve
-from search.loading import read_study
-from search.tracking.store import connect, delete_experiment, is_loopback
 from tests.faults.servers import PASSWORD, postgres
 from tests.search.tools import RECONNECT, TINY, TOSMOOTH, start, tosmooth
 from tests.tools import Payload, free_port, wait_for
-from trainables.config import InputError
-from trainables.masking import masked
+from tosmooth.search.cli.credentials import resolve
+from tosmooth.search.run.ray_cluster import cluster
+from tosmooth.search.run.session_folder import PREFIX, places
+from tosmooth.search.spec.loading import read_study
+from tosmooth.search.tracking.store import connect, delete_experiment, is_loopback
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.redact import masked
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.timeout(600)]
 psutil: Any = importlib.import_module("psutil")  # Ray brings it along
 
 SECRETS = {  # each is a real part of an address, or a real variable, and must be seen nowhere
@@ -71,7 +71,7 @@ class Watched:
     code: int
     out: str
     err: str
-    session: Path  # Ray's
+    session: dict[str, bytes]  # files of Ray's, and what stood in each when it was last there
     guard: list[str]
     mark: Path  # appears where the pickles in Tune's folder are executed
     commands: set[str] = field(default_factory=set)
@@ -95,6 +95,15 @@ def look_at(pid: int, seen: Watched) -> None:
                     seen.spoken_to.add(socket.raddr.ip)
 
 
+def keep_session(pid: int, seen: Watched) -> None:
+    """Keep what stands in the files of Ray's session, which are gone when it has ended."""
+    for session in sessions(pid):
+        for file in session.rglob("*"):
+            with suppress(OSError):  # it is gone
+                if file.is_file():
+                    seen.session[str(file)] = file.read_bytes()
+
+
 def loopback(address: str) -> bool:
     found = ipaddress.ip_address(address)
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
@@ -108,9 +117,7 @@ def leaks(secret: str, *places: Path) -> list[str]:
 
 def sessions(pid: int) -> list[Path]:
     """The folders of the Ray clusters that a process started."""
-    found = list((Path(tempfile.gettempdir()) / "ray").glob(f"session_*_{pid}"))
-    assert found
-    return found
+    return [found for place in places() for found in place.glob(f"{PREFIX}*/*/session_*_{pid}")]
 
 
 def private(file: Path, content: str) -> Path:
@@ -141,18 +148,20 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
     tune.mkdir(parents=True)
     for name in ("tuner.pkl", "trainable.pkl", "search_gen_state-1.json", "searcher-state-1.pkl", "basic-variant.json"):
         (tune / name).write_bytes(pickle.dumps(Payload(mark)))
-    command = [str(TOSMOOTH), "run", "tiny.yaml", "--home", "home", "--set", "dataset.levels=[clean]"]
+    command = [str(TOSMOOTH), "run", "tiny.yaml", "--home", "home", "--set", "dataset.noise=[clean]"]
     command += [*("--set", "search.trials=2"), *("--storage", f"@{files[0]}"), *("--tracking-uri", f"@{files[1]}")]
     with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
         process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=out, stderr=err)
-        seen = Watched(folder / "home", 0, "", "", Path(), [], mark)
+        seen = Watched(folder / "home", 0, "", "", {}, [], mark)
         deadline = time.monotonic() + 280
         while process.poll() is None and time.monotonic() < deadline:
             look_at(process.pid, seen)
+            keep_session(process.pid, seen)
             time.sleep(0.2)
         process.kill()  # nothing, where it has ended
         seen.code = process.wait()
-    (seen.session,) = sessions(process.pid)
+    assert sessions(process.pid) == []
+    assert any(name.endswith("raylet.out") for name in seen.session)
     seen.out, seen.err = ((folder / name).read_text(encoding="utf-8") for name in ("out", "err"))
     seen.guard = (folder / "guard.log").read_text(encoding="utf-8").splitlines()
     assert seen.code == 0, seen.err
@@ -172,7 +181,7 @@ def test_a_study_calls_no_one(watched: Watched) -> None:
     """Neither from Python, by name or by address, nor from Ray's own servers."""
     watchers = [line for line in watched.guard if line.startswith("watched by")]
     assert sum("tosmooth run" in line for line in watchers) == 1
-    assert any("search.measure" in line for line in watchers)
+    assert any("tosmooth.search.run.measure_worker" in line for line in watchers)
     assert any("default_worker.py" in line for line in watchers)
     assert [line for line in watched.guard if line not in watchers] == []
     assert {address for address in watched.spoken_to if not loopback(address)} == set()
@@ -182,7 +191,8 @@ def test_a_study_calls_no_one(watched: Watched) -> None:
 @pytest.mark.parametrize("kind", SECRETS)
 def test_a_study_tells_no_secret(watched: Watched, kind: str) -> None:
     secret = SECRETS[kind]
-    assert leaks(secret, watched.home, watched.session) == []
+    assert leaks(secret, watched.home) == []
+    assert [name for name, content in watched.session.items() if secret in name or secret.encode() in content] == []
     assert [command for command in watched.commands if secret in command] == []
     assert secret not in watched.out + watched.err
     assert "warning" not in watched.err  # of files that others may read: these are private
@@ -210,9 +220,10 @@ def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.Monk
             mode = {"RAY_AUTH_MODE": "token"} if token in known.values() else {}
             command = [sys.executable, "-c", code, address]
             answers.append(subprocess.run(command, env=ours | known | mode, capture_output=True, text=True))
-        seen = Watched(tmp_path, 0, "", "", Path(), [], tmp_path)
+        seen = Watched(tmp_path, 0, "", "", {}, [], tmp_path)
         look_at(os.getpid(), seen)
-        assert leaks(token, *sessions(os.getpid())) == []
+        (session,) = sessions(os.getpid())
+        assert leaks(token, session) == []
         assert [command for command in seen.commands if token in command] == []
     assert [(answer.returncode, answer.stdout) for answer in answers] == [(1, ""), (1, ""), (0, "in\n")]
     assert all("AuthenticationError" in answer.stderr for answer in answers[:2])
@@ -248,7 +259,7 @@ def test_the_ui_listens_where_it_was_told_and_shows_no_secret(host: str | None, 
     options = [] if host is None else ["--host", host]
     with start("ui", "--home", home, "--port", str(port), "--tracking-uri", f"@{address}", *options, cwd=home) as ui:
         try:
-            seen = Watched(home, 0, "", "", Path(), [], tmp_path)
+            seen = Watched(home, 0, "", "", {}, [], tmp_path)
 
             def answers() -> bool:
                 assert ui.poll() is None
@@ -386,7 +397,7 @@ def test_a_study_file_holds_no_password_of_a_store() -> None:
 def test_a_database_with_a_password_keeps_it(tmp_path: Path) -> None:
     """Right, wrong, and with the server gone: the password is in no file, message or process list of ours."""
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
-    quick = ("--set", "search.trials=2", "--set", "dataset.levels=[clean]", "--set", "selection.seeds=2")
+    quick = ("--set", "search.trials=2", "--set", "dataset.noise=[clean]", "--set", "confirmation.seeds=2")
     with postgres() as server:
         address = private(tmp_path / "address", server.url)
         run = ("run", "tiny.yaml", "--home", "home", *quick, "--storage", f"@{address}")

@@ -24,24 +24,25 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 from pyarrow import fs
 
-from search.history import History
-from search.home import Home
-from search.loading import read_study
-from search.results import read_records
-from search.sections import WORD
-from search.store import open_storage
-from search.study import check_name
 from tests.search.tools import TINY, Driver, play, tiny
 from tests.tools import Payload
 from tests.trainables.conftest import picture
-from trainables.__main__ import main
-from trainables.cifar import read
-from trainables.config import DataConfig, InputError, TableSource
-from trainables.datasets import load_level
-from trainables.fetch import FETCHABLE, fetch
-from trainables.folders import Folders
-from trainables.noise import human_labels
-from trainables.states import HEAD, digest, read_state
+from tosmooth.search.spec.loading import read_study
+from tosmooth.search.spec.sections import WORD
+from tosmooth.search.spec.study import check_name
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.opening import open_storage
+from tosmooth.search.storage.reading import read_records
+from tosmooth.trainables.__main__ import main
+from tosmooth.trainables.checkpointing.states import HEAD, digest, read_state
+from tosmooth.trainables.config import DataConfig, TableSource
+from tosmooth.trainables.data.cifar import read
+from tosmooth.trainables.data.datasets import load_level
+from tosmooth.trainables.data.fetch import FETCHABLE, fetch
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.human_labels import human_labels
 
 if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar
@@ -290,14 +291,14 @@ def test_name_that_is_no_plain_word_is_refused(name: str, tmp_path: Path) -> Non
         Home(tmp_path).existing(name)
     for change in ({"name": name}, {"search": {"prior_study": name}}):
         with pytest.raises(InputError):
-            read_study(json.dumps({"name": "x", "dataset": {"name": "twonorm", "levels": ["clean"]}} | change))
+            read_study(json.dumps({"name": "x", "dataset": {"name": "twonorm", "noise": ["clean"]}} | change))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "A"])
 def test_name_of_a_dataset_or_level_is_a_plain_word_too(name: str) -> None:
     """They are parts of the names of plots, weights and exported studies."""
-    for dataset in ({"name": name, "levels": ["clean"]}, {"name": "twonorm", "levels": [name]}):
+    for dataset in ({"name": name, "noise": ["clean"]}, {"name": "twonorm", "noise": [name]}):
         with pytest.raises(InputError, match=r"dataset\."):
             read_study(json.dumps({"name": "x", "dataset": dataset}))
 
@@ -323,9 +324,9 @@ def test_names_in_a_study_of_the_home_are_checked_when_it_is_read(tmp_path: Path
     folder.spec_file.write_text(TINY.replace("name: tiny", "name: ../../evil"), encoding="utf-8")
     with pytest.raises(InputError, match=r"name: '\.\./\.\./evil' is refused"):
         folder.spec()
-    level = dataclasses.replace(tiny().dataset, levels=("clean",))
-    assert level.levels == ("clean",)
-    with pytest.raises(InputError, match=r"dataset\.levels\[0\]"):
-        dataclasses.replace(tiny().dataset, levels=("../../evil",))
+    level = dataclasses.replace(tiny().dataset, noise=("clean",))
+    assert level.noise == ("clean",)
+    with pytest.raises(InputError, match=r"dataset\.noise\[0\]"):
+        dataclasses.replace(tiny().dataset, noise=("../../evil",))
     with pytest.raises(InputError):
         read_records(folder, folder.spec(), None)

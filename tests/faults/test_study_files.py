@@ -5,7 +5,9 @@ The runs of 2,000 examples each are marked slow; the same checks on a few exampl
 
 import datetime
 import io
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -21,17 +23,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.describe import description, show
-from search.loading import load_study, read_study, shipped_studies, to_yaml
-from search.space import distributions, initial_points, inside
-from search.study import StudySpec
-from trainables.config import InputError
+from tosmooth.search.report.describe import description, show
+from tosmooth.search.spec.loading import load_study, read_study, shipped_studies, to_yaml
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.distributions import distributions, inside
+from tosmooth.search.suggest.initial_design import initial_points
+from tosmooth.trainables.errors import InputError
 
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 MANY = pytest.mark.parametrize(
     "examples", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)])]
 )
-SMALL = "name: small\ndataset: {name: twonorm, levels: [clean, symmetric-0.4]}\ntraining: {epochs: 8}\n"
+SMALL = "name: small\ndataset: {name: twonorm, noise: [clean, symmetric-0.4]}\ntraining: {epochs: 8}\n"
 SHIPPED = {name: files("studies").joinpath(f"{name}.yaml").read_text(encoding="utf-8") for name in shipped_studies()}
 # A line of a message: the key, or the file and the line in it; then the value or what is wrong, and the rule.
 LINE = re.compile(r".+: .+|and \d+ more")
@@ -66,7 +70,7 @@ def refusal(read: Callable[[], StudySpec], paths: Sequence[str] = ()) -> str:
         assert LINE.fullmatch(line), line
         assert len(line) <= WIDEST
         assert line.isprintable()
-    for word in ("Traceback", "pydantic", "http", "alue error"):
+    for word in ("Traceback (most recent", "pydantic", "http", "alue error"):
         assert word not in message
     return message
 
@@ -75,27 +79,30 @@ def check_fit_to_run(spec: StudySpec) -> None:
     """All that is done with a study before a trial trains: nothing of it may fail, or take memory without bounds."""
     assert read_study(to_yaml(spec)) == spec
     assert spec.meaning()
-    assert len(spec.confirmation_seeds()) == spec.selection.most_seeds
+    assert len(spec.confirmation_seeds()) == spec.confirmation.most_seeds
     for method in spec.method:
-        check_method(spec.of(method))
+        check_method(MethodSpec.of(spec, method))
     screen = io.StringIO()
     show(description(spec, {}), Console(file=screen, markup=False))
     assert spec.name in screen.getvalue()
 
 
-def check_method(view: StudySpec) -> None:
+def check_method(view: MethodSpec) -> None:
     """The same for the cells of one method."""
     assert len(distributions(view)) == len(view.space)
     openers, points = view.openers(), initial_points(view)
     assert points[: len(openers)] == openers
     assert len(points) <= max(view.budget, 3)
-    baselines = [view.baselines().ce, view.baselines().ls]
-    cell = view.cells()[-1]
-    for params in (*points[:20], *points[-20:], *baselines):
-        config = view.trial_config(cell, params, view.search_seed(cell, 0, first=False, had=()))
-        assert params in baselines or inside(view, params)
-        assert config.rate == params.get("rate", 0.0)
-        assert config.method == ("gls" if params in baselines else cell.method)
+    spec, baselines = view.study, [view.baselines().ce, view.baselines().ls]
+    cell = next(cell for cell in reversed(spec.cells()) if cell.method == view.method)
+    seed = spec.search_seed(cell, 0, first=False, had=())
+    for params in (*points[:20], *points[-20:]):
+        config = spec.trial_config(cell, params, seed)
+        assert (view.method == "gls" and params in baselines) or inside(view, params)
+        assert (config.rate, config.method) == (params.get("rate", 0.0), cell.method)
+    for params in baselines:
+        config = spec.trial_config(cell, params, seed, "gls")
+        assert (config.rate, config.method) == (params["rate"], "gls")
 
 
 EXTREMES = st.sampled_from(
@@ -290,21 +297,21 @@ def test_any_override_gives_a_study_or_is_refused(examples: int) -> None:
             "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{f'*a{i - 1},' * 10}]\n" for i in range(1, 12)),
             "aliases are not read",
         ),
-        ("name: a\nseed: 1" + ":0" * 100_000 + ".5", "is not read as YAML"),  # base 60: 60**100000
+        ("name: a\nseed: 1" + ":0" * 100_000 + ".5", "seed: '1:0"),  # base 60 would be 60**100000
         ("name: a\nseed: 0x" + "f" * 200_000, "64 bits"),
         ("name: a\nspace: " + "{a: " * 50_000, "is not read as YAML"),
         ("name: a\nspace: " + "[" * 100 + "]" * 100, "inside each other"),
         ("name: a\nquestion: " + "x" * 2**18, "at most 262144 characters"),
         (
-            "name: a\ndataset: {name: twonorm, levels: [" + ",".join(f"l{i}" for i in range(20_000)) + ", l0]}",
+            "name: a\ndataset: {name: twonorm, noise: [" + ",".join(f"l{i}" for i in range(20_000)) + ", l0]}",
             "each once",
         ),
         (SMALL + "".join(f"k{i}: 1\n" for i in range(5_000)), "and 4990 more"),
         (SMALL + f"space: {{rate: {{values: [{','.join(f'-{i}.5' for i in range(5_000))}]}}}}", "at most 1000"),
         (SMALL + "search: {trials: 1000000000000}", "at most 100000"),
-        (SMALL + "selection: {seeds: 1000000000000}", "at most 1000"),
-        (SMALL + "selection: {seeds: auto, max_seeds: 1000000000000}", "at most 1000"),
-        (SMALL + "selection: {finalists: 1000000000000}", "at most 1000"),
+        (SMALL + "confirmation: {seeds: 1000000000000}", "at most 1000"),
+        (SMALL + "confirmation: {seeds: auto, max_seeds: 1000000000000}", "at most 1000"),
+        (SMALL + "confirmation: {finalists: 1000000000000}", "at most 1000"),
         (SMALL + "network: {width: 1000000000000}", "at most 65536"),
         (SMALL + "network: {depth: 1000000000000}", "at most 1000"),
         (SMALL.replace("8", "1000000000000"), "at most 100000"),
@@ -350,8 +357,23 @@ def test_a_path_that_no_file_can_have_is_refused(name: str) -> None:
 def test_a_device_without_end_is_refused() -> None:
     if not Path("/dev/zero").exists():
         pytest.skip("There is no /dev/zero here.")
-    with pytest.raises(InputError, match="at most 262144 characters"):
+    with pytest.raises(InputError, match="/dev/zero: the study file is refused: reading a pipe, a socket or a device"):
         load_study("/dev/zero")
+
+
+def test_a_pipe_and_a_socket_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket.yaml"))
+        for name in ("pipe.yaml", "socket.yaml"):
+            with pytest.raises(InputError, match="reading a pipe, a socket or a device may never end"):
+                load_study(tmp_path / name)
+
+
+def test_a_file_too_long_for_a_study_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "long.yaml").write_text("#" * 300_000)
+    with pytest.raises(InputError, match="at most 262144 characters"):
+        load_study(tmp_path / "long.yaml")
 
 
 @pytest.mark.parametrize(
@@ -359,7 +381,7 @@ def test_a_device_without_end_is_refused() -> None:
     [
         (b"\xff\xfename: a", [], ["study.yaml", "cannot be read"]),
         (b"name: a\n\tdataset: b", [], ["study.yaml", "line 2"]),
-        (SMALL.encode() + b"seed: 1" + b":0" * 400 + b".5", [], ["study.yaml", "is not read as YAML"]),
+        (SMALL.encode() + b"seed: 1" + b":0" * 400 + b".5", [], ["seed: '1:0", "is refused: a whole number"]),
         (SMALL.encode() + b'"a\\e[31m\\nb": 1', [], ["study.yaml", "keys are text on one line"]),
         (SMALL.encode(), ["--set", "dataset.size=1000000000000"], ["dataset.size", "1000000000000", "at most"]),
         (

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.home import Home
-from search.records import Record
-from search.results import study_rows
-from search.store import open_storage
 from tests.faults.test_kills import check_shown
 from tests.search.tools import TINY, records_of, tosmooth
 from tests.trainables.conftest import Save, picture
+from tosmooth.search.records import Record
+from tosmooth.search.report.results import study_rows
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.opening import open_storage
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -67,7 +67,7 @@ def test_trials_that_cannot_have_their_memory_fail_and_say_so(tmp_path: Path, mo
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")])))
     # A layer of 32768 x 32768 weights takes 4 GB. It is asked for in one piece, and never touched.
     space = "space={rate: {values: [0, 0.1]}, warmup: {values: [0]}, network.width: {values: [8, 32768]}}"
-    file, sets = study(tmp_path, "dataset.levels=[clean]", "network={name: mlp, width: 8, depth: 2}", space)
+    file, sets = study(tmp_path, "dataset.noise=[clean]", "network={name: mlp, width: 8, depth: 2}", space)
     done = tosmooth("run", file, "--home", "home", *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     home = tmp_path / "home"
@@ -80,7 +80,7 @@ def test_trials_that_cannot_have_their_memory_fail_and_say_so(tmp_path: Path, mo
 def test_workers_that_are_killed_for_memory_end_the_study_with_that_reason_until_there_is_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, sets = study(tmp_path, "dataset.levels=[clean]", "search={trials: 2}")
+    file, sets = study(tmp_path, "dataset.noise=[clean]", "search={trials: 2}")
     home = tmp_path / "home"
     with monkeypatch.context() as low:
         low.setenv("RAY_memory_usage_threshold", "0.001")  # of the machine's: Ray takes it for full
@@ -101,7 +101,7 @@ def test_workers_that_are_killed_for_memory_end_the_study_with_that_reason_until
 
 def test_trials_without_a_finite_loss_are_results(tmp_path: Path) -> None:
     space = "space={rate: {values: [0, 0.1]}, warmup: {values: [0]}, training.optimizer.lr: {values: [0.05, 1e18]}}"
-    file, sets = study(tmp_path, "dataset.levels=[clean]", "training.optimizer={name: sgd, lr: 0.05}", space)
+    file, sets = study(tmp_path, "dataset.noise=[clean]", "training.optimizer={name: sgd, lr: 0.05}", space)
     done = tosmooth("run", file, "--home", "home", *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     home = tmp_path / "home"
@@ -127,7 +127,7 @@ def test_trials_that_raise_fail_with_the_error_and_the_others_go_on(tmp_path: Pa
     space = "space={rate: {values: [0, 0.1]}, warmup: {values: [0]}, training.crop_padding: {values: [2, 16]}}"
     file, sets = study(
         tmp_path,
-        f"dataset={{name: mine, levels: [given], {table}, validation_fraction: 0.5}}",
+        f"dataset={{name: mine, noise: [given], {table}, validation_fraction: 0.5}}",
         "network={name: cnn, width: 2}",
         "training={epochs: 2, batch_size: 20, augment: crop-flip, crop_padding: 2}",
         space,

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from search import cli
 from tests.search.tools import TINY, tosmooth
+from tosmooth.search.cli import main as cli
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from search.records import ENDED, Level, Record, read_parquet, to_parquet
+from tosmooth.search.records import ENDED, Level, Record, read_parquet, to_parquet
 
 FULL = Record(
     study="twonorm",
@@ -14,7 +14,7 @@ FULL = Record(
     phase="search",
     number=3,
     state="complete",
-    params={"rate": -0.8, "warmup": 2, "lr_factor": 1e-6},
+    params={"rate": -0.8, "warmup": 2, "lr_after_warmup": 1e-6},
     train_seed=17,
     curve=({"val_accuracy": 50.25, "test_accuracy": None}, {"val_accuracy": 57.125, "test_accuracy": 91.5}),
     seconds=1.5,
@@ -23,13 +23,14 @@ FULL = Record(
 EMPTY = Record(
     study="twonorm",
     level="twonorm/symmetric-0.4",
-    method="gls",
+    method="gce",
     phase="confirmation",
     number=0,
     state="failed",
     params={"rate": 0.0},
     train_seed=2**40,
     reason='out of memory: "killed", 9',
+    trained_as="gls",
 )
 
 

@@ -15,33 +15,40 @@ from mlflow import MlflowClient
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from search.history import History
-from search.home import Home
-from search.loading import read_study
-from search.parameters import Params
-from search.records import Level, Record
-from search.results import read_records
-from search.rows import Row
-from search.runner import Options, run
-from search.searcher import StudySearcher
-from search.store import Store, open_storage
-from search.study import StudySpec
-from search.tracking.store import database
+from tests.search.builders import level
 from tests.tools import wait_for
-from trainables.folders import Folders
+from tosmooth.search.records import Level, Record
+from tosmooth.search.report.row import Row
+from tosmooth.search.run.options import Options
+from tosmooth.search.run.runner import run
+from tosmooth.search.run.searcher import StudySearcher
+from tosmooth.search.run.study_driver import StudyDriver
+from tosmooth.search.run.trial_settings import TrialSettings
+from tosmooth.search.spec.loading import read_study
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.parameters import Params
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.opening import open_storage
+from tosmooth.search.storage.reading import read_records
+from tosmooth.search.storage.trial_store import Job, Store
+from tosmooth.search.suggest.asking import Suggester
+from tosmooth.search.tracking.store import database
+from tosmooth.trainables.files.folders import Folders
 
 RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 TINY = """
 name: tiny
-dataset: {name: twonorm, levels: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
+dataset: {name: twonorm, noise: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
 network: {name: mlp, width: 8}
 training: {epochs: 3, batch_size: 50}
 space:
   rate: {low: -2, high: 0.8, scale: symlog}
   warmup: {low: 0, high: 2}
 search: {trials: 4}
-selection: {seeds: 2}
+confirmation: {seeds: 2}
 resources: {concurrent: 1}
 """
 
@@ -51,19 +58,9 @@ def tiny(*overrides: str) -> StudySpec:
     return read_study(TINY, overrides=overrides)
 
 
-def level(noise: str, noise_rate: float | None = 0.4, test_size: int = 200) -> Level:
-    return Level(
-        dataset="twonorm",
-        noise=noise,
-        classes=2,
-        train_size=300,
-        validation_size=300,
-        test_size=test_size,
-        noise_rate=noise_rate,
-        noise_rate_source="" if noise_rate is None else "measured",
-        symmetric=True,
-        digest=noise,
-    )
+def gls(spec: StudySpec) -> MethodSpec:
+    """A study as its cells of generalised label smoothing see it."""
+    return MethodSpec.of(spec, "gls")
 
 
 def made_up(settings: dict[str, Any], epoch: int) -> dict[str, Any]:
@@ -92,6 +89,7 @@ class Driver:
     """The parts of a driver, made from what lies in a folder. To start one again, make another.
 
     `levels`: the study's, as they were measured (None: all with a noise rate of 0.4). `prior`: what another found.
+    `slots`: trials at once. `states`, `transit`: where trials keep trunks, and leave networks (None: nowhere).
     """
 
     def __init__(
@@ -101,28 +99,28 @@ class Driver:
         storage: str | None = None,
         levels: Sequence[Level] | None = None,
         prior: Mapping[str, Sequence[Params]] | None = None,
+        slots: int = 1,
+        states: str | None = None,
+        transit: str | None = None,
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.spec = spec
         self.store = Store(spec, open_storage(storage, folder / "journal.log"))
         self.history = History(folder / "history.jsonl")
         self.heard: list[Record] = []
-        known = {found.name: found for found in levels or map(level, spec.dataset.levels)}
+        self.levels = {found.name: found for found in levels or map(level, spec.dataset.noise)}
+        self.study = StudyDriver(Suggester(self.store), self.history, self.levels, self.heard.append, prior)
         folders = Folders(data=folder, cache=folder)
-        self.searcher = StudySearcher(
-            spec,
-            self.store,
-            self.history,
-            known,
-            folders,
-            lambda key: folder / str(key.number),
-            self.heard.append,
-            prior,
-        )
+        self.settings = TrialSettings(spec, self.levels, folders, lambda key: folder / str(key.number), states, transit)
+        self.searcher = StudySearcher(self.study, self.settings, slots)
+
+    def running(self) -> list[Job]:
+        """The trials that Tune runs."""
+        return [trial.job for trial in self.searcher.running.values()]
 
     def records(self) -> list[Record]:
         """What storage and history say, without the times of day."""
-        found = self.store.records(self.history.read())
+        found = self.store.records(self.history.read)
         curves = [tuple({k: v for k, v in m.items() if k != "time"} for m in record.curve) for record in found]
         return [replace(record, curve=curve) for record, curve in zip(found, curves, strict=True)]
 
@@ -159,7 +157,7 @@ def _turn(
     """One epoch of one trial."""
     running[name] = (settings, epoch)
     result = made_up(settings, epoch)
-    if epoch == 2 and crash(settings, searcher.running[name].failures):
+    if epoch == 2 and crash(settings, searcher.running[name].job.failures):
         result = {"state": "failed", "reason": "OSError: it broke (disk.py:1)", "done": True}
     if not result["done"]:
         if not searcher.receive(name, result):
@@ -251,7 +249,7 @@ def session(process: subprocess.Popen[str]) -> dict[int, str]:
     for entry in Path("/proc").iterdir():
         try:
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            command = (entry / "cmdline").read_text()
+            command = (entry / "cmdline").read_text(errors="replace")
         except OSError:
             continue
         if fields[3] == str(process.pid) and fields[0] != "Z":

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torchvision.datasets import CIFAR10
 
 from tests.tools import encoded
-from trainables import cifar
-from trainables.cifar import CIFAR_10, Cifar
-from trainables.folders import Folders
+from tosmooth.trainables.data import cifar
+from tosmooth.trainables.data.cifar import CIFAR_10, Cifar
+from tosmooth.trainables.files.folders import Folders
 
 Save = Callable[..., Path]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from trainables.config import (
+from tosmooth.trainables.config import (
     DataConfig,
-    InputError,
     NetworkConfig,
     OptimizerConfig,
     ScheduleConfig,
@@ -17,6 +16,7 @@ from trainables.config import (
     TrainingConfig,
     TrialConfig,
 )
+from tosmooth.trainables.errors import InputError
 
 DATA = {"dataset": "twonorm"}
 FULL = TrialConfig(
@@ -31,7 +31,7 @@ FULL = TrialConfig(
     ),
     rate=-0.8,
     warmup=8,
-    lr_factor=0.1,
+    lr_after_warmup=0.1,
     train_seed=3,
 )
 
@@ -52,7 +52,7 @@ def test_configuration_can_be_a_key_and_cannot_change() -> None:
 
 def test_defaults_are_cross_entropy_without_a_warmup() -> None:
     config = build()
-    assert (config.method, config.rate, config.warmup, config.lr_factor, config.train_seed) == ("gls", 0, 0, 1, 0)
+    assert (config.method, config.rate, config.warmup, config.lr_after_warmup, config.train_seed) == ("gls", 0, 0, 1, 0)
     assert (config.training.recipe, config.training.schedule.name) == ("single", "constant")
 
 
@@ -72,15 +72,17 @@ def test_whole_numbers_are_taken_where_a_float_is_meant() -> None:
         ),
         ({"data": {}}, "data.dataset: missing; it has no default"),
         ({"data": 5}, "data: 5 is refused: a mapping of keys to values"),
-        ({"data": DATA | {"noise": 0.4}}, "data.noise: 0.4 is refused: of type str"),
-        ({"rate": "0.1"}, "rate: '0.1' is refused: of type float"),
-        ({"rate": True}, "rate: True is refused: of type float"),
-        ({"rate": None}, "rate: None is refused: of type float"),
-        ({"warmup": 1.0}, "warmup: 1.0 is refused: of type int"),
-        ({"warmup": True}, "warmup: True is refused: of type int"),
+        ({"data": DATA | {"noise": 0.4}}, "data.noise: 0.4 is refused: a text"),
+        ({"rate": "a"}, "rate: 'a' is refused: a number"),
+        ({"rate": "0,1"}, "rate: '0,1' is refused: a number, with a point: 0.1"),
+        ({"rate": "10%"}, "rate: '10%' is refused: a number, not a percentage: 0.1"),
+        ({"rate": True}, "rate: True is refused: a number"),
+        ({"rate": None}, "rate: None is refused: a number"),
+        ({"warmup": 1.5}, "warmup: 1.5 is refused: a whole number"),
+        ({"warmup": True}, "warmup: True is refused: a whole number"),
         ({"method": "forwards"}, "method: 'forwards' is refused: one of gls"),
         ({"training": {"schedule": {"milestones": 3}}}, "training.schedule.milestones: 3 is refused: a list"),
-        ({"training": {"schedule": {"milestones": ["a"]}}}, "milestones[0]: 'a' is refused: of type int"),
+        ({"training": {"schedule": {"milestones": ["a"]}}}, "milestones[0]: 'a' is refused: a whole number"),
     ],
 )
 def test_unknown_key_or_wrong_type_is_refused_by_name(values: dict[str, Any], message: str) -> None:
@@ -101,8 +103,8 @@ def test_what_is_no_mapping_is_refused() -> None:
         ("rate", float("nan"), "a finite smoothing rate of at most 1"),
         ("warmup", -1, "0 to 10, the epochs of the run"),
         ("warmup", 11, "0 to 10, the epochs of the run"),
-        ("lr_factor", 0.0, "above 0"),
-        ("lr_factor", float("inf"), "above 0"),
+        ("lr_after_warmup", 0.0, "above 0"),
+        ("lr_after_warmup", float("inf"), "above 0"),
         ("train_seed", -1, "0 to 2**64 - 1, as torch takes a seed"),
         ("train_seed", 2**64, "0 to 2**64 - 1, as torch takes a seed"),
         ("network.name", "vgg", "one of mlp, cnn, fastcnn, resnet18, resnet34"),
@@ -147,8 +149,8 @@ def test_value_outside_its_bounds_is_refused_with_key_value_and_rule(key: str, v
         (OptimizerConfig, {"name": "adamw", "momentum": 0.8}, "momentum: 0.8 is refused: for sgd alone"),
         (OptimizerConfig, {"name": "adamw", "nesterov": True}, "Nesterov's method needs sgd with momentum"),
         (OptimizerConfig, {"momentum": 0.0, "nesterov": True}, "Nesterov's method needs sgd with momentum"),
-        (ScheduleConfig, {"name": "step"}, "milestones: () is refused: for the schedule step, and for it alone"),
-        (ScheduleConfig, {"milestones": (3,)}, "milestones: (3,) is refused: for the schedule step, and for it alone"),
+        (ScheduleConfig, {"name": "step"}, "milestones: [] is refused: for the schedule step, and for it alone"),
+        (ScheduleConfig, {"milestones": (3,)}, "milestones: [3] is refused: for the schedule step, and for it alone"),
         (ScheduleConfig, {"name": "step", "milestones": (3, 2)}, "positive epochs in rising order"),
         (ScheduleConfig, {"name": "step", "milestones": (2, 2)}, "positive epochs in rising order"),
         (ScheduleConfig, {"name": "step", "milestones": (0, 2)}, "positive epochs in rising order"),
@@ -160,7 +162,7 @@ def test_value_outside_its_bounds_is_refused_with_key_value_and_rule(key: str, v
         (DataConfig, {**DATA, "noise_seed": -1}, "dataset.noise_seed: -1 is refused: a seed is 0 or more"),
         (TableSource, {"train": "a.parquet"}, "dataset.table: {'image': None, 'features': None} is refused: give one"),
         (TableSource, {"train": "a.parquet", "image": "img", "features": ("x",)}, "give one of the two"),
-        (TableSource, {"train": "a.parquet", "features": ()}, "dataset.table.features: () is refused: not empty"),
+        (TableSource, {"train": "a.parquet", "features": ()}, "dataset.table.features: [] is refused: not empty"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(section: type, values: dict[str, Any], message: str) -> None:

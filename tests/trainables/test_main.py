@@ -1,4 +1,4 @@
-"""The command `python -m trainables`: one trial, without Ray and its like."""
+"""The command `python -m tosmooth.trainables`: one trial, without Ray and its like."""
 
 import json
 import os
@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from trainables.__main__ import main
-from trainables.config import DataConfig, TrialConfig
+from tests.conftest import ROOT
+from tosmooth.trainables.__main__ import main
+from tosmooth.trainables.checkpointing.weights import read_weights, save_weights
+from tosmooth.trainables.config import DataConfig, TrialConfig
 
-ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--set", "data.size=300", "--set", "data.test_size=100", "--epochs", "2", "--device", "cpu"]
 
 # Runs the command where none of what only the search needs can be imported.
@@ -123,6 +125,25 @@ def test_saved_weights_are_a_trial_that_can_be_run_again(capsys: pytest.CaptureF
     assert again[-1]["metrics"]["test_loss"] == first[-1]["metrics"]["test_loss"]
 
 
+def test_weights_of_the_version_before_are_a_trial_too(capsys: pytest.CaptureFixture[str]) -> None:
+    first = records(capsys, "--lr-after-warmup", "0.5", "--warmup", "1", "--weights", "w.safetensors")
+    trial, arrays = read_weights(Path("w.safetensors"))
+    state = {name: torch.tensor(array) for name, array in arrays.items()}
+    save_weights(Path("old.safetensors"), state, trial.replace("lr_after_warmup", "lr_factor"))
+    again = records(capsys, "old.safetensors")
+    assert again[0] == first[0]
+    assert again[0]["trial"]["lr_after_warmup"] == 0.5
+    assert again[-1]["metrics"]["test_loss"] == first[-1]["metrics"]["test_loss"]
+
+
+def test_former_flags_are_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "--lr-after-warmup" in said
+    assert "factor" not in said
+
+
 def test_warm_up_is_shared_through_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     first = records(capsys, "--rate", "0.1", "--warmup", "1", "--trunks", "kept")  # relative to where one is
     assert [file.name for file in (tmp_path / "kept").rglob("*.trunk")] == ["1.trunk"]
@@ -149,8 +170,10 @@ def test_images_are_given_to_the_small_cnn(capsys: pytest.CaptureFixture[str]) -
     [
         (("--rate", "2"), "error: rate: 2.0 is refused: a finite smoothing rate of at most 1"),
         (("--rate", "NaN"), "error: rate: nan is refused: a finite smoothing rate of at most 1"),
-        (("--epochs", "many"), "error: training.epochs: 'many' is refused: of type int"),
+        (("--epochs", "many"), "error: training.epochs: 'many' is refused: a whole number"),
         (("--set", "training.epoch=3"), "error: training.epoch: unknown key; did you mean 'epochs'?"),
+        (("--lr-factor", "0.1"), "error: --lr-factor: is now --lr-after-warmup"),
+        (("--set", "lr_factor=0.1"), "error: lr_factor: is now lr_after_warmup"),
         (("--set", "data=3"), "error: data: 3 is refused: a mapping of keys to values"),
         (("--dataset", "twonrm"), "error: dataset.name: 'twonrm' is unknown: one of twonorm"),
         (("--threads", "0"), "error: --threads: 0 is refused: at least 1"),
@@ -174,6 +197,7 @@ def test_wrong_input_is_one_clear_line(
         ("a.json", b"\xff", "a.json: cannot be read: 'utf-8'"),
         ("a.json", b"[1]", "a.json: holds a list: a trial file is JSON as TrialConfig.to_dict gives it"),
         ("a.json", b"{}", "data: missing; it has no default"),
+        ("a.json", b'{"lr_factor": 0.1}', "lr_factor: is now lr_after_warmup"),
         ("a.safetensors", b"torn", "a.safetensors: cannot be read: "),
         ("a.safetensors", b"\x02\0\0\0\0\0\0\0{}", "a.safetensors: cannot be read: "),  # no trial in it
     ],

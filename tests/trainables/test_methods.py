@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.config import InputError
-from trainables.losses import Facts, Loss, MixingLoss, StatefulLoss, Step, gls_loss, make_loss
-from trainables.losses.making import MAKERS
-from trainables.methods import METHODS, check_parameters
-from trainables.noise import Synthetic, transition_matrix
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.losses import Facts, Loss, MixingLoss, StatefulLoss, Step, gls_loss, make_loss
+from tosmooth.trainables.losses.making import MAKERS
+from tosmooth.trainables.methods import METHODS, check_parameters
+from tosmooth.trainables.noise.synthetic import Synthetic, transition_matrix
 
 K, N, B = 6, 40, 20
 PARAMETERS = [(name, key) for name, method in METHODS.items() for key in method.parameters]
@@ -50,7 +50,7 @@ def test_each_method_has_a_loss_and_each_loss_a_method() -> None:
 
 
 def test_registry_is_loaded_without_torch() -> None:
-    code = "import sys, trainables.methods; print('torch' in sys.modules)"
+    code = "import sys, tosmooth.trainables.methods; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"
 
 

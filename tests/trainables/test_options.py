@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
-from trainables.datasets import LevelData, Split, load_level
-from trainables.folders import Folders
-from trainables.train import Trainer
+from tosmooth.trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split, load_level
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 Changes = dict[str, Any]
@@ -27,8 +27,8 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (FEATURES, "rate", -0.5),
     (FEATURES, "rate", 0.4),
     (FEATURES, "warmup", 2),
-    (FEATURES, "lr_factor", 0.5),
-    (TWO_PHASE, "lr_factor", 0.5),
+    (FEATURES, "lr_after_warmup", 0.5),
+    (TWO_PHASE, "lr_after_warmup", 0.5),
     (FEATURES, "train_seed", 1),
     (FEATURES, "parameters.ramp", 1.5),
     (PLAIN, "method", "gce"),
@@ -116,5 +116,5 @@ def test_no_option_is_left_out() -> None:
     second = TrainingConfig(recipe="two-phase", second_optimizer=OptimizerConfig())
     trial = TrialConfig(data=DataConfig(dataset="twonorm"), training=second).to_dict()
     del trial["data"]  # data have tests of their own
-    del trial["training"]["test_every"]  # shapes no number: see test_train.py
+    del trial["training"]["test_every"]  # shapes no number: see test_trainer.py
     assert leaves(trial) <= {key for _, key, _ in CASES}

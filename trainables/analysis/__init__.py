@@ -1,1 +1,3 @@
-"""What a trained network is like beside its accuracy: calibrated, robust, a good teacher, a learner of wrong labels."""
+"""Analysis of a trained network beyond its accuracy: calibration, robustness, distillation, memorisation.
+Imports all of `trainables`; torch and scipy.
+"""

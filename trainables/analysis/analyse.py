@@ -1,4 +1,4 @@
-"""All that is analysed of one trained network: numbers by name, and arrays for pictures, ready for JSON."""
+"""Analysis of one trained network, all of it: numbers by name, and arrays for plots, ready for JSON."""
 
 import math
 from dataclasses import dataclass
@@ -7,14 +7,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainables.analysis.calibration import fit_temperature, reliability, scores
-from trainables.analysis.distillation import distil
-from trainables.analysis.memorisation import memorisation
-from trainables.analysis.predictions import Predictions, predict, test_set
-from trainables.analysis.projection import last_layer, penultimate, project, tightness
-from trainables.analysis.transition import estimates
-from trainables.config import InputError, TrialConfig, require
-from trainables.datasets import LevelData
+from tosmooth.trainables.analysis.attacks import robustness
+from tosmooth.trainables.analysis.calibration import fit_temperature, reliability, scores
+from tosmooth.trainables.analysis.distillation import distil
+from tosmooth.trainables.analysis.memorisation import memorisation
+from tosmooth.trainables.analysis.predictions import Predictions, predict, test_set
+from tosmooth.trainables.analysis.projection import last_layer, penultimate, project, tightness
+from tosmooth.trainables.analysis.transition import estimates
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.errors import InputError, require
 
 CLASSES = (0, 1, 2)  # of the projection, unless others are asked for
 PROJECTED = 100  # examples a class of the projection's picture
@@ -22,7 +24,7 @@ PROJECTED = 100  # examples a class of the projection's picture
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What costs much can be left out."""
+    """Options of the analysis: the costly parts can be left out."""
 
     attacked: int = 1000  # test examples that are attacked; 0: none. Each costs 42 gradients, or 62
     epsilon: float | None = None  # of the attacks; None: 8/255 for images, 0.1 for features
@@ -30,7 +32,7 @@ class Options:
     classes: tuple[int, ...] = CLASSES  # of the projection
 
     def check(self, data: LevelData) -> None:
-        """Raise `InputError` where they do not fit the data, before anything is computed."""
+        """Raise `InputError` if the options do not fit the data, before anything is computed."""
         require(self.attacked >= 0, "attacked", self.attacked, "0 or more examples")
         most = 1.0 if test_set(data).inputs.ndim == 4 else math.inf
         rule = "above 0 and, for pixels of [0, 1], at most 1" if most == 1 else "above 0 and finite"
@@ -39,12 +41,12 @@ class Options:
 
 
 class DivergedError(InputError):
-    """A network that has diverged, of which nothing can be said."""
+    """Error for a network that has diverged: nothing can be said about it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analysis:
-    """Of one network. `numbers` and `arrays` hold plain values; what is not finite is None."""
+    """Analysis of one network. `numbers` and `arrays` hold plain values; what is not finite is None."""
 
     numbers: dict[str, float | None]
     arrays: dict[str, Any]
@@ -52,7 +54,7 @@ class Analysis:
     test: Predictions  # for the bias and variance over seeds
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, without the predictions."""
+        """Convert to plain values for JSON, without the predictions."""
         return {"numbers": self.numbers, "arrays": self.arrays, "notes": self.notes}
 
 
@@ -104,8 +106,6 @@ def analyse(
     if wanted.student:
         numbers["student_accuracy"] = distil(network, config, data, device).metrics["test_accuracy"]
     if wanted.attacked:
-        from trainables.analysis.attacks import robustness  # noqa: PLC0415 - a bare GPU machine may lack foolbox
-
         found = robustness(network, data, device, source, wanted.epsilon, wanted.attacked, config.train_seed % 2**63)
         values = found.to_dict()
         notes["masking"] = values.pop("masking")
@@ -133,7 +133,7 @@ def _memorised(
 def _projected(
     network: nn.Module, config: TrialConfig, data: LevelData, device: torch.device, classes: tuple[int, ...]
 ) -> tuple[dict[str, object], dict[str, float | None]]:
-    """The picture, of the first examples of each class, and the tightness of all and of those in the plane."""
+    """Project the first examples of each class; also the tightness of all examples, before and in the plane."""
     test = test_set(data)
     activations = penultimate(network, config, data, test, device)
     shown = tuple(k for k in classes if k < data.classes)

@@ -1,6 +1,6 @@
 """Accuracy under FGSM and PGD, and what tells whether these attacks failed for want of a gradient.
 
-Attacks are foolbox's (Rauber et al. 2017, 2020), in float32, on images in [0, 1] before they are normalised.
+Attacks are in float32, on images in [0, 1] before they are normalised.
 """
 
 import copy
@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from foolbox.attacks import FGSM, LinfPGD
-from foolbox.models.pytorch import PyTorchModel
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.analysis.predictions import test_set
-from trainables.batches import Batches
-from trainables.config import require
-from trainables.datasets import LevelData
-from trainables.train import EVALUATION_BATCH
+from tosmooth.trainables.analysis.predictions import test_set
+from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 EPSILON = 8 / 255  # of images, in pixel values of [0, 1], the usual one for CIFAR (Madry et al. 2018)
 # Of features, in standard deviations: takes the best classifier of Twonorm from 97.7 to 94.0 %.
@@ -28,6 +26,8 @@ STEPS = 20
 STEP = 1 / 4  # of epsilon: 2/255 for images
 POINTS = 1.0  # by so many points of accuracy another attack may be stronger than PGD before it counts as a sign
 ZEROS = 1.0  # percent of gradients that may be 0 likewise
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits [B, K] and labels [B], summed over the examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Robustness:
     masking: str  # why the accuracies under attack look better than they are; empty: no sign of it was found
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Convert to plain values, for JSON."""
         return dataclasses.asdict(self)
 
 
@@ -100,54 +100,64 @@ def robustness(
     )
 
 
-class _MarginPGD(LinfPGD):
-    """PGD on the difference of the largest other logit and the label's (Carlini and Wagner 2017, their f6)."""
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, labels, reduction="sum")
 
-    def get_loss_fn(self, model: Any, labels: Any) -> Callable[[Any], Any]:
-        def loss(inputs: Any) -> Any:
-            logits, own = model(inputs), labels.raw[:, None]  # foolbox's own tensors around torch's
-            z = logits.raw
-            return type(logits)((z.scatter(1, own, -torch.inf).amax(dim=1) - z.gather(1, own)[:, 0]).sum())
 
-        return loss
+def _margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Sum over examples of the largest other logit minus the label's (Carlini and Wagner 2017, their f6)."""
+    own = labels[:, None]
+    return (logits.scatter(1, own, -torch.inf).amax(dim=1) - logits.gather(1, own)[:, 0]).sum()
 
 
 class _Attack:
-    """Makes adversarial examples for one network, which takes inputs that are not normalised."""
+    """Attack that makes adversarial examples for one network, which takes inputs that are not normalised."""
 
     def __init__(self, network: nn.Module, images: bool, epsilon: float) -> None:
         self.network, self.epsilon = network, epsilon
-        bounds = (0.0, 1.0) if images else (-torch.inf, torch.inf)
-        self._model = PyTorchModel(network, bounds, device=next(network.parameters()).device)
-        step = STEP * epsilon
-        self.fgsm, self.pgd, self.margin = (
-            FGSM(),
-            LinfPGD(abs_stepsize=step, steps=STEPS),
-            _MarginPGD(abs_stepsize=step, steps=STEPS),
-        )
+        self._bounds = (0.0, 1.0) if images else (-torch.inf, torch.inf)
 
-    def examples(self, attack: FGSM | LinfPGD, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Adversarial `inputs` [B, ...]."""
-        _, found, _ = attack(self._model, inputs, labels, epsilons=self.epsilon)
-        return found
+    def fgsm(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Take one step of epsilon up the cross-entropy (Goodfellow et al. 2015), [B, ...]."""
+        return self._step(inputs, inputs, labels, self.epsilon, _cross_entropy)
+
+    def pgd(self, inputs: Tensor, labels: Tensor, loss: Loss = _cross_entropy) -> Tensor:
+        """Take STEPS steps up the `loss` from a start drawn uniformly within epsilon (Madry et al. 2018), [B, ...]."""
+        noise = 2 * self.epsilon * torch.rand(inputs.shape, device=inputs.device) - self.epsilon
+        x = (inputs + noise).clamp(*self._bounds)
+        for _ in range(STEPS):
+            x = self._step(x, inputs, labels, STEP * self.epsilon, loss)
+        return x
+
+    def margin(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """PGD up the margin, [B, ...]."""
+        return self.pgd(inputs, labels, _margin)
+
+    def _step(self, x: Tensor, inputs: Tensor, labels: Tensor, size: float, loss: Loss) -> Tensor:
+        """A step from `x` by the gradient's sign, kept within epsilon of `inputs` and in their range."""
+        stepped = x + size * self._gradient(x, labels, loss).sign()
+        return (inputs + (stepped - inputs).clamp(-self.epsilon, self.epsilon)).clamp(*self._bounds)
+
+    def _gradient(self, x: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+        x = x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(self.network(x), labels), x)
+        return gradient
 
     @torch.no_grad()
     def right(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Which predictions are right, bool [B]."""
+        """Mask of the predictions that are right, bool [B]."""
         predicted: Tensor = self.network(inputs).argmax(dim=1)
         return predicted == labels
 
     def no_gradient(self, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Where the gradient of cross-entropy by the inputs is 0 in each of them, bool [B]."""
-        x = inputs.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(functional.cross_entropy(self.network(x), labels, reduction="sum"), x)
-        return (gradient.flatten(1) == 0).all(dim=1)
+        """Mask of the examples at which the gradient of cross-entropy is 0 in every input value, bool [B]."""
+        return (self._gradient(inputs, labels, _cross_entropy).flatten(1) == 0).all(dim=1)
 
 
 def _batch(attack: _Attack, source: _Attack | None, inputs: Tensor, labels: Tensor) -> Tensor:
-    """bool [6, B]: right without attack, under FGSM, PGD, PGD on the margin, transferred PGD; no gradient."""
-    made = [inputs, *(attack.examples(each, inputs, labels) for each in (attack.fgsm, attack.pgd, attack.margin))]
-    made.append(inputs if source is None else source.examples(source.pgd, inputs, labels))
+    """Outcomes, bool [6, B]: right without attack, under FGSM, PGD, PGD on the margin, transferred PGD; no gradient."""
+    made = [inputs, *(each(inputs, labels) for each in (attack.fgsm, attack.pgd, attack.margin))]
+    made.append(inputs if source is None else source.pgd(inputs, labels))
     return torch.stack([*(attack.right(each, labels) for each in made), attack.no_gradient(inputs, labels)])
 
 
@@ -170,12 +180,12 @@ class _InPixels(nn.Module):
 
 
 def _in_pixels(network: nn.Module, data: LevelData, device: torch.device) -> nn.Module:
-    """A copy of the network that takes no gradients by its weights, which foolbox would add up."""
+    """A copy of the network that takes no gradients by its weights: nobody asks for them."""
     return _InPixels(copy.deepcopy(network), data).to(device).eval().requires_grad_(False)
 
 
 def _masking(fgsm: float, pgd: float, margin: float, transfer: float | None, zeros: float) -> str:
-    """What is a sign that gradients are masked, for each sign that is there."""
+    """Describe each sign that gradients are masked; "" if there is none."""
     signs = []
     if pgd > fgsm:
         signs.append(f"PGD is weaker than a single step: accuracy {pgd:.1f} against {fgsm:.1f} %")

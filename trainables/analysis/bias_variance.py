@@ -1,6 +1,6 @@
-"""Error and loss of networks that differ in their training seed alone, split into bias and variance.
+"""Bias and variance of networks that differ in their training seed alone, by error and by loss.
 
-What labels have of noise of their own does not appear: test labels are clean, and taken as the one truth.
+No noise of the labels appears as a term of its own: test labels are clean, and taken as the one truth.
 """
 
 from typing import NamedTuple
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.config import require
+from tosmooth.trainables.errors import require
 
 
 class Decomposition(NamedTuple):
-    """`total = bias + variance`, each averaged over the examples."""
+    """Decomposition `total = bias + variance`, each averaged over the examples."""
 
     total: float
     bias: float
@@ -21,7 +21,7 @@ class Decomposition(NamedTuple):
 
 
 def error_decomposition(predicted: Tensor, labels: Tensor, classes: int) -> Decomposition:
-    """The error of `predicted` classes [S, n] of S seeds for `labels` [n], in percentage points.
+    """Decompose the error of `predicted` classes [S, n] of S seeds for `labels` [n], in percentage points.
 
     Kohavi and Wolpert, "Bias Plus Variance Decomposition for Zero-One Loss Functions", ICML 1996: with p the share of
     seeds that predict each class, squared bias is half of |onehot - p|^2 and variance half of 1 - |p|^2. Chosen over
@@ -40,7 +40,7 @@ def error_decomposition(predicted: Tensor, labels: Tensor, classes: int) -> Deco
 
 
 def loss_decomposition(logits: Tensor, labels: Tensor) -> Decomposition:
-    """The cross-entropy of `logits` [S, n, K] of S seeds for `labels` [n], in nats.
+    """Decompose the cross-entropy of `logits` [S, n, K] of S seeds for `labels` [n], in nats.
 
     Heskes, "Bias/Variance Decompositions for Likelihood-Based Estimators", Neural Computation 1998: bias is the loss of
     the mean model, whose probabilities are the normalised geometric mean over the seeds, variance the mean

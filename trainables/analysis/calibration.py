@@ -1,7 +1,7 @@
-"""Whether a network's confidence, the probability of the class it predicts, says how often it is right.
+"""Calibration: does a network's confidence, the probability of the class it predicts, say how often it is right?
 
 Probabilities and confidences are fractions, losses in nats. Equal-width bins and their numbers agree with
-`trainables.metrics.Sums`, which every epoch of a trial is measured by.
+`trainables.training.metrics.Sums`, which every epoch of a trial is measured by.
 """
 
 import math
@@ -13,8 +13,8 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.config import require
-from trainables.metrics import BINS, Sums
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.training.metrics import BINS, Sums
 
 LOG_TEMPERATURE = (-10.0, 10.0)  # where it is sought: as in scikit-learn's temperature scaling
 
@@ -34,11 +34,11 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """The expected calibration error, in [0, 1]: |accuracy - confidence|, averaged over the examples."""
+        """Expected calibration error, in [0, 1]: |accuracy - confidence|, averaged over the examples."""
         return float((self.right - self.confidence).abs().sum() / self.count.sum())
 
     def to_dict(self) -> dict[str, list[float | None]]:
-        """For JSON: `edges` [M + 1], `count`, `right` and the means `accuracy`, `confidence` [M], None of none."""
+        """Convert for JSON: `edges` [M + 1], `count`, `right`, means `accuracy`, `confidence` [M], None of none."""
         means = {"accuracy": self.right / self.count, "confidence": self.confidence / self.count}
         plain: dict[str, Any] = {key: getattr(self, key).tolist() for key in ("edges", "count", "right")}
         return plain | {key: [v if math.isfinite(v) else None for v in mean.tolist()] for key, mean in means.items()}
@@ -69,7 +69,7 @@ def reliability(probabilities: Tensor, labels: Tensor, bins: int = BINS, adaptiv
 def expected_calibration_error(
     probabilities: Tensor, labels: Tensor, bins: int = BINS, adaptive: bool = False
 ) -> float:
-    """The expected calibration error, in [0, 1], of `probabilities` [n, K]; the bins are those of `reliability`.
+    """Expected calibration error, in [0, 1], of `probabilities` [n, K]; the bins are those of `reliability`.
 
     Naeini et al. 2015, Guo et al. 2017, equation 3. It is biased upwards: a perfectly calibrated network gets more than
     0 from few examples, the more so the more bins there are.
@@ -78,7 +78,7 @@ def expected_calibration_error(
 
 
 def aurc(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
-    """The area under the risk-coverage curve, in [0, 1], and its excess over the best order of the same errors.
+    """Area under the risk-coverage curve, in [0, 1], and its excess over the best order of the same errors.
 
     Selective prediction answers for the most confident examples alone: risk is the share of wrong answers among them,
     averaged over the coverages 1/n, 2/n, ..., 1. The excess (E-AURC) is free of the accuracy: 0 where every wrong
@@ -95,7 +95,7 @@ def aurc(probabilities: Tensor, labels: Tensor) -> tuple[float, float]:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The T > 0 by which softmax(`logits` [n, K] / T) has the least negative log-likelihood of `labels` [n].
+    """Fit the temperature T > 0: softmax(`logits` [n, K] / T) has the least negative log-likelihood of `labels` [n].
 
     Guo et al. 2017, 4.2. No prediction changes, only how sure it is; T > 1 makes less sure. Sought between e^-10 and
     e^10: where all examples are right it is near 0, where the network is worse than chance at the upper end.
@@ -115,11 +115,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def scores(logits: Tensor, labels: Tensor) -> dict[str, float | None]:
-    """All numbers of `logits` [n, K] and `labels` [n].
+    """Compute all scores of `logits` [n, K] for `labels` [n].
 
     `accuracy` in percent, `nll` in nats, `ece` (15 bins of equal width), `brier` (over all classes, in [0, 2]) and the
-    mean `confidence_right`, `confidence_wrong` as in `trainables.metrics`; `adaptive_ece` with 15 bins of equal size;
-    `aurc` and `excess_aurc`. None where there is nothing to average. Not finite where the logits are not.
+    mean `confidence_right`, `confidence_wrong` as in `trainables.training.metrics`; `adaptive_ece` with 15 bins of
+    equal size; `aurc` and `excess_aurc`. None where there is nothing to average. Not finite where the logits are not.
     """
     sums = Sums(logits.device)
     sums.add(logits, labels)
@@ -138,7 +138,7 @@ def _confidence(probabilities: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _even_among_equals(confidence: Tensor, right: Tensor) -> Tensor:
-    """`right` [n], averaged over equal ones of the sorted `confidence` [n]: no result hangs on the examples' order."""
+    """Average `right` [n] over equal values of the sorted `confidence` [n]: no result hangs on the examples' order."""
     _, group, size = confidence.unique_consecutive(return_inverse=True, return_counts=True)
     means: Tensor = torch.bincount(group, right, len(size)) / size
     return means[group]

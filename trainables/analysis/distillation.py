@@ -1,4 +1,4 @@
-"""How good a teacher a network is: a small student learns from what it says, and never from the labels."""
+"""Distillation: how good a teacher a network is. A small student learns from its predictions, never from the labels."""
 
 import dataclasses
 
@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainables.config import NetworkConfig, TrialConfig, require
-from trainables.datasets import LevelData
-from trainables.device import compute_dtype
-from trainables.train import Report, train
+from tosmooth.trainables.config import NetworkConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.training.device import compute_dtype
+from tosmooth.trainables.training.trainer import Report, train
 
 # Hinton et al. 2015, section 3: for a student much smaller than its teacher, temperatures of 2.5 to 4 are best.
 TEMPERATURE = 4.0
@@ -18,7 +19,7 @@ WIDTHS = {"mlp": 64, "cnn": 32, "fastcnn": 64}  # of those teachers that name no
 
 
 def student_network(teacher: NetworkConfig) -> NetworkConfig:
-    """A network like the teacher of a quarter of its width; for a ResNet the small CNN of width 32."""
+    """Student for a teacher: the same network of a quarter of its width; for a ResNet the small CNN of width 32."""
     if teacher.name not in WIDTHS:
         return NetworkConfig(name="cnn", width=WIDTHS["cnn"])
     return dataclasses.replace(teacher, width=max(1, (teacher.width or WIDTHS[teacher.name]) // SMALLER))

@@ -1,4 +1,4 @@
-"""What a network has learned of its wrong labels. Over the epochs, `train_accuracy_clean` and `_flipped` tell it."""
+"""Memorisation of wrong labels by a network. `train_accuracy_clean` and `_flipped` follow it over the epochs."""
 
 from torch import Tensor
 
@@ -21,6 +21,6 @@ def memorisation(predicted: Tensor, given: Tensor, clean: Tensor) -> dict[str, f
 
 
 def _percent(counted: Tensor, among: Tensor) -> float | None:
-    """The share of `counted` [n] `among` [n], in percent."""
+    """Share of `counted` [n] `among` [n], in percent."""
     size = int(among.sum())
     return 100 * int((counted & among).sum()) / size if size else None

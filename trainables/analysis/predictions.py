@@ -1,4 +1,4 @@
-"""What a trained network predicts for a split, and networks read back from saved weights."""
+"""Predictions of a trained network for a split, and networks read back from saved weights."""
 
 import json
 from dataclasses import dataclass
@@ -7,24 +7,27 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from trainables.batches import Batches
-from trainables.config import InputError, TrialConfig
-from trainables.datasets import LevelData, Split
-from trainables.device import compute_dtype
-from trainables.train import EVALUATION_BATCH, fitting_network
-from trainables.weights import read_weights
+from tosmooth.trainables.checkpointing.weights import read_weights
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.former_words import renewed
+from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.device import compute_dtype
+from tosmooth.trainables.training.setup import fitting_network
+from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Of one split, in its order."""
+    """Predictions for one split, in its order."""
 
     logits: Tensor  # float32 [n, K], on the CPU
     labels: Tensor  # int64 [n], as the split has them
 
     @property
     def predicted(self) -> Tensor:
-        """The predicted classes, int64 [n]."""
+        """Predicted classes, int64 [n]."""
         return self.logits.argmax(dim=1)
 
 
@@ -32,7 +35,7 @@ class Predictions:
 def predict(
     network: nn.Module, config: TrialConfig, data: LevelData, split: Split, device: torch.device
 ) -> Predictions:
-    """Predictions for a `split` of `data`, not augmented, in the precision in which the trial was evaluated."""
+    """Predict a `split` of `data`, not augmented, in the precision in which the trial was evaluated."""
     dtype = compute_dtype(config, device)
     batches = Batches(split, data, device, dtype)
     network.eval()
@@ -43,19 +46,19 @@ def predict(
 
 
 def test_set(data: LevelData) -> Split:
-    """The clean test set. Raises `InputError` where there is none."""
+    """Clean test set of a level. Raises `InputError` where there is none."""
     if data.test is None:
         raise InputError("dataset.test: None is refused: an analysis needs a clean test set")
     return data.test
 
 
 def saved_trial(weights: Path) -> TrialConfig:
-    """The trial whose network `Trainer.save_weights` wrote to `weights`. Raises `ValueError` where it is damaged."""
+    """Read the trial whose network `Trainer.save_weights` wrote to `weights`. Raises `ValueError` if it is damaged."""
     return _trial(read_weights(weights)[0])
 
 
 def saved_network(weights: Path, data: LevelData, device: torch.device) -> nn.Module:
-    """The network that `Trainer.save_weights` wrote to `weights`, for the data it was trained on, ready to predict.
+    """Read the network that `Trainer.save_weights` wrote to `weights`, for the data it was trained on, set to predict.
 
     Raises `ValueError` where the file is damaged: its digest is checked.
     """
@@ -70,4 +73,5 @@ def saved_network(weights: Path, data: LevelData, device: torch.device) -> nn.Mo
 def _trial(text: str) -> TrialConfig:
     if not text:  # files of weights that were made elsewhere have none
         raise ValueError("it does not say which trial it is of")
-    return TrialConfig.from_dict(json.loads(text))
+    values = json.loads(text)
+    return TrialConfig.from_dict(renewed(values) if isinstance(values, dict) else values)

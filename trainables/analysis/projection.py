@@ -1,4 +1,4 @@
-"""Activations of the penultimate layer, seen on the plane through the templates of three classes."""
+"""Projection of the penultimate layer's activations onto the plane through the templates of three classes."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from trainables.batches import Batches
-from trainables.config import TrialConfig, require
-from trainables.datasets import LevelData, Split
-from trainables.device import compute_dtype
-from trainables.train import EVALUATION_BATCH
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.device import compute_dtype
+from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """Examples of some classes and these classes' templates, in the plane through the templates."""
+    """Projected examples of some classes and these classes' templates, in the plane through the templates."""
 
     points: Tensor  # float64 [n, 2]; [n, 1] where there are but two classes, whose templates span a line
     labels: Tensor  # int64 [n]
@@ -25,21 +26,21 @@ class Projection:
     tightness: float  # `tightness` of the points: in the plane alone
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON: what is not finite is None."""
+        """Convert for JSON: what is not finite is None."""
         plain = {key: getattr(self, key).tolist() for key in ("points", "labels", "templates")}
         tight = self.tightness if math.isfinite(self.tightness) else None
         return plain | {"classes": list(self.classes), "tightness": tight}
 
 
 def last_layer(network: nn.Module) -> nn.Linear:
-    """The layer that makes the logits: the last linear one of all our networks."""
+    """Find the layer that makes the logits: in all our networks the last linear one."""
     *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))
     return last
 
 
 @torch.inference_mode()
 def penultimate(network: nn.Module, config: TrialConfig, data: LevelData, split: Split, device: torch.device) -> Tensor:
-    """What goes into the last layer for each example of `split`, float32 [n, D], on the CPU.
+    """Activations of the penultimate layer for each example of `split`, float32 [n, D], on the CPU.
 
     Where a network looks at an image and its mirror image, the mean of both: the last layer makes the mean of their
     logits of it.

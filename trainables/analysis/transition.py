@@ -1,15 +1,15 @@
-"""How labels are wrong, by a network's word on the noisy validation alone, beside what is known of it."""
+"""Noise rate and transition matrix estimated by a network on the noisy validation, beside the measured ones."""
 
 from typing import Any
 
-from trainables.analysis.predictions import Predictions
-from trainables.datasets import LevelData
-from trainables.noise import Matrix
-from trainables.noise_estimate import estimated_noise_rate, estimated_transition
+from tosmooth.trainables.analysis.predictions import Predictions
+from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.noise.estimate import estimated_noise_rate, estimated_transition
+from tosmooth.trainables.noise.synthetic import Matrix
 
 
 def estimates(validation: Predictions, data: LevelData) -> tuple[dict[str, float | None], dict[str, Any]]:
-    """What the noisy validation, on which the network never trained, says of the noise.
+    """Estimate the noise by the noisy validation, on which the network never trained.
 
     Numbers: `noise_rate_estimate`, and `transition_distance` to the measured matrix where that is known. Arrays: the
     matrices [K, K], `measured_transition` and `estimated_transition`, to four decimals. All empty without cleanlab.

@@ -1,11 +1,11 @@
 """The losses, one for each method of `trainables.methods`: pure functions, and `make_loss` that makes one for training.
 
 The functions take logits [B, K] in any precision, labels [B] and plain numbers, and give the batch's mean loss [],
-computed in float32 or wider.
+computed in float32 or wider. The package imports `methods` and `rules`; torch.
 """
 
-from trainables.losses.interface import Facts, Loss, Mixed, MixingLoss, StatefulLoss, Step
-from trainables.losses.making import make_loss
-from trainables.losses.smoothing import gls_loss
+from tosmooth.trainables.losses.interface import Facts, Loss, Mixed, MixingLoss, StatefulLoss, Step
+from tosmooth.trainables.losses.making import make_loss
+from tosmooth.trainables.losses.smoothing import gls_loss
 
 __all__ = ["Facts", "Loss", "Mixed", "MixingLoss", "StatefulLoss", "Step", "gls_loss", "make_loss"]

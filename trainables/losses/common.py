@@ -1,27 +1,27 @@
-"""What the losses share: the precision they compute in, and the entry of each example's label."""
+"""Helpers that the losses share: the precision they compute in, and the entry of each example's label."""
 
 import torch
 from torch import Tensor
 
-from trainables.config import require
+from tosmooth.trainables.errors import require
 
 
 def widened(logits: Tensor) -> Tensor:
-    """`logits` in float32, or in their own type where it is wider."""
+    """Convert `logits` to float32; a wider type stays."""
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def log_probabilities(logits: Tensor) -> Tensor:
-    """The logarithms of the softmax [B, K], in float32 or wider."""
+    """Logarithms of the softmax [B, K], in float32 or wider."""
     return widened(logits).log_softmax(dim=1)
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """The entry [B] of each row of `values` [B, K] that belongs to its label."""
+    """Pick the entry [B] of each row of `values` [B, K] that belongs to its label."""
     return values.gather(1, labels[:, None])[:, 0]
 
 
 def restored(key: str, value: Tensor, own: Tensor) -> Tensor:
-    """A copy of a state's `value`, to take the place of `own`: on its device, and of its shape."""
+    """Copy a state's `value`, to take the place of `own`: on its device. Raises `InputError` for another shape."""
     require(value.shape == own.shape, key, list(value.shape), f"a state of the shape {list(own.shape)}")
     return value.to(own.device, copy=True)

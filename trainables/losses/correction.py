@@ -1,4 +1,4 @@
-"""Losses that correct for how labels became noisy: by a transition matrix, or by peers where it is not known.
+"""Losses that correct for label noise: by its transition matrix, or by peers where that is not known.
 
 A transition matrix T [K, K] holds P(noisy label = column | clean label = row).
 """
@@ -8,9 +8,9 @@ import math
 import torch
 from torch import Tensor
 
-from trainables import rules
-from trainables.config import require
-from trainables.losses.common import log_probabilities, of_label
+from tosmooth.trainables import rules
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.losses.common import log_probabilities, of_label
 
 LARGEST_CONDITION = 1e6  # of a matrix that is inverted: beyond it the inverse is noise more than anything else
 SUM_TOLERANCE = 1e-4  # of a row's sum: matrices are estimated in float32, and written down with few digits
@@ -18,7 +18,7 @@ FLOOR = 1e-5  # added to a probability in a peer loss
 
 
 def checked_transition(transition: Tensor, classes: int) -> Tensor:
-    """The matrix, where it is one. Raises `InputError` where it is not, or could not have produced some label."""
+    """Check a transition matrix and return it. Raises `InputError` if it is none, or could not yield some label."""
     key, T = "transition", transition
     require(T.shape == (classes, classes), key, list(T.shape), f"a matrix of {classes} x {classes} probabilities")
     least, most = T.min().item(), T.max().item()
@@ -33,7 +33,7 @@ def checked_transition(transition: Tensor, classes: int) -> Tensor:
 
 
 def inverse_of(transition: Tensor) -> Tensor:
-    """The inverse of a transition matrix [K, K], in float64 on the CPU. Raises `InputError` where there is none."""
+    """Invert a transition matrix [K, K], in float64 on the CPU. Raises `InputError` if it is nearly singular."""
     T = transition.cpu().double()
     condition = torch.linalg.cond(T).item()
     ok = math.isfinite(condition) and condition <= LARGEST_CONDITION
@@ -66,7 +66,7 @@ def backward_loss(logits: Tensor, labels: Tensor, inverse: Tensor) -> Tensor:
 
 
 def peer_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Two examples of a batch for each of its `size`, drawn evenly: whose prediction [B], and whose label [B].
+    """Draw two peers for each of a batch's `size` examples, evenly: one for its prediction [B], one for its label [B].
 
     The two of a pair differ, unless the batch has one example alone.
     """

@@ -1,4 +1,4 @@
-"""What the training loop and a loss know of each other."""
+"""Interface between the training loop and a loss."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a loss may know of the data before training starts."""
+    """Facts about the data, known before training starts, that a loss may use."""
 
     classes: int  # K
     examples: int  # in the training set, n
@@ -19,7 +19,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """With what each example of a batch was mixed."""
+    """Partners with which the examples of a batch were mixed."""
 
     labels: Tensor  # [B], of the partners
     share: Tensor  # [], of the example itself; the partner's is the rest
@@ -27,7 +27,7 @@ class Mixed:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The training step that a loss is taken in."""
+    """Training step that a loss is computed in."""
 
     epoch: int  # from 0
     since: float  # epochs since the end of the warm-up; 1.5 in the middle of the second one after it
@@ -38,21 +38,21 @@ class Step:
 
 class Loss(Protocol):
     def __call__(self, logits: Tensor, labels: Tensor, step: Step, /) -> Tensor:
-        """The mean loss [] of a batch, in nats where it is a likelihood: logits [B, K], labels [B]."""
+        """Compute the mean loss [] of a batch, in nats where it is a likelihood: logits [B, K], labels [B]."""
 
 
 @runtime_checkable
 class StatefulLoss(Loss, Protocol):
-    """A loss that remembers: its state belongs into every checkpoint.
+    """Loss with a state, which belongs into every checkpoint.
 
     The state begins with the loss, at the end of the warm-up, so that trials share their trunk across methods.
     """
 
     def end_epoch(self) -> None:
-        """To be called after each epoch that this loss trained."""
+        """Finish an epoch: called after each one that this loss trained."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values, for `torch.load(weights_only=True)`; not copies."""
+        """State as tensors and plain values, for `torch.load(weights_only=True)`; not copies."""
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, on this loss's own device."""
@@ -60,6 +60,6 @@ class StatefulLoss(Loss, Protocol):
 
 @runtime_checkable
 class MixingLoss(Loss, Protocol):
-    """A loss for inputs that are mixed before the network sees them; `Step.mixed` must then say how."""
+    """Loss for inputs that are mixed before the network sees them; `Step.mixed` must then say how."""
 
     def mix(self, inputs: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Mixed]: ...

@@ -1,4 +1,4 @@
-"""Generalised label smoothing of logits of a bounded length, which bounds it also at negative rates.
+"""Generalised label smoothing of logits of bounded length, which is bounded below even at negative rates.
 
 Where the logits' Euclidean norm is at most R, the loss at a rate r <= 1 is at least `ln K - (1 - r) R sqrt(1 - 1/K)`:
 logsumexp(z) >= mean(z) + ln K, and z_y - mean(z) <= R sqrt(1 - 1/K).
@@ -6,9 +6,9 @@ logsumexp(z) >= mean(z) + ln K, and z_y - mean(z) <= R sqrt(1 - 1/K).
 
 from torch import Tensor, linalg
 
-from trainables import rules
-from trainables.losses.common import widened
-from trainables.losses.smoothing import gls_loss
+from tosmooth.trainables import rules
+from tosmooth.trainables.losses.common import widened
+from tosmooth.trainables.losses.smoothing import gls_loss
 
 LEAST_NORM = 1e-7  # added to a norm before one divides by it, as in the authors' code
 

@@ -1,13 +1,13 @@
-"""A method's name and parameters -> its loss."""
+"""Construction of a loss from a method's name and parameters."""
 
 from collections.abc import Callable, Mapping
 
 from torch import Tensor
 from torch.nn import functional
 
-from trainables.config import require
-from trainables.losses.common import widened
-from trainables.losses.correction import (
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.losses.common import widened
+from tosmooth.trainables.losses.correction import (
     backward_loss,
     checked_transition,
     forward_loss,
@@ -15,25 +15,25 @@ from trainables.losses.correction import (
     peer_loss,
     peer_pairs,
 )
-from trainables.losses.interface import Facts, Loss, Step
-from trainables.losses.logits import logit_clip_loss, logit_norm_loss
-from trainables.losses.memory import EarlyLearning, bootstrap_hard_loss, bootstrap_soft_loss
-from trainables.losses.mixup import Mixup
-from trainables.losses.robust import gce_loss, mae_loss, nce_rce_loss, sce_loss
-from trainables.losses.smoothing import (
+from tosmooth.trainables.losses.interface import Facts, Loss, Step
+from tosmooth.trainables.losses.logits import logit_clip_loss, logit_norm_loss
+from tosmooth.trainables.losses.memory import EarlyLearning, bootstrap_hard_loss, bootstrap_soft_loss
+from tosmooth.trainables.losses.mixup import Mixup
+from tosmooth.trainables.losses.robust import gce_loss, mae_loss, nce_rce_loss, sce_loss
+from tosmooth.trainables.losses.smoothing import (
     OnlineSmoothing,
     confidence_penalty_loss,
     disturbed_labels,
     gls_loss,
     ramped,
 )
-from trainables.methods import METHODS, check_parameters
+from tosmooth.trainables.methods import METHODS, check_parameters
 
 Maker = Callable[[dict[str, float], Facts], Loss]
 
 
 def make_loss(name: str, parameters: Mapping[str, float], facts: Facts) -> Loss:
-    """The loss of a method, new: parameters that are not given have their defaults.
+    """Make a method's loss, with a new state; parameters that are not given have their defaults.
 
     Raises `InputError` for an unknown method or parameter, a value that is refused, and a method that needs a
     transition matrix where `facts` have none that it can use.
@@ -47,7 +47,7 @@ def make_loss(name: str, parameters: Mapping[str, float], facts: Facts) -> Loss:
 
 
 def _pure(loss: Callable[..., Tensor]) -> Maker:
-    """For a function of logits, labels and the method's parameters by their names."""
+    """Wrap a function of logits, labels and the method's parameters by their names."""
 
     def make(values: dict[str, float], facts: Facts) -> Loss:
         return lambda logits, labels, step: loss(logits, labels, **values)

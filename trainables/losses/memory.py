@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables import rules
-from trainables.losses.common import log_probabilities, of_label, restored, widened
-from trainables.losses.interface import Facts, Step
+from tosmooth.trainables import rules
+from tosmooth.trainables.losses.common import log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.interface import Facts, Step
 
 CLAMP = 1e-4  # how far ELR keeps probabilities from 0 and 1, as its authors' code does: no logarithm of 0
 
@@ -48,7 +48,7 @@ def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float) -> Ten
 
 
 def elr_targets(targets: Tensor, logits: Tensor, beta: float) -> Tensor:
-    """The targets [B, K] moved towards the predictions: `beta * t + (1 - beta) * p`; beta in [0, 1).
+    """Move the targets [B, K] towards the predictions: `beta * t + (1 - beta) * p`; beta in [0, 1).
 
     Source: Liu et al. 2020, section 4.2: beta = 0.7 on CIFAR-10, 0.9 on CIFAR-100.
     """
@@ -73,7 +73,7 @@ class EarlyLearning:
         return elr_loss(logits, labels, moved, self.lam)
 
     def end_epoch(self) -> None:
-        """Nothing: targets move with each step."""
+        """Do nothing: targets move with each step."""
 
     def state(self) -> dict[str, Any]:
         return {"targets": self.targets}

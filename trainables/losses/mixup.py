@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from trainables import rules
-from trainables.losses.common import log_probabilities, of_label
-from trainables.losses.interface import Mixed, Step
+from tosmooth.trainables import rules
+from tosmooth.trainables.losses.common import log_probabilities, of_label
+from tosmooth.trainables.losses.interface import Mixed, Step
 
 
 def mixing_share(alpha: float, generator: torch.Generator) -> Tensor:
-    """A share [] drawn from Beta(alpha, alpha), float32, on the generator's device, which nothing waits for.
+    """Draw a share [] from Beta(alpha, alpha), float32, on the generator's device, without waiting for it.
 
     `X / (X + Y)` of two Gamma(alpha), in logarithms: Gamma(alpha) is Gamma(alpha + 1) * U^(1 / alpha) (Marsaglia &
     Tsang 2000), and both underflow where alpha is small.
@@ -24,7 +24,7 @@ def mixing_share(alpha: float, generator: torch.Generator) -> Tensor:
 
 
 def mix(inputs: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> tuple[Tensor, Mixed]:
-    """`share * inputs + (1 - share) * partners` [B, ...], one share for the batch, and how they were mixed.
+    """Mix as `share * inputs + (1 - share) * partners` [B, ...], one share for the batch; also return how.
 
     labels [B]; the partners are a permutation of the batch; alpha > 0. Source: Zhang et al., "mixup: Beyond Empirical
     Risk Minimization", ICLR 2018 (arXiv 1710.09412), section 2 and figure 1a; alpha = 1 on CIFAR-10.
@@ -47,7 +47,7 @@ def mixup_loss(logits: Tensor, labels: Tensor, partners: Tensor, share: Tensor) 
 
 
 class Mixup:
-    """The loss of inputs that its `mix` mixed."""
+    """Loss of inputs that its `mix` has mixed."""
 
     def __init__(self, alpha: float) -> None:
         self.alpha = alpha

@@ -1,11 +1,11 @@
-"""Losses that noisy labels move less than they move cross-entropy: they are bounded, or a sum with one that is."""
+"""Losses that noisy labels influence less than they do cross-entropy: bounded, or a sum with a bounded one."""
 
 import math
 
 from torch import Tensor
 
-from trainables import rules
-from trainables.losses.common import log_probabilities, of_label
+from tosmooth.trainables import rules
+from tosmooth.trainables.losses.common import log_probabilities, of_label
 
 # `log 0` in reverse cross-entropy. The papers write A = -4 in analyses; the authors' code of both has this.
 LOG_ZERO = math.log(1e-4)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainables import rules
-from trainables.config import require
-from trainables.losses.common import log_probabilities, of_label, restored, widened
-from trainables.losses.interface import Facts, Step
+from tosmooth.trainables import rules
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.losses.common import log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.interface import Facts, Step
 
 
 def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
@@ -27,7 +27,7 @@ def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
 
 
 def ramped(rate: float, since: float, ramp: float) -> float:
-    """The smoothing rate `since` epochs after the warm-up: it grows linearly from 0 to `rate` within `ramp` epochs."""
+    """Smoothing rate `since` epochs after the warm-up: it grows linearly from 0 to `rate` within `ramp` epochs."""
     return rate if since >= ramp else rate * since / ramp
 
 
@@ -44,7 +44,7 @@ def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float) -> Tens
 
 
 def disturbed_labels(labels: Tensor, classes: int, alpha: float, generator: torch.Generator) -> Tensor:
-    """`labels` [B], each with probability `alpha` replaced by one drawn evenly from all `classes`, its own included.
+    """Replace each of `labels` [B] with probability `alpha` by one drawn evenly from all `classes`, its own included.
 
     Cross-entropy against them is in expectation generalised label smoothing at the rate alpha. Drawn anew each step.
     Source: Xie et al., "DisturbLabel: Regularizing CNN on the Loss Layer", CVPR 2016 (arXiv 1605.00055), section 3.
@@ -68,7 +68,7 @@ def online_smoothing_loss(logits: Tensor, labels: Tensor, soft: Tensor, alpha: f
 
 
 class OnlineSmoothing:
-    """Online label smoothing: the soft label of a class is what the epoch before predicted for it, where rightly.
+    """Online label smoothing: a class's soft label is the mean of its right predictions in the epoch before.
 
     In the first epoch soft labels are even. During an epoch the predictions p for examples whose label is the most
     likely class are summed by label; their mean is that class's soft label in the next epoch. A class of which none was

@@ -17,13 +17,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
-from search.doctor import examine
-from search.doctor.checks import Check
-from search.tracking.store import connect
 from tests.faults.mlflow_server import MlflowServer
 from tests.search.conftest import Command, Finished
 from tests.search.tools import TINY
 from tests.tools import free_port
+from tosmooth.search.doctor import examine
+from tosmooth.search.preflight.checks import Check
+from tosmooth.search.tracking.store import connect
+from tosmooth.search.tracking.store import database as own_database
 
 Lines = dict[str, dict[str, Any]]
 
@@ -50,12 +51,13 @@ def states(lines: Lines) -> dict[str, str]:
 
 
 ALL = ["Ray", "Optuna's storage", "MLflow", "home", "cache-dir", "data", "versions", "disk space"]
+STUDY = ["resources", "budget"]  # what is looked at besides where a study is named
 
 
 def test_embedded_everything_is_fine_and_nothing_is_left(command: Command, home: Path, tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     code, lines = look(command, "tiny", "--home", home)
-    assert (code, states(lines)) == (0, dict.fromkeys(ALL, "ok"))
+    assert (code, states(lines)) == (0, dict.fromkeys([*ALL, *STUDY], "ok"))
     assert "one of its own is started" in lines["Ray"]["found"]
     assert "1 journal files in the home, all of them whole" in lines["Optuna's storage"]["found"]
     assert f"{home / 'mlflow.db'} is whole and can be written to" in lines["MLflow"]["found"]
@@ -63,6 +65,45 @@ def test_embedded_everything_is_fine_and_nothing_is_left(command: Command, home:
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
     assert command("doctor", "--home", tmp_path / "none").code == 0
     assert not (tmp_path / "none").exists()
+
+
+def test_resources_and_a_budget_that_run_refuses_or_warns_of_are_told(command: Command, tmp_path: Path) -> None:
+    study = tmp_path / "tiny.yaml"
+    study.write_text(TINY, encoding="utf-8")
+    code, lines = look(command, study, "--set", "resources={cpus: 6400, gpus: 2}")
+    assert (code, lines["resources"]["state"]) == (1, "failed")
+    assert lines["resources"]["found"].startswith("6400 CPUs and 2 GPUs a trial are refused: Ray found ")
+    assert "time not estimated: the trials take a GPU" in lines["budget"]["found"]
+    _, lines = look(command, study, "--set", "training.epochs=100000", "--set", "confirmation.seeds=1000")
+    assert lines["budget"]["state"] == "warning"
+    assert lines["budget"]["found"].startswith("at most 800,800,000 epochs; at most about ")
+
+
+def test_what_mlflow_lacks_of_a_study_is_found(command: Command, home: Path) -> None:
+    client = MlflowClient(own_database(home))
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    client.delete_run(runs[0].info.run_id)
+    code, lines = look(command, "tiny", "--home", home)
+    assert (code, lines["MLflow"]["state"]) == (1, "failed")
+    assert f"but lacks 1 of the {len(runs)} trials of 'tiny' that ended" in lines["MLflow"]["found"]
+    (home / "mlflow.db").unlink()
+    lost = f"but lacks {len(runs)} of the {len(runs)} trials"
+    assert lost in look(command, "tiny", "--home", home)[1]["MLflow"]["found"]
+    with closing(sqlite3.connect(home / "mlflow.db")) as other:  # a later MLflow's, say
+        other.executescript("CREATE TABLE experiments (a); INSERT INTO experiments VALUES (1); CREATE TABLE x (a)")
+    found = look(command, "--home", home)[1]["MLflow"]
+    assert (found["state"], "mlflow.db: " in found["found"]) == ("failed", True)
+
+
+def test_a_temporary_folder_too_long_for_ray_is_named(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examine, "places", lambda: [tmp_path / ("x" * 100)])
+    code, lines = look(command)
+    assert (code, lines["Ray"]["state"]) == (1, "failed")
+    assert "but TMPDIR: " in lines["Ray"]["found"]
 
 
 def test_text_shows_settings_then_checks_and_what_to_do(command: Command) -> None:
@@ -140,7 +181,6 @@ def test_damaged_journal_and_database_of_the_home_are_named(command: Command, ho
 def test_data_that_changed_since_the_study_was_first_run_fail(command: Command, home: Path) -> None:
     levels = home / "studies" / "tiny" / "levels.json"
     known = json.loads(levels.read_text())
-    known.pop("digest")
     known["twonorm/clean"]["digest"] = "0" * 16
     levels.write_text(json.dumps(known))
     code, lines = look(command, "tiny", "--home", home)
@@ -160,7 +200,7 @@ def test_a_folder_for_trunks_that_cannot_be_written_fails(command: Command, tmp_
     file.write_text(f"{TINY}trunks: {{folder: {tmp_path / 'taken'}}}\n", encoding="utf-8")
     code, lines = look(command, file)
     assert (code, lines["home"]["state"], lines["trunks"]["state"]) == (1, "ok", "failed")
-    assert f"driver: '{tmp_path / 'taken' / 'tiny'}' is refused" in lines["trunks"]["found"]
+    assert f"driver: '{tmp_path / 'taken'}' is refused" in lines["trunks"]["found"]
     assert "trunks.folder" in lines["trunks"]["advice"]
 
 
@@ -189,7 +229,7 @@ def test_schema_of_the_database_is_compared_with_this_optunas(command: Command, 
     before = tables()
     code, lines = look(command, "--storage", f"sqlite:///{database}")
     assert code == 0
-    assert "can be written to; its schema is v" in lines["Optuna's storage"]["found"]
+    assert f"sqlite:///{database}: its schema is v" in lines["Optuna's storage"]["found"]
     assert tables() == before
     for version, advice in (("v3.0.0.a", "optuna storage upgrade"), ("v9.0.0.a", "install the Optuna that made it")):
         with closing(sqlite3.connect(database)) as connection:
@@ -215,12 +255,12 @@ def test_a_study_of_the_home_is_not_looked_for_in_a_database(command: Command, h
     assert "study 'tiny' has its record in this home; leave --storage out" in lines["Optuna's storage"]["found"]
 
 
-def test_a_database_of_mlflow_is_written_to_and_left_as_it_was(command: Command, tmp_path: Path) -> None:
+def test_a_database_of_mlflow_is_looked_at_and_left_as_it_was(command: Command, tmp_path: Path) -> None:
     connect(tmp_path, None)
     address = f"sqlite:///{tmp_path / 'mlflow.db'}"
     code, lines = look(command, "--tracking-uri", address)
     assert (code, lines["MLflow"]["state"]) == (0, "ok"), lines["MLflow"]
-    assert lines["MLflow"]["found"].endswith(f"{address} can be written to")
+    assert lines["MLflow"]["found"].endswith(f"{address}, of this MLflow's version")
     assert [each.name for each in MlflowClient(address).search_experiments(view_type=ViewType.ALL)] == ["Default"]
 
 

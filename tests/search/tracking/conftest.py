@@ -1,12 +1,13 @@
 """Homes with a real MLflow database."""
 
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from search.tracking.store import connect
+from tosmooth.search.tracking.store import connect
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home, with nothing but an empty database. Nothing may be written beside it."""
-    folder, elsewhere = tmp_path / "my home", tmp_path / "elsewhere"
+    # MLflow keeps its connection to a path for as long as the process lives, and pytest gives `tmp_path` out again.
+    folder, elsewhere = tmp_path / f"my home {uuid.uuid4().hex}", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
     shutil.copy(empty_database, folder)

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from search.tracking import check_database
-from search.tracking.store import connect
 from tests.search.tracking.tools import THREE_POINTS, client, points, runs, track, trial
-from trainables.config import InputError
+from tosmooth.search.tracking import check_database
+from tosmooth.search.tracking.store import connect
+from tosmooth.trainables.errors import InputError
 
 ADVICE = "move it away: the next `tosmooth run` of each study shows it anew"
 

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from search.tracking.runs import Runs
+from tests.conftest import ROOT
 from tests.search.tracking.tools import (
     LEVEL,
     LEVELS,
-    ROOT,
     SOON,
     START,
     THREE_POINTS,
@@ -24,6 +23,7 @@ from tests.search.tracking.tools import (
     tracker,
     trial,
 )
+from tosmooth.search.tracking.runs import Runs
 
 
 def test_a_trial_is_a_child_run_with_parameters_metrics_dataset_and_tags(home: Path) -> None:
@@ -92,7 +92,7 @@ def test_runs_left_running_by_a_killed_driver_are_found_and_ended(home: Path) ->
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
-from search.tracking.runs import Runs
+from tosmooth.search.tracking.runs import Runs
 from tests.search.tracking.tools import LEVELS, trial
 view = Runs(Path({str(home)!r}), None, "tiny", "", LEVELS, {{}})
 view.open()

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from search.tracking import Tracker, delete_experiment, home_id, ui_command
 from tests.search.tracking.tools import (
     LEVEL,
     LEVELS,
@@ -27,6 +26,11 @@ from tests.search.tracking.tools import (
     trial,
     wait_for,
 )
+from tests.tools import set_traps, sprung
+from tosmooth.search.storage.home_id import home_id
+from tosmooth.search.tracking import Tracker, delete_experiment, ui_command
+
+pytestmark = pytest.mark.xdist_group("server")  # which is started once
 
 
 class Server:
@@ -36,8 +40,10 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command, self._environment = ui_command(home, port=self.port)
-        self._folder = home.parent / "server"  # it is started elsewhere, and may write nothing there
+        self._folder = home.parent / "server"  # it is started elsewhere, and may write nothing there, nor run anything
         self._folder.mkdir()
+        self._mark = set_traps(self._folder)
+        self._before = sorted(self._folder.rglob("*"))
         self.start()
 
     def start(self) -> None:
@@ -64,7 +70,8 @@ class Server:
 
     def close(self) -> None:
         self.kill()
-        assert list(self._folder.iterdir()) == [], "the server wrote into its working directory"
+        assert sorted(self._folder.rglob("*")) == self._before, "the server wrote into its working directory"
+        assert sprung(self._mark) == []
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +87,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Ite
     session.update(trial(1))
     session.artifacts(LEVEL.name, "gls", [folder / "table.csv", folder / "plot.png"])
     assert session.close(SOON) == 0
-    second = first.rename(folder / "second home")
+    second = first.rename(folder / "second home%2F?&#;'")
     server = Server(second)
     yield second, server
     server.close()

@@ -1,17 +1,19 @@
 """MLflow's database lies under the home, can be moved and freed, and is shown on this machine alone."""
 
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from search.tracking import Tracker, delete_experiment, ui_command
-from search.tracking.store import check_uri, connect
 from tests.search.tracking.tools import LEVEL, LEVELS, SOON, THREE_POINTS, client, points, runs, track, tracker, trial
-from trainables.config import InputError
+from tosmooth.search.tracking import Tracker, delete_experiment, ui_command
+from tosmooth.search.tracking.store import check_uri, connect
+from tosmooth.trainables.errors import InputError
 
 
 def test_nothing_in_the_database_names_the_place_of_the_home(home: Path) -> None:
@@ -19,6 +21,28 @@ def test_nothing_in_the_database_names_the_place_of_the_home(home: Path) -> None
     connect(home, None)
     track(home, trial(1))
     assert str(home.parent).encode() not in (home / "mlflow.db").read_bytes()
+
+
+ODD = (
+    "feature%2Fy", "100%25", "what?", "a#b", "a&b;c", """it's "so\"""", "sp ace", "ünï→", "-dash", "a:b@c", "[x]+=~",
+    "back\\slash", "new\nline", "x" * 250,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_home_of_any_name_has_its_database_and_nothing_is_made_beside_it(tmp_path: Path, name: str) -> None:
+    home = tmp_path / name / "home"
+    assert track(home, trial(1)) == 0
+    assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+    assert {file.name for file in home.iterdir()} == {"mlflow.db", ".setup.lock"}
+    assert [[file.name for file in folder.iterdir()] for folder in (tmp_path, tmp_path / name)] == [[name], ["home"]]
+
+
+def test_an_address_whose_path_is_not_encoded_is_refused(tmp_path: Path) -> None:
+    (folder := tmp_path / "feature%2Fy").mkdir()
+    with pytest.raises(InputError, match=r"tracking_uri: .* is refused: its folder is not there; in an address"):
+        check_uri(f"sqlite:///{folder}/mlflow.db")
+    check_uri(f"sqlite:///{tmp_path}/feature%252Fy/mlflow.db")
 
 
 def test_a_deleted_study_frees_its_room_and_its_name(home: Path, tmp_path: Path) -> None:
@@ -44,6 +68,19 @@ def test_to_delete_one_study_leaves_the_others_alone(home: Path) -> None:
     delete_experiment(home, None, "other")
     delete_experiment(home, None, "no such study")
     assert points(client(home), runs(client(home))[1]) == THREE_POINTS
+
+
+@pytest.mark.slow  # MLflow tries for 20 s
+def test_database_that_another_process_has_locked_is_told_in_our_words(home: Path) -> None:
+    track(home, trial(1))
+    with closing(sqlite3.connect(home / "mlflow.db")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        words = (
+            r"mlflow\.db: MLflow does not delete study 'tiny': another process has locked its database; it is written"
+        )
+        with pytest.raises(InputError, match=words):
+            delete_experiment(home, None, "tiny")
+    assert len(runs(client(home))) == 1
 
 
 def test_to_delete_from_an_empty_home_makes_no_database(tmp_path: Path) -> None:
@@ -93,13 +130,13 @@ def test_a_database_that_was_being_set_up_at_a_kill_is_set_up_anew(tmp_path: Pat
 
 def connecting(home: Path) -> subprocess.Popen[bytes]:
     """Another process that opens the home's database."""
-    code = "from pathlib import Path; from search.tracking.store import connect; connect(Path.cwd(), None)"
+    code = "from pathlib import Path; from tosmooth.search.tracking.store import connect; connect(Path.cwd(), None)"
     return subprocess.Popen([sys.executable, "-c", code], cwd=home, stderr=subprocess.PIPE)
 
 
 @pytest.mark.slow
 def test_two_who_begin_at_once_set_up_one_database_and_one_id(tmp_path: Path) -> None:
-    code = "from pathlib import Path; from search.tracking.store import home_id; print(home_id(Path.cwd()))"
+    code = "from pathlib import Path; from tosmooth.search.storage.home_id import home_id; print(home_id(Path.cwd()))"
     command = [sys.executable, "-c", code]
     with FileLock(tmp_path / ".setup.lock"):  # so that all have seen that there is none before the first may make it
         ids = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) for _ in range(3)]

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from search.records import Record
-from search.tracking.runs import RefusedError, Runs
-from search.tracking.store import reason
 from tests.search.tracking.tools import (
     LEVEL,
     LEVELS,
@@ -26,6 +23,9 @@ from tests.search.tracking.tools import (
     trial,
     wait_for,
 )
+from tosmooth.search.records import Record
+from tosmooth.search.tracking.runs import RefusedError, Runs
+from tosmooth.search.tracking.store import reason
 
 
 def test_a_trial_is_shown_while_it_runs(home: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_mlflow_refuses_does_not_keep_it_from_the_rest(home: Path, caplog: 
     found = runs(client(home))
     assert [found[n].info.status for n in (2, 3)] == ["FINISHED", "FINISHED"]
     assert runs(client(home), "cell")[0].info.status == "FINISHED"
-    assert [record.levelname for record in caplog.records if record.name.startswith("search")] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name.startswith("tosmooth.search")] == ["WARNING"]
     view = Runs(home, None, "tiny", "", LEVELS, {})
     view.open()
     with pytest.raises(RefusedError, match="Invalid value"):
@@ -76,7 +76,7 @@ def test_what_mlflow_refuses_does_not_keep_it_from_the_rest(home: Path, caplog: 
 
 
 def test_what_mlflow_refuses_is_no_outage(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "search")
+    caplog.set_level(logging.WARNING, "tosmooth.search")
     session = tracker(home)
     session.update(trial(1, params={"a name that MLflow refuses?": 1}))
     wait_for(lambda: len(caplog.records) == 1)
@@ -102,7 +102,7 @@ def test_a_run_that_someone_deleted_during_the_study_is_made_again(
     session.update(trial(1))
     assert session.close(SOON) == 0
     assert points(client(home), runs(client(home))[1]) == THREE_POINTS
-    assert not [record for record in caplog.records if record.name.startswith("search")]
+    assert not [record for record in caplog.records if record.name.startswith("tosmooth.search")]
 
 
 def test_a_file_that_is_gone_does_not_keep_it_from_the_rest(home: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_server_that_is_away_is_told_once_and_nobody_waits(home: Path, caplog:
     begin = time.monotonic()
     assert session.close(2.5) == 100  # time for a second and a third try
     assert time.monotonic() - begin < 4
-    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("search")]
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("tosmooth.search")]
     assert len(warnings) == 1
     assert "Connection refused" in warnings[0] or "Max retries" in warnings[0]
     assert "hunter2" not in caplog.text
@@ -139,7 +139,7 @@ def test_an_outage_is_made_good(home: Path, caplog: pytest.LogCaptureFixture, mo
         return log_batch(self, *arguments, **options)
 
     monkeypatch.setattr(MlflowClient, "log_batch", sometimes)
-    caplog.set_level(logging.WARNING, "search")
+    caplog.set_level(logging.WARNING, "tosmooth.search")
     session = tracker(home)
     session.catch_up([trial(1), trial(2)])
     wait_for(lambda: len(caplog.records) == 1)
@@ -162,6 +162,23 @@ def test_a_server_that_hangs_does_not_keep_a_study_from_its_end(home: Path) -> N
         begin = time.monotonic()
         assert session.close(0.5, finished=False) == 1
         assert time.monotonic() - begin < 1.5
+    assert session.lacking(1).startswith("MLflow lacks 1 records (it took nothing for 0.5 s); run the command again")
+
+
+def test_what_mlflow_lacks_is_said_with_the_cause(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = tracker(home, uri=f"http://127.0.0.1:{free_port()}")
+    session.update(trial(1))
+    assert session.close(1.0) == 1
+    assert "Connection refused" in session.lacking(1)
+
+    def refuse(self: Runs, record: Record) -> None:
+        raise RefusedError("Param value too long")
+
+    monkeypatch.setattr(Runs, "write", refuse)
+    session = tracker(home)
+    session.update(trial(1))
+    assert session.close(SOON) == 1
+    assert "(it refuses tiny/twonorm/symmetric-0.4/gls/search/1: Param value too long);" in session.lacking(1)
 
 
 def test_a_slow_server_is_waited_for_as_long_as_it_takes_something(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +243,5 @@ def test_a_reason_is_one_line_without_credentials() -> None:
     assert reason(ValueError("http://me:hun@ter2@host is away")) == "http://host is away"
     assert reason(ValueError("postgresql://me:pa?ss@host/db is away")) == "postgresql://host/db is away"
     assert reason(TimeoutError()) == "TimeoutError"
+    flushed = "(raised as a result of Query-invoked autoflush)\n(sqlite3) attempt to write a readonly database"
+    assert reason(RuntimeError(flushed)) == "its database cannot be written to by this user"

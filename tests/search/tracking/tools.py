@@ -9,23 +9,12 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, Run
 
-from search.records import Level, Record
-from search.tracking import Tracker
-from search.tracking.store import database
+from tests.search.builders import level, record
+from tosmooth.search.records import Record
+from tosmooth.search.tracking import Tracker
+from tosmooth.search.tracking.store import database
 
-ROOT = Path(__file__).resolve().parents[3]
-LEVEL = Level(
-    dataset="twonorm",
-    noise="symmetric-0.4",
-    classes=2,
-    train_size=5000,
-    validation_size=20000,
-    test_size=10000,
-    noise_rate=0.4,
-    noise_rate_source="measured",
-    symmetric=True,
-    digest="0123456789abcdef" * 4,
-)
+LEVEL = level(train_size=5000, validation_size=20000, test_size=10000, digest="0123456789abcdef" * 4)
 LEVELS = {LEVEL.name: LEVEL}
 START = 1_700_000_000.0  # unix seconds at which every trial of these tests begins
 SOON = 60.0  # seconds that a tracker may take to close; far more than it needs
@@ -44,18 +33,7 @@ def trial(number: int, state: Any = "complete", epochs: int = 3, start: float = 
         {"train_loss": 1 / epoch, "val_accuracy": 50.0 + epoch, "test_ece": None, "seconds": 1.0, "time": start + epoch}
         for epoch in range(1, epochs + 1)
     )
-    values: dict[str, Any] = {
-        "study": "tiny",
-        "level": LEVEL.name,
-        "method": "gls",
-        "phase": "search",
-        "number": number,
-        "state": state,
-        "params": {"rate": -0.8, "warmup": 1},
-        "train_seed": 100 + number,
-        "curve": curve,
-    }
-    return Record(**values | changes)
+    return record(number, -0.8, 1, **{"state": state, "train_seed": 100 + number, "curve": curve} | changes)
 
 
 def tracker(home: Path, uri: str | None = None, fixed: dict[str, Any] | None = None) -> Tracker:

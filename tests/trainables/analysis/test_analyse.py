@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from tests.trainables.analysis.tools import CPU, features, images, trained, trial
-from trainables.analysis.analyse import Options, analyse
-from trainables.analysis.calibration import scores
-from trainables.config import InputError, OptimizerConfig
+from tosmooth.trainables.analysis.analyse import Options, analyse
+from tosmooth.trainables.analysis.calibration import scores
+from tosmooth.trainables.config import OptimizerConfig
+from tosmooth.trainables.errors import InputError
 
 SCORES = {
     *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),

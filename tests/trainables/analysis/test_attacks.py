@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainables.analysis.tools import CPU, features, images, trained, trial
-from trainables.analysis import attacks
-from trainables.analysis.attacks import robustness
-from trainables.config import InputError
-from trainables.datasets import LevelData, Split
+from tosmooth.trainables.analysis import attacks
+from tosmooth.trainables.analysis.attacks import robustness
+from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.errors import InputError
 
 
 def linear(weights: Tensor, bias: Tensor) -> nn.Module:
@@ -78,13 +78,54 @@ def test_pictures_are_attacked_by_8_of_255_and_stay_within_it_and_their_range() 
     assert test is not None
     x = test.inputs.permute(0, 3, 1, 2).float() / 255
     for each in (attack.fgsm, attack.pgd, attack.margin):
-        changed = attack.examples(each, x, test.labels)
+        changed = each(x, test.labels)
         assert (changed - x).abs().max().item() == pytest.approx(8 / 255, abs=1e-6)
         assert changed.min() >= 0
         assert changed.max() <= 1
-    assert attack.pgd.abs_stepsize == pytest.approx(2 / 255)
-    assert attack.pgd.steps == 20
+    assert (attacks.STEPS, attacks.STEP) == (20, 1 / 4)  # of epsilon: 2/255
     assert robustness(network, data, CPU, examples=10).epsilon == 8 / 255
+
+
+def on_features(weights: Tensor, bias: float, epsilon: float) -> attacks._Attack:
+    """Attacks on a linear network of two classes, whose logits differ by weights [D] times the features plus bias."""
+    network = linear(torch.stack([torch.zeros_like(weights), weights]), torch.tensor([0.0, bias]))
+    return attacks._Attack(network.double(), False, epsilon)
+
+
+def test_attacks_take_epsilon_times_the_sum_of_absolute_weights_from_a_linear_margin() -> None:
+    generator = torch.Generator().manual_seed(2)
+    w, x = (torch.randn(size, generator=generator).double() for size in ((20,), (300, 20)))
+    labels = torch.randint(0, 2, (300,), generator=generator)
+    attack, side = on_features(w, 0.3, 0.05), 2 * labels - 1
+    before = (x @ w + 0.3) * side
+    for each in (attack.fgsm, attack.pgd, attack.margin):
+        after = (each(x, labels) @ w + 0.3) * side
+        torch.testing.assert_close(before - after, (0.05 * w.abs().sum()).expand(300), rtol=1e-6, atol=0)
+
+
+def test_a_linear_prediction_falls_at_its_margin_over_the_sum_of_absolute_weights() -> None:
+    generator = torch.Generator().manual_seed(3)
+    w, x = (torch.randn(size, generator=generator).double() for size in ((20,), (1, 20)))
+    labels = (x @ w > 0).long()
+    flips = ((x @ w).abs() / w.abs().sum()).item()
+    for epsilon, right in ((0.999 * flips, True), (1.001 * flips, False)):
+        attack = on_features(w, 0.0, epsilon)
+        for each in (attack.fgsm, attack.pgd, attack.margin):
+            assert attack.right(each(x, labels), labels).item() is right
+
+
+def test_pgd_starts_anywhere_within_epsilon_and_takes_steps_of_a_quarter(monkeypatch: pytest.MonkeyPatch) -> None:
+    attack = on_features(torch.ones(1), 0.0, 0.5)
+    x, labels = torch.zeros(20_000, 1).double(), torch.zeros(20_000).long()
+    torch.manual_seed(0)
+    monkeypatch.setattr(attacks, "STEPS", 0)
+    start = attack.pgd(x, labels)
+    assert start.abs().max() <= 0.5
+    assert start.mean().item() == pytest.approx(0, abs=5 * 0.5 / 3**0.5 / 20_000**0.5)
+    assert start.square().mean().item() == pytest.approx(0.25 / 3, abs=0.003)  # of a uniform draw
+    torch.manual_seed(0)
+    monkeypatch.setattr(attacks, "STEPS", 2)
+    torch.testing.assert_close(attack.pgd(x, labels), (start + 2 * 0.125).clamp(max=0.5))
 
 
 def test_trained_network_is_weaker_under_attack_and_is_left_as_it_was() -> None:

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
-from trainables.analysis.bias_variance import error_decomposition, loss_decomposition
-from trainables.config import InputError
+from tosmooth.trainables.analysis.bias_variance import error_decomposition, loss_decomposition
+from tosmooth.trainables.errors import InputError
 
 
 def test_seeds_that_agree_have_no_variance() -> None:

@@ -13,15 +13,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import brier_score_loss, log_loss
 from torch import Tensor
 
-from trainables.analysis.calibration import (
+from tosmooth.trainables.analysis.calibration import (
     aurc,
     expected_calibration_error,
     fit_temperature,
     reliability,
     scores,
 )
-from trainables.config import InputError
-from trainables.metrics import Sums
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.training.metrics import Sums
 
 
 def predictions(n: int = 500, K: int = 10, scale: float = 2.0) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainables.analysis.tools import CPU, by_hand, features, images, trained, trial
-from trainables.analysis.distillation import distil, distillation_loss, student_network
-from trainables.config import InputError, NetworkConfig, OptimizerConfig
-from trainables.train import Trainer
+from tosmooth.trainables.analysis.distillation import distil, distillation_loss, student_network
+from tosmooth.trainables.config import NetworkConfig, OptimizerConfig
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.training.trainer import Trainer
 
 
 def test_loss_equals_a_slow_version() -> None:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainables.analysis.memorisation import memorisation
-from trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
-from trainables.datasets import LevelData, load_level
-from trainables.folders import Folders
-from trainables.train import Trainer
+from tosmooth.trainables.analysis.memorisation import memorisation
+from tosmooth.trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 

@@ -1,6 +1,7 @@
 """Predictions of trained networks, and networks that are read back."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.trainables.analysis.tools import CPU, NETWORKS, by_hand, features, images, trained, trial
-from trainables.analysis import predictions
-from trainables.analysis.predictions import predict, saved_network, saved_trial
-from trainables.config import InputError
+from tosmooth.trainables.analysis import predictions
+from tosmooth.trainables.analysis.predictions import predict, saved_network, saved_trial
+from tosmooth.trainables.checkpointing.weights import save_weights
+from tosmooth.trainables.errors import InputError
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -29,6 +31,15 @@ def test_saved_network_predicts_the_reported_accuracy(name: Any, tmp_path: Path)
     found = predict(network, config, data, test, CPU)
     right = 100 * (found.predicted == found.labels).double().mean().item()
     assert right == pytest.approx(trainer.curve[-1]["test_accuracy"])
+
+
+def test_network_of_the_version_before_says_which_trial_it_is_of(tmp_path: Path) -> None:
+    data, config = features(size=300, test_size=200), dataclasses.replace(trial(), lr_after_warmup=0.5)
+    path = tmp_path / "network.safetensors"
+    text = json.dumps(config.to_dict()).replace("lr_after_warmup", "lr_factor")
+    save_weights(path, trained(config, data).network.state_dict(), text)
+    assert saved_trial(path) == config
+    assert sum(each.numel() for each in saved_network(path, data, CPU).parameters()) > 0
 
 
 def test_damaged_weights_and_weights_of_no_trial_are_refused(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainables.analysis.tools import CPU, NETWORKS, features, images, trained, trial
-from trainables.analysis.predictions import predict
-from trainables.analysis.projection import last_layer, penultimate, project, tightness
-from trainables.config import InputError
-from trainables.networks import FastCNN
+from tosmooth.trainables.analysis.predictions import predict
+from tosmooth.trainables.analysis.projection import last_layer, penultimate, project, tightness
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.training.networks import FastCNN
 
 
 def layer(templates: Tensor, bias: Tensor | None = None) -> nn.Linear:
@@ -85,12 +85,12 @@ def test_only_examples_of_the_classes_are_shown_and_two_of_them_lie_on_a_line() 
 
 @pytest.mark.parametrize("classes", [(0,), (0, 0, 1), (0, 1, 4), (0, 1, 2, 3), (-1, 0)])
 def test_classes_that_make_no_plane_are_refused(classes: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"^classes: \(.*\) is refused: 2 or 3 different ones of 0\.\.3$"):
+    with pytest.raises(InputError, match=r"^classes: \[.*\] is refused: 2 or 3 different ones of 0\.\.3$"):
         project(torch.eye(4), torch.arange(4), layer(torch.eye(4)), classes)
 
 
 def test_classes_without_examples_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^classes: \(0, 1, 2\) is refused: some example is of one of them$"):
+    with pytest.raises(InputError, match=r"^classes: \[0, 1, 2\] is refused: some example is of one of them$"):
         project(torch.eye(4), torch.full((4,), 3), layer(torch.eye(4)))
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.trainables.analysis.tools import features
-from trainables.analysis.predictions import Predictions
-from trainables.analysis.transition import distance, estimates
+from tosmooth.trainables.analysis.predictions import Predictions
+from tosmooth.trainables.analysis.transition import distance, estimates
 
 
 def test_distance_is_the_share_that_would_have_to_be_relabelled() -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
-from trainables.datasets import LevelData, Split, load_level
-from trainables.folders import Folders
-from trainables.train import Trainer, train
+from tosmooth.trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split, load_level
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.trainer import Trainer, train
 
 CPU = torch.device("cpu")
 NETWORKS: tuple[Any, ...] = ("mlp", "cnn", "fastcnn", "resnet18")

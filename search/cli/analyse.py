@@ -1,0 +1,103 @@
+"""The command `tosmooth analyse`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tosmooth.search.cli.options import (
+    DEFAULT_HOME,
+    CacheOption,
+    DataOption,
+    HomeOption,
+    StorageOption,
+    Study,
+    TrackingOption,
+    err,
+    out,
+)
+from tosmooth.search.cli.studies import data_of, existing, home_at
+
+if TYPE_CHECKING:
+    from tosmooth.search.records import Cell, Level
+    from tosmooth.search.spec.study import StudySpec
+
+PATIENCE = 60.0  # seconds for which MLflow is waited for
+
+
+def analyse(
+    study: Study,
+    level: Annotated[list[str] | None, typer.Option(help="Noise level; repeatable.", show_default="all")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Of the attacks.", show_default="8/255 for images, 0.1 for features")
+    ] = None,
+    attacked: Annotated[int, typer.Option(metavar="N", help="Test examples that are attacked; 0: none.")] = 1000,
+    no_student: Annotated[bool, typer.Option("--no-student", help="Train no students.")] = False,
+    data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    tracking_uri: TrackingOption = None,
+    storage: StorageOption = None,
+) -> None:
+    """Compare the networks of the chosen rate with CE's and LS's: calibration, memorisation, robustness and more."""
+    folder, spec, records = existing(study, home_at(home), storage)
+    data = data_of(home_at(home), spec, data_dir)
+    _check_tracking(home, tracking_uri)
+    err.plain = True
+    with folder.locked(), err.status("Loading PyTorch") as status:
+        from tosmooth.search.report.analysis.cells import analyse_study, asked, lacking
+        from tosmooth.search.report.analysis.files import write_analysis
+        from tosmooth.search.report.analysis.tables import terminal_table
+        from tosmooth.trainables.analysis.analyse import Options
+        from tosmooth.trainables.training.process import prepare
+
+        # The layers of an MLP are so small that threads wait for each other most of the time.
+        prepare(1 if spec.network.name == "mlp" else None)
+        options = Options(attacked=attacked, epsilon=epsilon, student=not no_student)
+        cells, folders = asked(spec, level or ()), home_at(home).folders(data, cache_dir)
+        found = analyse_study(folder, spec, records, folders, cells, options, status.update)
+        status.update("Writing tables and pictures")
+        files = write_analysis(folder.path / "analysis", spec, options, found)
+        running = any(record.state == "running" for record in records)
+        finished = not running and not lacking(folder, spec, records, spec.cells())
+        status.update("Bringing MLflow up to date")
+        lacks = publish(home, tracking_uri, spec, folder.levels(), cells, files, finished)
+    for each in found:
+        out.print_whole(terminal_table(each, out.width))
+    err.print(f"Tables and pictures: {folder.path / 'analysis'}", soft_wrap=True)
+    if lacks:
+        err.print(lacks, soft_wrap=True)
+
+
+def _check_tracking(home: Path, tracking_uri: str | None) -> None:
+    """Raise `InputError` where MLflow's database is damaged or its address is none."""
+    from tosmooth.search.tracking import check_database, check_uri
+
+    if tracking_uri is None:
+        check_database(home)
+    else:
+        check_uri(tracking_uri)
+
+
+def publish(
+    home: Path,
+    tracking_uri: str | None,
+    spec: "StudySpec",
+    levels: "Mapping[str, Level]",
+    cells: "Sequence[Cell]",
+    files: Sequence[Path],
+    finished: bool,
+) -> str:
+    """Show the files with the runs of their cells in MLflow. Returns what it lacks, and why; "" for nothing.
+
+    `finished`: the study is, and its cells are left as such.
+    """
+    from tosmooth.search.report.results import shown_with
+    from tosmooth.search.tracking import Tracker
+
+    tracker = Tracker(home, tracking_uri, spec.name, spec.question, levels)
+    for cell in cells:
+        tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
+    left = tracker.close(PATIENCE, finished)
+    return tracker.lacking(left) if left else ""

@@ -1,0 +1,119 @@
+"""Rows of the best-rate table, from records: pure functions."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tosmooth.search.records import ENDED, Record
+from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.notes import FEWEST, in_words, notes, theory_of
+from tosmooth.search.report.row import Row
+from tosmooth.search.selection.comparison import estimated_noise_rate, outcomes, paired_gain
+from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
+
+
+def best_row(cell: CellResults) -> Row:
+    """Row of the best-rate table for a cell."""
+    noise = _noise(cell)
+    row = Row(
+        dataset=cell.level.dataset,
+        noise=cell.level.noise,
+        method=cell.method,
+        theory_rate=theory_of(cell, noise["noise_rate"]).rate,
+        **noise,
+        **_choice(cell),
+        **_accuracies(cell),
+        **_oracle(cell.own),
+        **_effort(cell.own),
+    )
+    return replace(row, note="; ".join(notes(cell, row)))
+
+
+def _noise(cell: CellResults) -> dict[str, Any]:
+    """Noise rate as measured, else as estimated, and the estimate beside it."""
+    estimate = estimated_noise_rate(cell.known)
+    guessed = cell.level.noise_rate is None and estimate is not None
+    return {
+        "noise_rate": estimate if guessed else cell.level.noise_rate,
+        "noise_rate_source": "estimated" if guessed else cell.level.noise_rate_source,
+        "noise_rate_estimate": estimate,
+    }
+
+
+def _choice(cell: CellResults) -> dict[str, Any]:
+    """Chosen hyperparameters, and how sure the choice is by noisy validation."""
+    best, sure = cell.best or {}, cell.uncertainty
+    return {
+        "best_rate": best.get("rate"),
+        "best_warmup": best.get("warmup"),
+        "best_parameters": rest_in_words(best),
+        **(sure._asdict() if sure else {}),
+    }
+
+
+def _accuracies(cell: CellResults) -> dict[str, Any]:
+    """Accuracies on the fresh seeds, and the gain over cross-entropy."""
+    test, ce_test, ls_test = cell.by_seed("test_accuracy")
+    val, ce_val, ls_val = cell.by_seed("val_accuracy")
+    at_best = outcomes(cell.arm, "test_accuracy", cell.level, "best")
+    gain, gain_low, gain_high = _gain(cell)
+    return {
+        "val_accuracy": _mean(val),
+        "ce_val_accuracy": _mean(ce_val),
+        "ls_val_accuracy": _mean(ls_val),
+        "test_accuracy": _mean(test),
+        "test_accuracy_std": statistics.stdev(test.values()) if len(test) > 1 else None,
+        "seeds": len(cell.arm),
+        "ce_test_accuracy": _mean(ce_test),
+        "ls_test_accuracy": _mean(ls_test),
+        "gain_over_ce": gain,
+        "gain_low": gain_low,
+        "gain_high": gain_high,
+        # Unknown where `training.test_every` left out any of them: the mean of the rest would be of other seeds.
+        "best_epoch_test_accuracy": _mean(at_best) if len(at_best) == len(cell.arm) else None,
+    }
+
+
+def _gain(cell: CellResults) -> tuple[float | None, float | None, float | None]:
+    """Gain over cross-entropy and its interval; none of cross-entropy over itself.
+
+    No interval where seeds are too few to tell how far they differ, or do not differ at all.
+    """
+    if cell.method == BASELINE_METHOD and cell.best == cell.baselines.ce:
+        return None, None, None
+    arm, ce, _ = cell.by_seed(cell.metric)
+    gain, low, high = paired_gain(arm, ce)
+    return (gain, low, high) if len(arm.keys() & ce.keys()) >= FEWEST and low != high else (gain, None, None)
+
+
+def _effort(records: Sequence[Record]) -> dict[str, Any]:
+    """Trials, epochs and hours of search and confirmation."""
+    search = [record.state for record in records if record.phase == "search"]
+    return {
+        "trials": sum(state in ENDED for state in search),
+        "pruned": search.count("pruned"),
+        "diverged": search.count("diverged"),
+        "failed": search.count("failed"),
+        "epochs": sum(record.trained for record in records),
+        "epochs_spared": sum(record.spared for record in records),
+        "hours": sum(record.seconds for record in records) / 3600,
+    }
+
+
+def rest_in_words(params: Params) -> str:
+    """Tell the hyperparameters beyond rate and warm-up, as `best_parameters` has them."""
+    return in_words({key: value for key, value in params.items() if key not in ("rate", "warmup")})
+
+
+def _mean(values: Mapping[int, float]) -> float | None:
+    return statistics.fmean(values.values()) if values else None
+
+
+def _oracle(records: Sequence[Record]) -> dict[str, Any]:
+    """Rate and highest clean-test accuracy of any ended trial at any epoch; ties towards the smaller |rate|."""
+    ended = [record for record in records if record.state in ENDED]
+    seen = [(m.get("test_accuracy"), r.params) for r in ended for m in r.curve]
+    known = [(accuracy, params) for accuracy, params in seen if accuracy is not None]
+    accuracy, params = max(known, key=lambda pair: (pair[0], -smallness(pair[1])[0]), default=(None, {}))
+    return {"oracle_rate": params.get("rate"), "oracle_test_accuracy": accuracy}

@@ -1,0 +1,108 @@
+"""Results of a cell: what its row and its notes are made of, and how far they can be trusted."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from tosmooth.search.records import Level, Record, Rule, at_epoch
+from tosmooth.search.report.data_notes import FEW_COPIES
+from tosmooth.search.selection.choice import Uncertainty
+from tosmooth.search.selection.comparison import confirmed, outcomes
+from tosmooth.search.spec.parameters import BASELINE_METHOD, Params
+from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
+
+HARDLY = 0.1  # of the way from chance to all right: a network that gets no further hardly learns
+NEARLY_ALL = 99.0  # percent of the noisy validation predicted as labelled: nothing is left to tell noise by
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResults:
+    """Results of a cell: what its row of the table is made of."""
+
+    level: Level
+    method: str
+    records: Sequence[Record]  # those of other cells are passed over
+    epoch: Rule  # by which trials are scored
+    rule: ConfirmationSpec
+    best: Params | None  # what was chosen; None before a trial completes
+    baselines: Baselines
+    bounds: tuple[float, float] | None  # of the rates searched
+    uncertainty: Uncertainty | None = None
+    readout: Literal["posterior", "best"] = "best"  # by which it was chosen: the posterior gives an uncertainty
+    others: Sequence[Record] = ()  # baselines that other cells confirmed (`selection.comparison.borrowed`)
+
+    @cached_property
+    def own(self) -> list[Record]:
+        """Records of this cell."""
+        return [r for r in self.records if r.level == self.level.name and r.method == self.method]
+
+    @property
+    def known(self) -> list[Record]:
+        """Records of this cell, and what it has from others."""
+        return [*self.others, *self.own]
+
+    @cached_property
+    def arm(self) -> dict[int, Record]:
+        """Confirmation runs of what was chosen, by training seed."""
+        return confirmed(self.own, self.best, self.method)
+
+    @cached_property
+    def ce(self) -> dict[int, Record]:
+        """Confirmation runs of cross-entropy, by training seed."""
+        return confirmed(self.known, self.baselines.ce, BASELINE_METHOD)
+
+    @cached_property
+    def ls(self) -> dict[int, Record]:
+        """Confirmation runs of label smoothing, by training seed."""
+        return confirmed(self.known, self.baselines.ls, BASELINE_METHOD)
+
+    def by_seed(self, metric: str) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
+        """Accuracies of what was chosen, of cross-entropy and of label smoothing, at the last epoch, by seed."""
+        arm, ce, ls = (outcomes(runs, metric, self.level) for runs in (self.arm, self.ce, self.ls))
+        return arm, ce, ls
+
+    @property
+    def metric(self) -> str:
+        """Accuracy by which it is compared: on the clean test set, where there is none on the noisy validation."""
+        return "test_accuracy" if self.level.test_size else "val_accuracy"
+
+    @cached_property
+    def completed(self) -> list[Record]:
+        """Trials of the search that completed."""
+        return [r for r in self.own if r.phase == "search" and r.state == "complete"]
+
+    @cached_property
+    def hardly_learns(self) -> tuple[float, float] | None:
+        """Highest accuracy and chance level, in percent, where the first is close to the second; else `None`."""
+        tested = self.level.test_size > 0
+        chance = self._chance(self.level.test_commonest if tested else self.level.commonest)
+        top = 100.0 if tested else 100 * (1 - (self.level.noise_rate or 0.0))  # no one predicts random labels
+        arm, ce, _ = self.by_seed(self.metric)
+        fresh = [statistics.fmean(values.values()) for values in (arm, ce) if values]
+        found = fresh or [value for r in self.completed if (value := r.last(self.metric)) is not None]
+        highest = max(found, default=top)
+        return (highest, chance) if highest - chance < HARDLY * (top - chance) else None
+
+    @cached_property
+    def doubts(self) -> list[str]:
+        """Reasons why the estimate of the noise rate cannot be trusted, in words."""
+        runs = [r for r in self.known if r.last("noise_rate_estimate") is not None]
+        seen = [value for r in runs if (value := at_epoch(r, "val_accuracy", "best")) is not None]
+        chance = self._chance(self.level.commonest)
+        right = statistics.fmean(seen) if seen else None
+        doubts = []
+        if self.level.shared >= FEW_COPIES:
+            doubts.append("the network has seen the validation's examples in training")
+        if right is not None and right >= NEARLY_ALL:
+            doubts.append("nearly all of the validation is predicted as labelled")
+        elif self.hardly_learns or (right is not None and right - chance < HARDLY * (100 - chance)):
+            doubts.append("the network hardly learns")
+        if any(r.last("classes_never_predicted") for r in runs):
+            doubts.append("some classes are never predicted")
+        return doubts
+
+    def _chance(self, commonest: float) -> float:
+        """Accuracy without any learning, in percent: evenly drawn, or always the most frequent label."""
+        return 100 * max(1 / self.level.classes, commonest)

@@ -1,0 +1,199 @@
+"""Notes of a row, the most important first: what a reader must know before quoting it."""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tosmooth.search.records import Level, Record
+from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.data_notes import FEW_COPIES, MANY_COPIES, on_data
+from tosmooth.search.report.row import Row
+from tosmooth.search.selection.comparison import gain_width
+from tosmooth.search.selection.theory import theory_rate
+from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params
+from tosmooth.search.spec.scales import signed_log
+from tosmooth.search.surrogate.fitting import LEAST
+
+SURE = 1.0  # points of standard error up to which the noisy validation counts as large
+FEWEST = 3  # fresh seeds that say how far a gain differs: the interval of two is arbitrary
+MOST = 160  # characters that are shown of the reason why trials failed
+
+
+class Theory(NamedTuple):
+    """Theory's rate as far as it is advice, and the note that says why it is none."""
+
+    rate: float | None
+    note: str = ""
+
+
+def theory_of(cell: CellResults, noise_rate: float | None) -> Theory:
+    """Rate that undoes the noise, unless it rests on nothing or lies where nothing was searched."""
+    rate = theory_rate(noise_rate, cell.level.classes) if cell.method == BASELINE_METHOD else None
+    if noise_rate is None or cell.method != BASELINE_METHOD:
+        return Theory(None)
+    if cell.level.noise_rate is None and cell.doubts:
+        return Theory(None)  # the note on the estimate says why
+    if rate is None:
+        return Theory(None, "theory gives no rate for this much noise")
+    low, high = cell.bounds or (-math.inf, math.inf)
+    if not (low <= rate <= high or close(rate, low) or close(rate, high)):
+        return Theory(None, f"theory's rate lies beyond the rates searched, {low:g} to {high:g}")
+    return Theory(rate, "theory assumes symmetric noise" if rate and not cell.level.symmetric else "")
+
+
+def notes(cell: CellResults, row: Row) -> list[str]:
+    """List what a reader must know before quoting the row."""
+    if cell.best is None:
+        return [_nothing(cell.own), *on_data(cell.level), *_on_diverged({"CE": cell.ce, "LS": cell.ls})]
+    hard = cell.hardly_learns
+    found = [] if hard is None else [_unreliable(*hard)]
+    found += on_data(cell.level)
+    found += [] if cell.level.test_size else ["no clean test labels: accuracies and gain are of the noisy validation"]
+    found += [] if hard else _on_choice(cell, row)
+    arms = {"best rate": cell.arm, "CE": cell.ce, "LS": cell.ls}
+    wide = gain_width(cell.known, cell.level, cell.best, cell.method, cell.baselines.ce)
+    found += [*_on_seeds(cell, row, arms, wide), *_on_diverged(arms)]
+    if hard is None:
+        found += [*_on_gain(row, cell.level), *_on_precision(cell, row)]
+        found += filter(None, [theory_of(cell, row.noise_rate).note])
+    if row.noise_rate_source == "estimated":
+        doubts = ", ".join(cell.doubts)
+        sure = "noise rate, and theory with it, estimated from the noisy labels"
+        found.append(f"the estimate of the noise rate cannot be trusted: {doubts}" if doubts else sure)
+    if cell.best.get("lr_after_warmup", 1.0) != cell.baselines.ce.get("lr_after_warmup", 1.0):
+        found.append("gain includes that of another learning rate after the warm-up")
+    compared = [(cell.method, cell.best)]
+    compared += [(BASELINE_METHOD, params) for params in (cell.baselines.ce, cell.baselines.ls)]
+    found += _on_rivals([r for r in cell.own if (r.loss, r.params) not in compared])
+    if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in cell.own):
+        found.append(f"confirmation runs that failed: {failed}")
+    return found
+
+
+def in_words(params: Params) -> str:
+    """Tell hyperparameters in words, such as "gce.q=0.7"."""
+    return ", ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in params.items())
+
+
+def close(rate: float, bound: float) -> bool:
+    """True if a rate is the bound, or within 1 % of it on a symmetric log scale."""
+    return math.isclose(signed_log(rate), signed_log(bound), rel_tol=0.01)
+
+
+def _nothing(records: Sequence[Record]) -> str:
+    """Say that no trial completed, why, and what to try."""
+    search = [r for r in records if r.phase == "search" and r.state not in ("running", "complete")]
+    states = Counter(record.state for record in search)
+    if not states:
+        return "no trial completed"
+    counts = f"all {len(search)} {search[0].state}" if len(states) == 1 else ""
+    counts = counts or ", ".join(f"{count} {state}" for state, count in states.most_common())
+    reasons = Counter(record.reason for record in search if record.reason)
+    if not reasons:
+        return f"no trial completed: {counts}"
+    (reason, count), *others = reasons.most_common()
+    most = "most often " if others and count > 1 else "one " if others else ""
+    shown = reason.replace(";", ",").splitlines()[0][:MOST]
+    if states["failed"] > states["diverged"]:
+        advice = "`tosmooth status` has all of it"
+    elif reason.startswith("train_accuracy"):
+        advice = "try another training.optimizer.lr, more epochs or another network"
+    else:
+        advice = "try a lower training.optimizer.lr, or rates nearer to 0"
+    return f"no trial completed: {counts} ({most}{shown}): {advice}"
+
+
+def _unreliable(accuracy: float, chance: float) -> str:
+    right = f"{accuracy:.0f} % right where chance is {chance:.0f} %"
+    return f"the network hardly learns ({right}), nothing here is reliable: train longer, or change lr or network"
+
+
+def _on_choice(cell: CellResults, row: Row) -> list[str]:
+    """Say what the search found, and whether that is evidence."""
+    found = ["plain cross-entropy is the best rate found"] if row.best_rate == 0 else []
+    on_bound = [bound for bound in cell.bounds or () if row.best_rate is not None and close(row.best_rate, bound)]
+    found += [f"best rate lies on the bound {bound:g}" for bound in on_bound]
+    found += ["trials scored at their best epoch by noisy validation"] if cell.epoch == "best" else []
+    if cell.readout == "posterior" and row.best_rate is not None and row.rate_low is None:
+        ended = row.trials - row.pruned
+        few = f"{ended} trials ended, an interval of the best rate needs {LEAST}"
+        found.append(few if ended < LEAST else "all trials are equally good, so no interval of the best rate is known")
+    return found
+
+
+def _on_gain(row: Row, level: Level) -> list[str]:
+    """Say what interval of the rate, by the search, and interval of the gain, by the fresh seeds, say together."""
+    holds = row.rate_low is not None and row.rate_high is not None and row.rate_low <= 0 <= row.rate_high
+    unsure = ["no evidence for smoothing: the interval of the best rate holds 0"] if holds else []
+    if row.best_rate == 0 or row.gain_low is None or row.gain_high is None:
+        return [] if row.best_rate == 0 else unsure
+    place = "the clean test set" if level.test_size else "the fresh seeds"
+    told = f"the {'' if level.noise_rate == 0 else 'noisy '}validation" if level.test_size else "the search"
+    if row.gain_low > 0:
+        gains = f"smoothing gains on {place}, though {told} alone cannot tell the best rate from 0"
+        return [f"{gains}: trust the gain, not the exact rate"] if holds else []
+    lost = row.gain_high < 0
+    verdict = f"worse than CE on {place}" if lost else "gain over CE is within seed noise"
+    if row.rate_low is None or holds:
+        return [*unsure, verdict]
+    do = "use CE" if lost else "more confirmation.seeds would tell"
+    return [f"{verdict}, though {told} prefers this rate to 0: {do}"]
+
+
+def _on_precision(cell: CellResults, row: Row) -> list[str]:
+    """Say how small a difference the noisy validation cannot tell, by the standard error of one accuracy."""
+    together = cell.level.copies if cell.level.shared < FEW_COPIES else 0.0  # else each copy has luck of its own
+    rows = max(1, round(cell.level.validation_size * (1 - together)))
+    last = [value for r in cell.completed if (value := r.last("val_accuracy")) is not None]
+    accuracy = row.val_accuracy if row.val_accuracy is not None else statistics.fmean(last) if last else 50.0
+    share = (accuracy / 100 * rows + 1) / (rows + 2)  # of 2 rows that are right not all are sure to be
+    error = 100 * math.sqrt(share * (1 - share) / rows)
+    if error < SURE:
+        return []
+    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}"
+    points = "point" if round(error) == 1 else "points"
+    return [f"{rows} {what}: a difference under {error:.0f} {points} is noise"]
+
+
+def _on_rivals(records: Sequence[Record]) -> list[str]:
+    """Other finalists that diverged on fresh seeds; the search may have preferred them."""
+    runs = [r for r in records if r.phase == "confirmation" and r.state == "diverged"]
+    runs = [r for r in runs if r.params.get("rate") not in BASELINES]  # those of a finalist before
+    times = Counter(in_words(run.params) for run in runs)
+    return [f"another finalist ({params}) diverged on {count} of the fresh seeds" for params, count in times.items()]
+
+
+def _on_seeds(cell: CellResults, row: Row, arms: Mapping[str, Mapping[int, Record]], width: float | None) -> list[str]:
+    """Notes on the runs on fresh seeds.
+
+    `width`: of the gain's interval, which under `seeds: auto` says whether there are seeds enough.
+    """
+    rule, found = cell.rule, []
+    counts = {name: len(runs) for name, runs in arms.items()}
+    wide = rule.widest_gain is not None and (width is None or width > rule.widest_gain)
+    if any(count < (rule.most_seeds if wide else rule.fewest_seeds) for count in counts.values()):
+        alike = len(set(counts.values())) == 1
+        done = str(row.seeds) if alike else ", ".join(f"{name} {count}" for name, count in counts.items())
+        found.append(f"{done} of {rule.seeds_in_words} seeds confirmed so far")
+    elif wide:
+        found.append(f"gain known less closely than to {rule.widest_gain:g} points after {row.seeds} seeds")
+    elif row.gain_over_ce is not None and row.gain_low is None and not cell.hardly_learns:
+        arm, ce, _ = cell.by_seed(cell.metric)
+        common = len(arm.keys() & ce.keys())
+        seeds = f"{common} fresh seed{'s' if common > 1 else ''}"
+        key = "max_seeds" if rule.seeds == "auto" else "seeds"
+        few = f"{seeds}: too few to say how sure the gain is, set confirmation.{key} to 3 or more"
+        found.append(few if common < FEWEST else f"the gain is the same on {seeds}: no interval of it is known")
+    return found
+
+
+def _on_diverged(arms: Mapping[str, Mapping[int, Record]]) -> list[str]:
+    """Say of which confirmation runs the accuracy is no measurement."""
+    found = []
+    for name, runs in arms.items():
+        if diverged := sum(run.state == "diverged" for run in runs.values()):
+            plural = "s" if diverged > 1 else ""
+            found.append(f"{diverged} confirmation run{plural} ({name}) diverged, counted at chance level")
+    return found

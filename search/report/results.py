@@ -1,0 +1,109 @@
+"""A study's records, rows and files, read from its home: while it runs or after, without the data or a GPU."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tosmooth.search.records import Cell, Level, Record, to_parquet
+from tosmooth.search.report import plots, tables
+from tosmooth.search.report.best_rates import best_row
+from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.row import Row
+from tosmooth.search.selection.choice import chosen, model_of, uncertainty
+from tosmooth.search.selection.comparison import borrowed
+from tosmooth.search.selection.stopping import savings
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
+from tosmooth.search.storage.study_folder import StudyFolder
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.atomic_write import write
+
+
+def shown_with(cell: Cell, cells: Sequence[Cell], files: Sequence[Path]) -> list[Path]:
+    """Select the files that belong to a cell: its own pictures, and those about the whole study."""
+    own, *others = (f"{c.level.replace('/', '-')}-{c.method}-" for c in (cell, *(c for c in cells if c != cell)))
+    return [file for file in files if file.name.startswith(own) or not file.name.startswith(tuple(others))]
+
+
+def by_cell(spec: StudySpec, records: Sequence[Record]) -> dict[Cell, list[Record]]:
+    """Group the records by cell, in one pass: a study may have a thousand cells."""
+    found: dict[Cell, list[Record]] = {cell: [] for cell in spec.cells()}
+    for record in records:
+        found[Cell(record.level, record.method)].append(record)
+    return found
+
+
+def _borrowed(cell: Cell, found: Mapping[Cell, Sequence[Record]]) -> list[Record]:
+    """Confirmed baselines that a cell has from the others of its level."""
+    others = [other for other in found if other.level == cell.level]
+    return borrowed(*cell, [record for other in others for record in found[other]])
+
+
+def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]) -> list[Row]:
+    """Rows of the best-rate table, one for each cell, in the order of the study."""
+    rows = []
+    saved, cells = savings(spec, records), by_cell(spec, records)
+    for cell, found in cells.items():
+        view = MethodSpec.of(spec, cell.method)
+        best = chosen(view, found)
+        row = best_row(
+            CellResults(
+                level=levels[cell.level],
+                method=cell.method,
+                records=found,
+                epoch=spec.search.epoch,
+                rule=spec.confirmation,
+                best=best,
+                baselines=view.baselines(best),
+                bounds=view.rate_bounds,
+                uncertainty=uncertainty(view, model_of(view, found), best),
+                readout=spec.search.readout,
+                others=_borrowed(cell, cells),
+            )
+        )
+        early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
+        rows.append(replace(row, note="; ".join(filter(None, (row.note, *early)))))
+    return rows
+
+
+def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list[Row], list[Record]]:
+    """Rows and records of all studies of a home on one dataset; each row's note begins with its study."""
+    rows: list[Row] = []
+    records: list[Record] = []
+    known = set()
+    for folder in home.studies():
+        spec = folder.spec()
+        known.add(spec.dataset.name)
+        if spec.dataset.name == dataset:
+            found = read_records(folder, spec, storage)
+            own = study_rows(spec, folder.levels(), found)
+            rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
+            records += found
+    if not rows:
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"--dataset: no study of the home {home.root} is on {dataset!r} (datasets there: {there})")
+    return rows, records
+
+
+def draw(
+    folder: Path, spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record], rows: Sequence[Row]
+) -> list[Path]:
+    """Draw the study's plots into `folder`; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = by_cell(spec, records)
+    cells = [(levels[cell.level], [*own, *_borrowed(cell, found)]) for cell, own in found.items()]
+    models = [model_of(MethodSpec.of(spec, cell.method), own) for cell, own in found.items()]
+    return plots.save_plots(folder, cells, rows, models)
+
+
+def write_results(
+    folder: StudyFolder, spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]
+) -> tuple[list[Row], list[Path]]:
+    """Write table, trials and plots into the study's folder; returns the rows and the files."""
+    rows = study_rows(spec, levels, records)
+    files = [folder.table_file, folder.path / "trials.parquet"]
+    write(tables.render(rows, "csv"), files[0])
+    write(to_parquet(records), files[1])
+    return rows, [*files, *draw(folder.plots, spec, levels, records, rows)]

@@ -1,0 +1,91 @@
+"""Measure a study's noise levels in a process of its own, before anything is trained.
+
+When that process ends, PyTorch and the data leave memory with it: half a gigabyte that the driver, which may run for
+days, does not need. And it works while the driver imports Ray and MLflow.
+"""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+from types import TracebackType
+from typing import Self
+
+from tosmooth.search.records import Level
+from tosmooth.search.report.cost import Pace
+from tosmooth.search.report.data_notes import on_data
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 2.0  # seconds that it may take to end when it is told to
+
+
+class Measuring:
+    """Process that loads and measures each level of a study; a context manager, so that it is never left behind."""
+
+    def __init__(self, spec: StudySpec, folders: Folders) -> None:
+        views = MethodSpec.each(spec)
+        trials = [
+            spec.trial_config(cell, views[cell.method].openers()[0], train_seed=0).to_dict() for cell in spec.cells()
+        ]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "tosmooth.search.run.measure_worker",
+        ]  # -P: no modules from wherever the user is
+        with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported
+            places = {"data": folders.place, "cache": str(folders.cache)}
+            json.dump({**places, "trials": trials, "threads": max(1, int(spec.resources.cpus))}, request)
+            request.seek(0)
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(command, stdin=request, stdout=pipe, stderr=pipe, text=True)
+        self._levels: dict[str, Level] | None = None
+        self.pace: Pace | None = None  # of a run; known with the levels, if at all
+        self.gpu = False  # torch finds one here; likewise
+
+    def levels(self) -> dict[str, Level]:
+        """Wait for the levels and return them by name.
+
+        Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
+        """
+        if self._levels is None:
+            answer, errors = self._process.communicate()
+            if self._process.returncode != 0:
+                raise RuntimeError(f"measuring the data failed with exit code {self._process.returncode}\n{errors}")
+            found = json.loads(answer)
+            for note in found["notes"]:
+                log.warning("%s", note)
+            if "refused" in found:
+                raise InputError(found["refused"])
+            self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}
+            self.pace, self.gpu = found["pace"] and Pace(**found["pace"]), found["gpu"]
+            for note in dict.fromkeys(note for level in self._levels.values() for note in on_data(level)):
+                log.warning("the data: %s", note)
+        return self._levels
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)  # it takes back what it was writing
+            try:
+                self._process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.communicate()
+
+
+def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:
+    """Load each level of the study and measure it, by name. Raises as `Measuring.levels` does."""
+    with Measuring(spec, folders) as measuring:
+        return measuring.levels()

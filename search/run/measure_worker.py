@@ -1,0 +1,149 @@
+"""Measure noise levels, in the process that `level_measurement` starts. JSON comes in, JSON goes out."""
+
+import dataclasses
+import json
+import logging
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tosmooth.search.records import Level
+from tosmooth.trainables.config import DataConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, load_level
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.objective import check_transition
+from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.setup import fitting_network
+from tosmooth.trainables.training.timing import Pace, pace_of
+
+MOST_NAMED = 5  # classes without a training example
+
+
+def main() -> None:
+    request = json.load(sys.stdin)
+    folders = Folders.at(request["data"], Path(request["cache"]))
+    configs = [TrialConfig.from_dict(values) for values in request["trials"]]
+    notes = Notes(logging.WARNING)
+    logging.getLogger("tosmooth.trainables").addHandler(notes)
+    timer = Timer(request["threads"])
+    try:
+        levels = measure(configs, folders, timer)
+        answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in levels], **timer.found()}
+    except InputError as error:
+        answer = {"refused": str(error)}
+    except OSError as error:  # no rights, no such folder, a name that is too long, a disk that is full
+        where = error.filename or folders.cache
+        answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
+    except MemoryError as error:
+        answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
+    json.dump(answer | {"notes": notes.said}, sys.stdout)
+
+
+class Notes(logging.Handler):
+    """Log handler that keeps messages for the user, such as one about a damaged file that was made again."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+class Timer:
+    """Timer of the first run that it is shown."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self.pace: Pace | None = None
+
+    def __call__(self, config: TrialConfig, data: LevelData) -> None:
+        """Time the run, unless one was timed before."""
+        if self.pace is None:
+            prepare(self.threads)
+            with suppress(RuntimeError, MemoryError):  # what a trial may not survive is for the trial to say
+                self.pace = pace_of(config, data)
+
+    def found(self) -> dict[str, Any]:
+        """Pace that was timed, and whether trials would find a GPU here."""
+        pace = None if self.pace is None else self.pace._asdict()
+        return {"pace": pace, "gpu": torch.cuda.is_available()}
+
+
+Look = Callable[[TrialConfig, LevelData], None]
+
+
+def measure(configs: list[TrialConfig], folders: Folders, look: Look = lambda config, data: None) -> list[Level]:
+    """Measure the levels of the trials, in their order; `look` is shown a run of each with its data."""
+    levels: dict[DataConfig, list[TrialConfig]] = defaultdict(list)
+    for config in configs:
+        find_dataset(config.data)  # before any data is read, which can take minutes
+        levels[config.data].append(config)
+    return [_measure(same, folders, look) for same in levels.values()]
+
+
+def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Level:
+    """Measure the level on which all of the trials are trained."""
+    config = configs[0]
+    data = load_level(config.data, folders)
+    for each in configs:
+        with torch.device("meta"):  # no memory, no time
+            fitting_network(each, data)
+        check_transition(each, data)
+    look(config, data)
+    return Level(
+        dataset=config.data.dataset,
+        noise=config.data.noise,
+        classes=data.classes,
+        train_size=len(data.train),
+        validation_size=len(data.validation),
+        test_size=len(data.test) if data.test is not None else 0,
+        noise_rate=data.noise_rate,
+        noise_rate_source="" if data.noise_rate is None else "measured",
+        symmetric=data.symmetric,
+        digest=data.digest,
+        **_facts(data),
+    )
+
+
+def _facts(data: LevelData) -> dict[str, Any]:
+    """Facts of the data that a row must say: equal examples, how far labels are of one class, classes not trained."""
+    train, validation = data.train.keys, data.validation.keys
+    rows = len(train) + len(validation)
+    facts = {
+        "copies": 1 - len(np.unique(np.concatenate([train, validation]))) / rows,
+        "shared": float(np.isin(validation, train).mean()),
+        "commonest": _commonest(data.validation),
+        "untrained": _untrained(data),
+    }
+    if data.test is not None:
+        facts |= {
+            "test_shared": float(np.isin(data.test.keys, train).mean()),
+            "test_commonest": _commonest(data.test),
+        }
+    return facts
+
+
+def _commonest(split: Split) -> float:
+    """Share of the most frequent label, in [0, 1]: as accurate is who predicts nothing else."""
+    return float(split.labels.bincount().max()) / len(split)
+
+
+def _untrained(data: LevelData) -> str:
+    """List the classes that no training example is of, by its clean label where that is known."""
+    split = data.train
+    counts = (split.labels if split.clean is None else split.clean).bincount(minlength=data.classes)
+    missing = (counts == 0).nonzero().flatten().tolist()
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    return ", ".join(map(str, missing[:MOST_NAMED])) + more
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Choice of a cell's best configuration by the readout that the study asks for, and how sure it is."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tosmooth.search.records import Record
+from tosmooth.search.selection.comparison import best_trials, confirmed, winner
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.parameters import Params
+from tosmooth.search.surrogate.fitting import search_model
+from tosmooth.search.surrogate.posterior import Posterior
+
+
+class Uncertainty(NamedTuple):
+    """Uncertainty of the best rate, by noisy validation (`search.surrogate.posterior`)."""
+
+    rate_low: float  # the best rate's 95 % interval
+    rate_high: float
+    p_beats_ce: float  # probabilities
+    p_beats_ls: float
+
+
+def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
+    """Configurations to retrain on fresh seeds, best first; `records` of one cell.
+
+    `posterior`: the incumbent of the surrogate of all search trials; one that promises more but may diverge, if there
+    is one; then the surrogate's next. None is like another: the best rates lie close to where training diverges, two
+    finalists of nearly one rate diverge under the same seed, and neither is a way out. `best`, and if the trials are
+    too few for a surrogate: the best single trials.
+
+    Under `finalists: auto` the best alone, unless it diverges on a fresh seed, or another promises more: beside the
+    edge of divergence a dozen trials cannot tell, and the confirmation can.
+    """
+    single = best_trials(records, spec.search.epoch, spec.confirmation.most_finalists)
+    model = model_of(spec, records) if single else None
+    ranked = single if model is None else _ranked(model, single)[: spec.confirmation.most_finalists]
+    if spec.confirmation.finalists != "auto" or (model is not None and model.bolder is not None):
+        return ranked
+    fresh = confirmed(records, ranked[0], spec.method).values() if ranked else ()
+    return ranked[:1] if all(run.state == "complete" for run in fresh) else ranked
+
+
+def _ranked(model: Posterior, single: Sequence[Params]) -> list[Params]:
+    """Configurations that may be finalists, best first: none `alike` another, then the best single trials."""
+    found = [model.best] if model.bolder is None else [model.best, model.bolder]
+    for params in model.ranked:
+        if not any(model.alike(params, other) for other in found):
+            found.append(params)
+    return [*found, *(params for params in single if params not in found)]
+
+
+def chosen(spec: MethodSpec, records: Sequence[Record]) -> Params | None:
+    """Best of the finalists by their fresh seeds, as far as there are any; `None` before a trial completes."""
+    return winner(finalists(spec, records), records, spec.search.epoch, spec.method)
+
+
+def model_of(spec: MethodSpec, records: Sequence[Record]) -> Posterior | None:
+    """Posterior by which a cell's best is chosen; `None` if its trials say too little, and under `readout: best`.
+
+    The confirmation is not in it: it checks the choice, on seeds of its own. The share of intervals that hold the true
+    best rate was measured without it, too (docs/search.md).
+    """
+    return search_model(spec, records) if spec.search.readout == "posterior" else None
+
+
+def uncertainty(spec: MethodSpec, model: Posterior | None, best: Params | None) -> Uncertainty | None:
+    """Uncertainty of `best` under the `model` of its cell; `None` without either, and for a method without a rate.
+
+    The interval is widened to hold `best`: a second finalist may lie outside.
+    """
+    if model is None or best is None or "rate" not in best:
+        return None
+    baselines, (low, high) = spec.baselines(best), model.interval
+    ce, ls = (model.beats(best, other) for other in (baselines.ce, baselines.ls))
+    return Uncertainty(min(low, best["rate"]), max(high, best["rate"]), ce, ls)

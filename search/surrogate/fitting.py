@@ -1,0 +1,95 @@
+"""Fitting the surrogate of a cell to its trials, kept for those that are asked for again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from tosmooth.search.records import Record, Rule, at_epoch
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.surrogate.acquisition import Acquisition
+from tosmooth.search.surrogate.candidates import candidates, distinct, places_of
+from tosmooth.search.surrogate.encoding import Axes
+from tosmooth.search.surrogate.feasibility import Feasibility
+from tosmooth.search.surrogate.gaussian_process import Model
+from tosmooth.search.surrogate.posterior import Posterior
+from tosmooth.search.surrogate.training_subset import TrainingSubset
+
+LEAST = 5  # trials that completed or diverged, for a model to say anything
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """Trials of a cell; equal to another where the models of both would be the same."""
+
+    spec: MethodSpec = field(compare=False)
+    records: Sequence[Record] = field(compare=False)
+    completed: int | None  # trials that did, where the records stand for more
+    known: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, spec: MethodSpec, subset: TrainingSubset) -> "_Cell":
+        ended = subset.records()
+        rule = spec.search.epoch
+        runs = [(r.state, tuple(r.params.items()), r.train_seed, at_epoch(r, "val_accuracy", rule)) for r in ended]
+        return cls(spec, ended, subset.completed, (repr(spec.space), *runs))
+
+
+def search_model(spec: MethodSpec, records: Sequence[Record]) -> Posterior | None:
+    """Posterior given the search trials among a cell's `records`; `None` where they say too little (`fit`)."""
+    return posterior_of(spec, TrainingSubset.of(records, spec.search.epoch))
+
+
+def posterior_of(spec: MethodSpec, subset: TrainingSubset) -> Posterior | None:
+    """Posterior given trials that were taken in as they ended; `None` where they say too little."""
+    found = acquisition_of(spec, subset)
+    return None if found is None else found.posterior
+
+
+def acquisition_of(spec: MethodSpec, subset: TrainingSubset) -> Acquisition | None:
+    """Acquisition function over that posterior: what was worked out of either is kept with it."""
+    return _fitted(_Cell.of(spec, subset))
+
+
+@lru_cache(maxsize=16)  # cells that are asked for again and again; a model holds megabytes
+def _fitted(cell: _Cell) -> Acquisition | None:
+    posterior = fit(cell.spec, cell.records, cell.completed)
+    return None if posterior is None else Acquisition(posterior)
+
+
+def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = None) -> Posterior | None:
+    """Fit the surrogate of one cell to its `records`; `None` where they say too little.
+
+    That is fewer than 5 complete or diverged trials, or no two complete ones that differ in accuracy. `completed`:
+    trials that did complete, where the records stand for more (`search.surrogate.training_subset`).
+    """
+    runs, scores = _scored(records, spec.search.epoch)
+    diverged = [record for record in records if record.state == "diverged"]
+    if len(runs) + len(diverged) < LEAST or len(set(scores)) < 2:
+        return None
+    axes = Axes.of(spec)
+    ended = [*runs, *diverged]
+    feasibility = Feasibility.of(
+        np.array([axes.edge(r.params) for r in ended]), np.array([r.state == "diverged" for r in ended])
+    )
+    model = Model.of(
+        x=np.array([axes.point(run.params) for run in runs]),
+        seeds=[run.train_seed for run in runs],
+        y=np.array(scores),
+        lengths=axes.lengths(),
+    )
+    ranked = [runs[i].params for i in sorted(range(len(runs)), key=lambda i: -scores[i])]
+    own = distinct([run.params for run in runs], axes)
+    found = distinct([*own, *candidates(spec, ranked, completed)], axes)
+    points, edge_points = (np.array([place(params) for params in found]) for place in (axes.point, axes.edge))
+    return Posterior(found, len(own), places_of(spec), axes, model, points, feasibility, edge_points)
+
+
+def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:
+    """Complete trials that have a noisy-validation accuracy by the epoch's `rule`, and these accuracies in percent."""
+    values = {
+        r.key: v for r in records if r.state == "complete" and (v := at_epoch(r, "val_accuracy", rule)) is not None
+    }
+    return [record for record in records if record.key in values], list(values.values())

@@ -1,0 +1,94 @@
+"""How much `run` says, and where the data of a study are found again."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.search.conftest import Command, Finished
+
+TABLE = """
+name: mine
+dataset: {name: mine, noise: [given], table: {train: train.parquet, features: [a, b]}}
+training: {epochs: 2}
+search: {trials: 2}
+confirmation: {seeds: 1}
+resources: {concurrent: 1}
+"""
+
+
+@pytest.fixture
+def home(finished: Finished, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished.home, tmp_path / "home"))
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("where", [("--quiet", "run"), ("run", "--quiet"), ("run", "-q")], ids=" ".join)
+def test_quiet_prints_the_table_alone(where: tuple[str, ...], command: Command, home: Path) -> None:
+    code, out, err = command(*where, "tiny", "--home", home)
+    assert (code, err) == (0, "")
+    assert out.startswith("best smoothing rate, twonorm")
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("where", [("--verbose", "run"), ("run", "-v")], ids=" ".join)
+def test_verbose_tells_settings_versions_and_where_time_goes(
+    where: tuple[str, ...], command: Command, home: Path
+) -> None:
+    code, _, err = command(*where, "tiny", "--home", home, "--cache-dir", home / "images")
+    assert code == 0
+    lines = err.splitlines()
+    assert f"home: {home} (--home)" in lines
+    assert f"cache-dir: {home / 'images'} (--cache-dir)" in lines
+    assert "storage: a journal file in the home (default)" in lines
+    assert any(line.startswith("python 3.") and "ray 2." in line for line in lines)
+    assert any(line.endswith(" s: Reading and measuring the data") for line in lines)
+    code, _, err = command("run", "tiny", "--home", home)
+    assert "Reading and measuring the data ..." in err, "what the call before said is forgotten"
+    assert " s: " not in err
+
+
+def test_quiet_and_verbose_exclude_each_other_and_quiet_hides_no_error(command: Command) -> None:
+    code, _, err = command("--quiet", "run", "--verbose", "twonorm")
+    assert (code, err) == (2, "error: --quiet: is refused together with --verbose: one of the two\n")
+    code, out, err = command("run", "twonrom", "--quiet")
+    assert (code, out, err.startswith("error: study 'twonrom': unknown")) == (2, "", True)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_the_home_remembers_the_folder_of_the_data(command: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    data, home, study = tmp_path / "home" / "tables", tmp_path / "home", tmp_path / "mine.yaml"
+    data.mkdir(parents=True)
+    labels = rng.integers(0, 2, 100)
+    table = {"a": rng.normal(size=100) + labels, "b": rng.normal(size=100), "label": labels}
+    pq.write_table(pa.table(table), data / "train.parquet")
+    study.write_text(TABLE, encoding="utf-8")
+    code, _, err = command("run", study, "--home", home, "--data-dir", os.path.relpath(data, tmp_path))
+    assert code == 0, err
+
+    home = home.rename(tmp_path / "moved")
+    again = command("run", "mine", "--home", home)
+    assert again.code == 0, again.err
+    described = command("describe", study, "--home", home).out
+    assert f"data-dir: {home / 'tables'} (study mine, as it was last run)" in described
+    examined = command("doctor", "mine", "--home", home).out
+    assert [line.split() for line in examined.splitlines() if line.startswith("data-dir")] == [
+        ["data-dir", str(home / "tables"), "study", "mine,", "as", "it", "was", "last", "run"]
+    ]
+    (home / "tosmooth.toml").write_text('data-dir = "elsewhere"\n', encoding="utf-8")  # which says it before
+    assert str(home / "elsewhere") in command("run", "mine", "--home", home).err
+    (home / "tosmooth.toml").unlink()
+
+    (home / "tables").rename(tmp_path / "tables")
+    for name in ("run", "describe"):
+        code, _, err = command(name, "mine", "--home", home)
+        assert (code, f"error: --data-dir: '{home / 'tables'}' is the folder of the data" in err) == (2, True)
+    assert "as it was last run; it is gone" in command("doctor", "mine", "--home", home).out
+    assert command("show", "mine", "--home", home).out == again.out, "the table needs no data"
+    assert command("describe", "mine", "--home", home, "--data-dir", tmp_path / "tables").code == 0

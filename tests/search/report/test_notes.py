@@ -1,0 +1,231 @@
+"""Notes say what a row rests on, and say it where least is known. Levels and records are made up."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.search.builders import level, record
+from tosmooth.search.records import Metrics, Record
+from tosmooth.search.report.best_rates import best_row
+from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.row import Row
+from tosmooth.search.selection.choice import Uncertainty
+from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
+
+LEVEL = level(classes=10, train_size=5000, validation_size=20000, test_size=10000)
+CE, LS, BEST = {"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}, {"rate": -2.0, "warmup": 3}
+GIVEN = CellResults(
+    level=LEVEL,
+    method="gls",
+    records=[],
+    epoch="last",
+    rule=ConfirmationSpec(seeds=3, finalists=1),
+    best=BEST,
+    baselines=Baselines(ce=CE, ls=LS),
+    bounds=(-8.0, 0.8),
+)
+
+
+def runs(
+    best: float = 90.0, ce: float = 80.0, val: float = 60.0, seeds: int = 3, told: Metrics | None = None
+) -> list[Record]:
+    """A trial of the search, then fresh seeds: test accuracies fall by 1, 2, ... of the best and 0, 1, ... of CE."""
+
+    def run(params: dict[str, Any], test: float, **changes: Any) -> Record:
+        curve: tuple[Metrics, ...] = (
+            {"val_accuracy": val, "test_accuracy": test, **((told or {}) if params == CE else {})},
+        )
+        return replace(record(params=params), curve=curve, **changes)
+
+    fresh = [(BEST, best, 0.1), (CE, ce, 0.0), (LS, ce, 0.0)]
+    found = [run(params, test) for params, test, _ in fresh]
+    for seed in range(seeds):
+        found += [run(p, test - seed * slope, phase="confirmation", train_seed=seed) for p, test, slope in fresh]
+    return found
+
+
+def row_of(records: list[Record], changes: dict[str, Any] | None = None, **cell: Any) -> Row:
+    """Row of these records, on the level with these changes, and of the cell with those."""
+    return best_row(replace(GIVEN, records=records, level=replace(LEVEL, **(changes or {})), **cell))
+
+
+def note(*args: Any, **cell: Any) -> str:
+    return row_of(*args, **cell).note
+
+
+def sure(low: float, high: float) -> Uncertainty:
+    return Uncertainty(rate_low=low, rate_high=high, p_beats_ce=0.9, p_beats_ls=0.9)
+
+
+def test_a_sound_row_has_no_note() -> None:
+    assert note(runs()) == ""
+    assert note(runs(), uncertainty=sure(-4, -1), readout="posterior") == ""
+
+
+def test_network_that_hardly_learns_makes_all_else_unreliable() -> None:
+    found = row_of(runs(15.0, 14.0, 12.0), uncertainty=sure(-4, 0.5))
+    begin = "the network hardly learns (15 % right where chance is 10 %), nothing here is reliable"
+    assert found.note.startswith(begin)
+    for word in ("evidence", "seed noise", "theory", "plain"):
+        assert word not in found.note
+    assert "hardly" not in note(runs(25.0, 20.0))
+
+
+def test_chance_is_the_most_frequent_label() -> None:
+    assert "97 % right where chance is 97 %" in note(runs(97.2, 97.0), {"test_commonest": 0.97})
+    assert "hardly" not in note(runs(99.0, 98.0), {"test_commonest": 0.97})
+
+
+def test_without_a_test_set_no_network_is_blamed_for_what_noise_takes() -> None:
+    blind = {"test_size": 0, "classes": 2, "noise_rate": 0.4}
+    assert "hardly" not in note(runs(val=59.0), blind)
+    assert "hardly" in note(runs(val=50.8), blind)  # of 60 % at best
+
+
+def test_two_rulers_that_disagree_are_explained_in_one_sentence() -> None:
+    gains = note(runs(), uncertainty=sure(-4, 0.2))
+    assert gains == (
+        "smoothing gains on the clean test set, though the noisy validation alone cannot tell the best rate from 0: "
+        "trust the gain, not the exact rate"
+    )
+    assert "though the validation alone" in note(runs(), {"noise_rate": 0.0}, uncertainty=sure(-4, 0.2))
+    noise = note(runs(80.0, 80.0), uncertainty=sure(-4, -1))
+    assert noise == (
+        "gain over CE is within seed noise, though the noisy validation prefers this rate to 0: "
+        "more confirmation.seeds would tell"
+    )
+    assert note(runs(70.0, 80.0), uncertainty=sure(-4, -1)) == (
+        "worse than CE on the clean test set, though the noisy validation prefers this rate to 0: use CE"
+    )
+
+
+def test_rulers_that_agree_say_what_they_said() -> None:
+    unsure = "no evidence for smoothing: the interval of the best rate holds 0"
+    assert note(runs(80.0, 80.0), uncertainty=sure(-4, 1)) == f"{unsure}; gain over CE is within seed noise"
+    assert note(runs(70.0, 80.0), uncertainty=sure(-4, 1)) == f"{unsure}; worse than CE on the clean test set"
+
+
+def test_too_few_trials_for_an_interval_are_counted() -> None:
+    assert note(runs(), readout="posterior") == "3 trials ended, an interval of the best rate needs 5"
+    many = [*runs(), *(replace(record(n, rate=-0.1 * n, val=[60.0]), level=LEVEL.name) for n in range(3, 6))]
+    assert "all trials are equally good, so no interval" in note(many, readout="posterior")
+    assert note(runs(), readout="best") == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "copies", "said"),
+    [
+        (20000, 0.0, ""),
+        (240, 0.0, "240 noisy validation rows: a difference under 3 points is noise"),
+        (960, 0.75, "240 distinct noisy validation rows: a difference under 3 points is noise"),
+        (2, 0.0, "2 noisy validation rows: a difference under 35 points is noise"),
+    ],
+)
+def test_few_validation_rows_are_told_with_what_they_cannot_tell(rows: int, copies: float, said: str) -> None:
+    told = note(runs(), {"validation_size": rows, "copies": copies})
+    assert (said in told) if said else told == ""
+
+
+def test_two_rows_that_are_both_right_are_few_all_the_same() -> None:
+    assert "2 noisy validation rows: a difference under 31 points" in note(runs(val=100.0), {"validation_size": 2})
+
+
+def test_interval_of_two_seeds_is_not_printed() -> None:
+    found = row_of(runs(seeds=2), rule=ConfirmationSpec(seeds=2))
+    assert found.gain_over_ce == pytest.approx(9.95)
+    assert (found.gain_low, found.gain_high) == (None, None)
+    assert found.note == "2 fresh seeds: too few to say how sure the gain is, set confirmation.seeds to 3 or more"
+    assert "1 fresh seed: too few" in note(runs(seeds=1), rule=ConfirmationSpec(seeds=1))
+
+
+def test_gain_that_is_the_same_on_all_seeds_has_no_interval() -> None:
+    same = [replace(r, curve=({"val_accuracy": 60.0, "test_accuracy": 80.0},)) for r in runs()]
+    found = row_of(same)
+    assert (found.gain_over_ce, found.gain_low, found.gain_high) == (0.0, None, None)
+    assert found.note == "the gain is the same on 3 fresh seeds: no interval of it is known"
+
+
+def test_theory_beyond_the_rates_searched_is_no_advice() -> None:
+    found = row_of(runs(), {"noise_rate": 0.85})  # rho = 0.944: r = -17
+    assert found.theory_rate is None
+    assert found.note == "theory's rate lies beyond the rates searched, -8 to 0.8"
+    assert row_of(runs(), {"noise_rate": 0.85}, bounds=(-20.0, 0.8)).theory_rate == pytest.approx(-17)
+
+
+UNKNOWN = {"noise_rate": None, "noise_rate_source": ""}
+
+
+@pytest.mark.parametrize(
+    ("val", "told", "changes", "reason"),
+    [
+        (99.5, {}, {}, "nearly all of the validation is predicted as labelled"),
+        (60.0, {"classes_never_predicted": 2.0}, {}, "some classes are never predicted"),
+        (60.0, {}, {"shared": 0.4}, "the network has seen the validation's examples in training"),
+        (13.0, {}, {}, "the network hardly learns"),
+    ],
+)
+def test_estimate_of_the_noise_says_when_it_cannot_be_trusted(
+    val: float, told: Metrics, changes: dict[str, Any], reason: str
+) -> None:
+    found = row_of(runs(val=val, told={"noise_rate_estimate": 0.2, **told}), UNKNOWN | changes)
+    assert (found.noise_rate, found.noise_rate_source, found.theory_rate) == (0.2, "estimated", None)
+    assert f"the estimate of the noise rate cannot be trusted: {reason}" in found.note
+
+
+def test_estimate_that_can_be_trusted_gives_theory_its_rate() -> None:
+    found = row_of(runs(told={"noise_rate_estimate": 0.2, "classes_never_predicted": 0.0}), UNKNOWN)
+    assert found.theory_rate == pytest.approx(-2 / 7)  # rho = 2 / 9
+    assert found.note == "noise rate, and theory with it, estimated from the noisy labels"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"untrained": "3"}, "class 3 has no training example"),
+        ({"untrained": "3, 8"}, "classes 3, 8 have no training example"),
+        ({"copies": 0.75}, "75 % of the examples are copies of others, kept on one side of the split"),
+        ({"copies": 0.99, "shared": 1.0}, "100 % of the noisy validation equals training examples"),
+        ({"test_shared": 0.125}, "12.5 % of the test set equals training examples"),
+    ],
+)
+def test_what_of_the_data_spoils_a_comparison_is_said(changes: dict[str, Any], said: str) -> None:
+    assert said in note(runs(), changes)
+
+
+def lost(state: str, *reasons: str) -> list[Record]:
+    return [replace(record(n), state=state, reason=reason) for n, reason in enumerate(reasons)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], "no trial completed"),
+        (
+            lost("diverged", *["train_loss is nan at epoch 1"] * 4),
+            "no trial completed: all 4 diverged (train_loss is nan at epoch 1): try a lower training.optimizer.lr, or "
+            "rates nearer to 0",
+        ),
+        (
+            lost("diverged", *["train_accuracy is 10.00 % at epoch 3"] * 2, "train_loss is inf at epoch 1"),
+            "no trial completed: all 3 diverged (most often train_accuracy is 10.00 % at epoch 3): try another "
+            "training.optimizer.lr, more epochs or another network",
+        ),
+        (
+            lost("failed", "out of memory; killed\nTraceback"),
+            "no trial completed: all 1 failed (out of memory, killed): `tosmooth status` has all of it",
+        ),
+        ([*lost("pruned", "", ""), *lost("diverged", "")], "no trial completed: 2 pruned, 1 diverged"),
+    ],
+)
+def test_row_without_a_completed_trial_says_why_and_what_to_try(records: list[Record], said: str) -> None:
+    found = row_of(records, best=None)
+    assert found.note == said
+    assert found.completed == 0
+
+
+def test_row_without_a_completed_trial_says_that_its_baselines_diverged_too() -> None:
+    wrecked = [replace(r, phase="confirmation", params=CE) for r in lost("diverged", "train_loss is nan at epoch 1")]
+    assert "1 confirmation run (CE) diverged, counted at chance level" in note(
+        [*lost("diverged", ""), *wrecked], best=None
+    )

@@ -1,0 +1,147 @@
+"""Bringing data sets, from a server on this machine."""
+
+import dataclasses
+import hashlib
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tosmooth.trainables.data import fetch as module
+from tosmooth.trainables.data.fetch import FETCHABLE, fetch, verify
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+
+if TYPE_CHECKING:
+    from tests.trainables.conftest import SmallCifar
+
+Save = Callable[..., Path]
+HUMAN = b"human labels" * 50_000  # more than one block
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that a server on this machine serves: the archive and the label file that `cifar10n` is made of."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / "cifar.tar.gz").write_bytes(small_cifar.archive)
+    (folder / "CIFAR-10_human.pt").write_bytes(HUMAN)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall stop
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(small_cifar.about.reader(), "url", f"{address}/cifar.tar.gz", raising=False)
+    human = dataclasses.replace(small_cifar.about.human, sha256=hashlib.sha256(HUMAN).hexdigest())
+    monkeypatch.setitem(FETCHABLE, "cifar10n", (small_cifar.about, human))
+    monkeypatch.setattr(module, "CIFARN_URL", address)
+    yield folder
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_images_and_labels_are_brought_with_progress(served: Path, folders: Folders) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    checks = fetch("cifar10n", folders, lambda *step: seen.append(step))
+    assert [check.state for check in checks] == ["ok"] * 4
+    assert names(folders.data) == ["CIFAR-10_human.pt", "cifar-10-batches-py"]
+    assert (folders.data / "CIFAR-10_human.pt").read_bytes() == HUMAN
+    steps = [done for name, done, total in seen if name == "CIFAR-10_human.pt" and total == len(HUMAN)]
+    assert steps == [262_144, 524_288, 600_000]  # blocks of 256 KiB
+    assert {name for name, _, _ in seen} == {"cifar-10-python.tar.gz", "CIFAR-10_human.pt"}
+
+
+def test_what_is_there_is_not_brought_again(served: Path, folders: Folders) -> None:
+    fetch("cifar10n", folders)
+    for file in served.iterdir():
+        file.unlink()
+    assert {check.state for check in fetch("cifar10n", folders)} == {"ok"}
+
+
+def test_damaged_images_are_brought_anew(served: Path, folders: Folders) -> None:
+    fetch("cifar10n", folders)
+    (folders.data / "cifar-10-batches-py" / "test_batch").write_bytes(b"torn")
+    assert [check.state for check in verify("cifar10n", folders)] == ["ok", "damaged", "ok", "ok"]
+    assert {check.state for check in fetch("cifar10n", folders)} == {"ok"}
+
+
+def test_images_that_are_there_as_parquet_are_not_brought(
+    served: Path, folders: Folders, small_cifar: "SmallCifar", save: Save
+) -> None:
+    small_cifar.write_parquet(folders.data, save)
+    (served / "cifar.tar.gz").unlink()
+    assert [check.path.name for check in fetch("cifar10n", folders)] == [
+        "train.parquet",
+        "test.parquet",
+        "CIFAR-10_human.pt",
+    ]
+    train = folders.data / "cifar10" / "train.parquet"
+    train.write_bytes(train.read_bytes()[:-9])
+    assert [check.state for check in verify("cifar10n", folders)] == ["damaged", "ok", "ok"]
+
+
+@pytest.mark.parametrize("name", ["CIFAR-10_human.pt", "cifar.tar.gz"])
+def test_file_with_a_wrong_digest_is_refused_and_leaves_nothing(served: Path, folders: Folders, name: str) -> None:
+    (served / name).write_bytes(b"something else")
+    with pytest.raises(InputError, match=rf"{name}: what came is not the published file and was thrown away"):
+        fetch("cifar10n", folders)
+    brought = ["cifar-10-batches-py"] if name == "CIFAR-10_human.pt" else []  # whole and checked before
+    assert names(folders.data) == brought
+
+
+def test_interrupted_download_leaves_nothing(served: Path, folders: Folders) -> None:
+    def interrupt(name: str, done: int, total: int | None) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetch("cifar10n", folders, interrupt)
+    assert names(folders.data) == []
+
+
+def test_server_without_the_file_says_so(served: Path, folders: Folders) -> None:
+    (served / "CIFAR-10_human.pt").unlink()
+    with pytest.raises(InputError, match=r"CIFAR-10_human\.pt: the download failed.*404.*bring CIFAR-10_human\.pt"):
+        fetch("cifar10n", folders)
+    assert names(folders.data) == ["cifar-10-batches-py"]
+
+
+def test_address_of_another_kind_is_refused(served: Path, folders: Folders) -> None:
+    with pytest.raises(InputError, match=r"cifarn-url: 'file:///etc/' is refused: an address with http"):
+        fetch("cifar10n", folders, cifarn_url="file:///etc/")
+
+
+def test_verify_says_what_it_expected_and_found(served: Path, folders: Folders) -> None:
+    folders.data.mkdir()
+    (folders.data / "CIFAR-10_human.pt").write_bytes(b"abc")
+    missing, *_, damaged = map(str, verify("cifar10n", folders))
+    assert missing.startswith("missing")
+    assert missing.endswith("found nothing)")
+    sha_of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
+    expected = hashlib.sha256(HUMAN).hexdigest()
+    path = folders.data / "CIFAR-10_human.pt"
+    assert damaged == f"damaged  {path} (expected {expected}, found {sha_of_abc})"
+
+
+def test_data_set_that_needs_no_download_is_refused(folders: Folders) -> None:
+    with pytest.raises(InputError, match=r"'twonorm' is refused: one of cifar10, cifar10n, .*need no download"):
+        fetch("twonorm", folders)
+
+
+def test_real_files_are_as_published(real_data: Path, tmp_path: Path) -> None:
+    for name in ("cifar10n", "cifar100n"):
+        checks = verify(name, Folders(real_data, tmp_path))
+        assert {check.state for check in checks} == {"ok"}
+        assert fetch(name, Folders(real_data, tmp_path)) == checks  # and nothing is brought: the folder is read-only

@@ -1,0 +1,133 @@
+"""The user's own Parquet, of features and of pictures. Generated and bundled sets are in test_datasets.py."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from tosmooth.trainables.config import DataConfig, TableSource
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
+
+if TYPE_CHECKING:
+    from tests.trainables.conftest import SmallCifar
+
+Save = Callable[..., Path]
+RNG = np.random.default_rng(0)
+CLEAN = np.arange(60) % 3
+GIVEN = np.where(np.arange(60) < 15, (CLEAN + 1) % 3, CLEAN)  # 15 of 60 are wrong
+COLUMNS = {"a": RNG.normal(5, 3, 60), "b": RNG.integers(0, 9, 60), "label": GIVEN, "clean": CLEAN}
+FEATURES = TableSource(train="train.parquet", features=("a", "b"))
+BOTH = dataclasses.replace(FEATURES, clean_label="clean")
+
+
+def in_order(data: LevelData) -> torch.Tensor:
+    """Labels of train and validation by row."""
+    rows = torch.cat([data.train.rows, data.validation.rows])
+    return torch.cat([data.train.labels, data.validation.labels])[rows.argsort()]
+
+
+def load_table(folders: Folders, table: TableSource, **config: Any) -> LevelData:
+    return load_level(DataConfig(**{"dataset": "mine", "noise": "given", "table": table, **config}), folders)
+
+
+def test_table_without_clean_labels_leaves_what_needs_them_unknown(folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", **COLUMNS)
+    data = load_table(folders, FEATURES)
+    assert in_order(data).tolist() == GIVEN.tolist()
+    assert (data.noise_rate, data.symmetric, data.test, data.classes) == (None, False, None, 3)
+    noisier = load_table(folders, FEATURES, noise="symmetric-0.5")
+    assert (noisier.noise_rate, noisier.symmetric) == (None, False)
+    assert in_order(noisier).tolist() != GIVEN.tolist()
+    with pytest.raises(InputError, match=r"'clean' is refused: it needs clean labels, dataset\.table\.clean_label"):
+        load_table(folders, FEATURES, noise="clean")
+    with pytest.raises(InputError, match=r"dataset\.test_size: 5 is refused: this data has no test set"):
+        load_table(folders, FEATURES, test_size=5)
+
+
+def test_table_with_clean_labels_measures_its_noise(folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", **COLUMNS)
+    given = load_table(folders, BOTH)
+    assert (given.noise_rate, given.symmetric) == (0.25, False)
+    clean = load_table(folders, BOTH, noise="clean")
+    assert (clean.noise_rate, in_order(clean).tolist()) == (0.0, CLEAN.tolist())
+    drawn = load_table(folders, BOTH, noise="symmetric-0.5")
+    assert drawn.symmetric
+    assert drawn.noise_rate == (in_order(drawn).numpy() != CLEAN).mean()
+
+
+def test_features_of_a_table_are_standardised_by_the_train_rows(folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", **COLUMNS)
+    save(folders.data / "test.parquet", a=COLUMNS["a"][:10], b=COLUMNS["b"][:10], label=CLEAN[:10])
+    data = load_table(folders, dataclasses.replace(FEATURES, test="test.parquet"))
+    rows = data.train.rows.numpy()
+    expected = np.stack(
+        [(COLUMNS[k][:10] - COLUMNS[k][rows].mean()) / COLUMNS[k][rows].std() for k in ("a", "b")], axis=1
+    )
+    assert data.test is not None
+    np.testing.assert_allclose(data.test.inputs, expected, atol=1e-5)
+
+
+def test_table_of_pictures_is_read(folders: Folders, save: Save, small_cifar: "SmallCifar") -> None:
+    small_cifar.write_parquet(folders.data, save)
+    table = TableSource(train="cifar10/train.parquet", test="cifar10/test.parquet", image="img")
+    data = load_table(folders, table, test_size=5)
+    assert (data.train.inputs[data.train.rows].numpy() == small_cifar.train[data.train.rows]).all()
+    assert in_order(data).tolist() == small_cifar.train_labels.tolist()
+    assert data.mean == pytest.approx(small_cifar.train.mean(axis=(0, 1, 2)) / 255)
+    assert data.test is not None
+    assert data.test.labels.tolist() == small_cifar.test_labels[data.test.rows].tolist()
+    assert len(data.test) == 5
+
+
+@pytest.mark.parametrize(
+    ("column", "content", "rule"),
+    [
+        ("label", GIVEN + 1, r"labels are 1, 2, 3 to 3: 0\.\.K-1, each used"),
+        ("label", GIVEN - 1, r"labels are -1, 0, 1 to 1: 0\.\.K-1"),
+        ("label", GIVEN * 0, r"labels are 0 to 0: .* K of 2 or more"),
+        ("label", GIVEN / 2, r"column 'label': of type double: labels are integers"),
+        ("a", [*range(59), None], r"column 'a', row 59: is empty"),
+        ("a", [*range(7), float("nan"), *range(52)], r"column 'a', row 7: nan is refused: a finite number"),
+        ("a", [*range(7), 1e300, *range(52)], r"column 'a', row 7: 1e\+300 is refused: a finite number"),
+        ("b", ["x"] * 60, r"column 'b': of type string: features are numbers"),
+    ],
+)
+def test_wrong_table_is_named_by_file_and_rule(
+    folders: Folders, save: Save, column: str, content: Any, rule: str
+) -> None:
+    save(folders.data / "train.parquet", **{**COLUMNS, column: content})
+    with pytest.raises(InputError, match=rf"train\.parquet.*{rule}"):
+        load_table(folders, FEATURES)
+
+
+def test_table_that_is_missing_or_lacks_columns_is_refused(folders: Folders, save: Save) -> None:
+    with pytest.raises(InputError, match=r"train\.parquet: there is no such file.*--data-dir"):
+        load_table(folders, FEATURES)
+    save(folders.data / "train.parquet", **COLUMNS)
+    with pytest.raises(InputError, match=r"has no column 'c': its columns are a, b, label, clean"):
+        load_table(folders, dataclasses.replace(FEATURES, features=("a", "c")))
+    for column in ("label", "clean"):
+        with pytest.raises(
+            InputError, match=rf"table\.features: '{column}' is refused: a column of labels is no feature"
+        ):
+            dataclasses.replace(FEATURES, label="label", clean_label="clean", features=("a", column))
+
+
+def test_test_set_that_does_not_fit_its_training_set_is_refused(
+    folders: Folders, save: Save, small_cifar: "SmallCifar"
+) -> None:
+    save(folders.data / "train.parquet", **COLUMNS)
+    save(folders.data / "test.parquet", **{**COLUMNS, "label": CLEAN + 1})
+    with pytest.raises(InputError, match=r"test\.parquet: labels: '1\.\.3' is refused: 0\.\.2, as in training"):
+        load_table(folders, dataclasses.replace(FEATURES, test="test.parquet"))
+    small_cifar.write_parquet(folders.data, save)
+    half = dataclasses.replace(small_cifar, test=small_cifar.test[:, :16])
+    half.write_parquet(folders.data, save, train="other.parquet")
+    with pytest.raises(InputError, match=r"test\.parquet: its pictures are of the size \[16, 32, 3\], .*\[32, 32, 3\]"):
+        load_table(folders, TableSource(train="cifar10/train.parquet", test="cifar10/test.parquet", image="img"))

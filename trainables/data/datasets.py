@@ -1,0 +1,209 @@
+"""Data of a trial: a data set at one noise level, split into train, noisy validation and clean test."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tosmooth.trainables.config import MATRIX, DataConfig
+from tosmooth.trainables.data.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
+from tosmooth.trainables.data.copies import Keys, Rows, held_out, keys_of
+from tosmooth.trainables.data.examples import Examples, Source, scale_of
+from tosmooth.trainables.data.generators import ringnorm, twonorm, waveform
+from tosmooth.trainables.data.noise_levels import LIKE, noisy_labels, pattern
+from tosmooth.trainables.data.sources import bundled, table
+from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.synthetic import RATED, Labels, Matrix, measured_transition, noise_rate, stream
+
+TEST_SEED = 0  # draws the part of a test set: the same for every study, so that their accuracies compare
+MOST_CLASSES = 1024  # of which a transition matrix is measured: 8 MiB
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Rows of `inputs` with their labels as this level sees them."""
+
+    inputs: Tensor  # uint8 [N, H, W, 3], mapped, never written to; or float32 [N, D]. May hold more than the split
+    rows: Tensor  # int64 [n]: which rows of `inputs`
+    labels: Tensor  # int64 [n]
+    clean: Tensor | None = None  # int64 [n], where they are known: nothing is trained or chosen by them
+    known_keys: Keys | None = None  # int64 [n] of pictures; features: worked out when asked for
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def keys(self) -> Keys:
+        """Keys of the inputs, int64 [n]: equal ones, and those alone, have equal keys."""
+        return keys_of(self.inputs[self.rows].numpy()) if self.known_keys is None else self.known_keys
+
+    @property
+    def flipped(self) -> Tensor | None:
+        """Mask of the wrong labels, bool [n]; `None` where that is not known."""
+        return None if self.clean is None else self.labels != self.clean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelData:
+    """Data of one noise level, ready to train on."""
+
+    train: Split
+    validation: Split  # with its noisy labels
+    test: Split | None  # with its clean labels
+    classes: int
+    noise_rate: float | None  # share of wrong labels over train and validation, in [0, 1]; None: not known
+    symmetric: bool  # the noise is known to be symmetric, as the theory assumes
+    mean: tuple[float, ...]  # images: per channel, of pixels in [0, 1]; features, which are scaled already: (0,)
+    std: tuple[float, ...]  # likewise; features: (1,)
+    digest: str  # of inputs, rows and labels; the same however and wherever the data are stored
+    transition: Matrix | None = None  # measured as the noise rate is; None: not known, or of more than MOST_CLASSES
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Data set as the registry has it: how it is read, and which noise levels it has."""
+
+    read: Callable[[DataConfig, Folders], Source]
+    flips: Mapping[int, int] | None = None  # asymmetric noise, where it is defined
+    human: HumanLabels | None = None  # noise can be drawn like theirs
+    human_levels: bool = True  # and they are levels themselves
+    plain: tuple[str, ...] = ("clean",)  # levels that the data come with
+
+    def levels(self) -> list[str]:
+        """List every noise level; E stands for a rate, NAME for the name of a transition matrix in a file."""
+        human = list(self.human.keys) if self.human else []
+        rated = [f"{kind}-E" for kind in RATED if kind != "asymmetric" or self.flips]
+        own = [*self.plain, *(human if self.human_levels else [])]
+        return [*own, *rated, *(f"{LIKE}{name}" for name in human), f"{MATRIX}NAME"]
+
+
+def _cifar(cifar: Cifar, human_levels: bool = False) -> Dataset:
+    return Dataset(partial(read, cifar), cifar.flips, cifar.human, human_levels)
+
+
+DATASETS: dict[str, Dataset] = {
+    "twonorm": Dataset(twonorm),
+    "ringnorm": Dataset(ringnorm),
+    "waveform": Dataset(waveform),
+    "digits": Dataset(partial(bundled, "digits")),
+    "breast_cancer": Dataset(partial(bundled, "breast_cancer")),
+    "wine": Dataset(partial(bundled, "wine")),
+    "iris": Dataset(partial(bundled, "iris")),
+    "cifar10": _cifar(CIFAR_10),
+    "cifar10n": _cifar(CIFAR_10, human_levels=True),
+    "cifar100": _cifar(CIFAR_100),
+    "cifar100n": _cifar(CIFAR_100, human_levels=True),
+}
+TABLE = Dataset(table, plain=("given", "clean"))  # the user's own, whatever its name
+
+
+def find_dataset(config: DataConfig) -> Dataset:
+    """Find the data set that `config` names. Reads no data; an unknown data set or noise level raises `InputError`."""
+    dataset = TABLE if config.table is not None else DATASETS.get(config.dataset)
+    if dataset is None:
+        known = _nearest_first(config.dataset, list(DATASETS))
+        raise InputError(f"dataset.name: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
+    if pattern(config.noise) not in dataset.levels():
+        known = _nearest_first(config.noise, dataset.levels())
+        raise InputError(f"noise level {config.noise!r} is unknown for {config.dataset}: one of {known}")
+    return dataset
+
+
+def _nearest_first(name: str, known: list[str]) -> str:
+    return ", ".join(get_close_matches(name, known, n=len(known), cutoff=0))
+
+
+def load_level(config: DataConfig, folders: Folders) -> LevelData:
+    """Read, corrupt and split the data of one noise level.
+
+    Noise is applied to the whole training set; then that is cut to `size` and split, both by `split_seed`, equal inputs
+    to one side. So levels of the same seeds have the same examples in the same splits. Wrong or missing data raises
+    `InputError`.
+    """
+    dataset = find_dataset(config)
+    source = dataset.read(config, folders)
+    noisy, symmetric = noisy_labels(config, source, folders, dataset.flips, dataset.human)
+    train_rows, validation_rows = _split_rows(config, source.train)
+    inputs, test_inputs = _scaled(source, train_rows)
+    train, validation = (_split(source.train, inputs, rows, noisy) for rows in (train_rows, validation_rows))
+    test = _test_split(config, source, test_inputs)
+    rate, transition = _measured(source, noisy, np.concatenate([train_rows, validation_rows]))
+    return LevelData(
+        train=train,
+        validation=validation,
+        test=test,
+        classes=source.classes,
+        noise_rate=rate,
+        symmetric=symmetric,
+        mean=source.train.mean,
+        std=source.train.std,
+        digest=_digest([(source.train, train), (source.train, validation), (source.test, test)]),
+        transition=transition,
+    )
+
+
+def _measured(source: Source, noisy: Labels, rows: Rows) -> tuple[float | None, Matrix | None]:
+    """Measure noise rate and transition matrix of the labels in `rows`, where the clean ones are known."""
+    if source.train.clean is None:
+        return None, None
+    noisy, clean = noisy[rows], source.train.clean[rows]
+    few = source.classes <= MOST_CLASSES
+    return noise_rate(noisy, clean), measured_transition(noisy, clean, source.classes) if few else None
+
+
+def _split_rows(config: DataConfig, examples: Examples) -> tuple[Rows, Rows]:
+    """Draw the rows of train and validation, each in the order of the data set."""
+    used = _drawn(len(examples.inputs), config.size, config.split_seed, "dataset.size")
+    wanted = round(config.validation_fraction * len(used))
+    rule = f"at least one of the {len(used)} examples on each side of the split"
+    require(0 < wanted < len(used), "dataset.validation_fraction", config.validation_fraction, rule)
+    labels = examples.given if examples.clean is None else examples.clean
+    validation = held_out(used, examples.keys_of(used), labels[used], wanted)
+    return np.sort(used[~validation]), np.sort(used[validation])
+
+
+def _drawn(available: int, wanted: int | None, seed: int, key: str) -> Rows:
+    """Draw `wanted` rows in random order; those of a smaller draw are the first of a larger one."""
+    require(wanted is None or wanted <= available, key, wanted, f"there are {available} examples")
+    return stream(seed, key).permutation(available)[:wanted]
+
+
+def _scaled(source: Source, train_rows: Rows) -> tuple[Tensor, Tensor | None]:
+    """Standardise the inputs of training set and test set by the train rows, where that is still to be done."""
+    inputs, test_inputs = source.train.inputs, source.test.inputs if source.test else None
+    if not source.standardise:
+        return inputs, test_inputs
+    mean, std = scale_of(inputs[torch.from_numpy(train_rows)])
+    scaled = ((inputs - mean) / std).float()
+    return scaled, None if test_inputs is None else ((test_inputs - mean) / std).float()
+
+
+def _test_split(config: DataConfig, source: Source, inputs: Tensor | None) -> Split | None:
+    if source.test is None or inputs is None:
+        require(config.test_size is None, "dataset.test_size", config.test_size, "this data has no test set")
+        return None
+    rows = _drawn(len(inputs), config.test_size, TEST_SEED, "dataset.test_size")
+    return _split(source.test, inputs, np.sort(rows), source.test.given)
+
+
+def _split(examples: Examples, inputs: Tensor, rows: Rows, labels: Labels) -> Split:
+    clean, keys = examples.clean, examples.keys
+    known = None if clean is None else torch.from_numpy(clean[rows])
+    own = torch.from_numpy(labels[rows])
+    return Split(inputs, torch.from_numpy(rows), own, known, None if keys is None else keys[rows])
+
+
+def _digest(parts: list[tuple[Examples | None, Split | None]]) -> str:
+    digest = hashlib.sha256()
+    for examples, split in parts:
+        if examples is not None and split is not None:
+            digest.update(f"{examples.digest} {len(split)}".encode())
+            digest.update(split.rows.numpy().data)
+            digest.update(split.labels.numpy().data)
+    return digest.hexdigest()[:16]

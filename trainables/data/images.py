@@ -1,0 +1,254 @@
+"""Pictures, decoded once into a memory-mapped Arrow file that all trials of a machine share."""
+
+import functools
+import hashlib
+import io
+import json
+import logging
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from tosmooth.trainables.data.copies import Keys, keys_of
+from tosmooth.trainables.data.examples import Examples
+from tosmooth.trainables.data.parquet import check_memory, labels_of, readable, require_integers
+from tosmooth.trainables.errors import InputError, first_line
+from tosmooth.trainables.files.atomic_write import replacing
+from tosmooth.trainables.files.locks import held
+from tosmooth.trainables.noise.synthetic import Labels
+
+log = logging.getLogger(__name__)
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # never one that starts a program, as EPS does
+MODES = ("RGB", "L", "P", "1")  # colour, grey, palette, black and white
+SIDE = 1024  # pixels a picture may be high or wide
+LARGEST = 2**23  # bytes of an encoded picture: one of 1024 x 1024 pixels is seldom larger
+HARMLESS = 2**26  # bytes of encoded pictures that are refused to no file: they are packed as it is
+# Bytes of decoded pictures that are refused to no file. Parquet stores equal values once: kilobytes may stand for any
+# number of pictures.
+DECODED = 2**32
+# Rows read and decoded at once, and bytes they may take, were each the largest value: Arrow copies a value that is
+# stored once for every row, before its size can be asked for. Few, as metadata may lie about what a column takes.
+ROWS, BATCH = 4, 2**26
+KEY = "key"  # the column of what equal pictures have in common
+LAYOUT = 3  # of the decoded file; another number has everything decoded anew
+
+Pixels = NDArray[np.uint8]
+Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
+
+
+def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Chunk]]) -> Examples:
+    """The pictures that `chunks` yields, from the file in `cache` that was decoded from the same `source` before.
+
+    `source` says what the pictures come from, digests of files included. The first process decodes, under a lock and
+    in bounded memory; others wait for it. The file appears in one step and carries a checksum: one that is damaged is
+    made again.
+    """
+    key = hashlib.sha256(json.dumps([LAYOUT, *source]).encode()).hexdigest()[:16]
+    path = cache / f"{name}-{key}.arrow"
+    if (found := _whole(path)) is None:
+        cache.mkdir(parents=True, exist_ok=True)
+        with held(path.with_name(f"{path.name}.lock")):
+            if (found := _whole(path)) is None:
+                if path.exists():
+                    log.warning("%s: damaged, and made again from the data it was decoded from", path)
+                _write(path, chunks())
+                found = _open(path, path.stat().st_mtime_ns)
+    return found
+
+
+def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
+    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
+    with readable(path, [image, *labels.values()]) as file:
+        leaf, at_once = _check_pictures(file, path, image, list(labels.values()))
+        row, rows, shape = 0, file.metadata.num_rows, None
+        for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
+            chunk = _decode(_encoded(batch.column(image)), path, row, shape)
+            shape = chunk.shape[1:]
+            if row == 0:
+                check_memory(path, rows * chunk[0].nbytes, f"{rows} pictures of {shape[1]}x{shape[0]} pixels", DECODED)
+            columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
+            yield chunk, columns
+            row += len(chunk)
+        if row != rows:  # Arrow ends where the column does, whatever the metadata say
+            raise InputError(f"{path}: damaged: {row} rows where its metadata say {rows}: bring it anew")
+
+
+def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequence[str]) -> tuple[str, int]:
+    """The leaf that holds the encoded pictures, and how many rows to read at once.
+
+    Raises `InputError` for all that can be refused before anything of it is in memory.
+    """
+    about, where = file.metadata, f"{path}, column {image!r}"
+    check_memory(path, 8 * about.num_rows * len(labels), f"labels of {about.num_rows} rows")
+    for name in labels:
+        require_integers(file.schema_arrow.field(name).type, f"{path}, column {name!r}")
+    kind = inner = file.schema_arrow.field(image).type
+    nested = pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
+    if nested:
+        inner = kind.field("bytes").type
+    if not (pa.types.is_binary(inner) or pa.types.is_large_binary(inner)):
+        raise InputError(f"{where}: of type {kind}: encoded pictures are binary, or a struct with binary `bytes`")
+    leaf = f"{image}.bytes" if nested else image
+    paths = [file.schema.column(i).path for i in range(len(file.schema))]
+    if paths.count(leaf) != 1:
+        raise InputError(f"{where}: damaged: its schemas differ: bring it anew")
+    chunks = [about.row_group(i).column(paths.index(leaf)) for i in range(about.num_row_groups)]
+    largest = max(chunk.total_uncompressed_size for chunk in chunks)
+    check_memory(path, largest, f"a row group of column {image!r}", HARMLESS)
+    return leaf, max(1, min(ROWS, BATCH // max(1, largest)))
+
+
+def _encoded(column: pa.Array) -> list[pa.Buffer | None]:
+    """The pictures where Arrow has them, without a copy."""
+    if pa.types.is_struct(column.type):
+        column = pc.struct_field(column, "bytes")
+    return [value.as_buffer() for value in column]
+
+
+def _decode(encoded: list[pa.Buffer | None], path: Path, first_row: int, shape: tuple[int, ...] | None) -> Pixels:
+    decoded: list[Pixels] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        for row, blob in enumerate(encoded, first_row):
+            try:
+                pixels = _pixels(blob)
+            except InputError as error:
+                raise InputError(f"{path}, row {row}: {error}") from error
+            except Exception as error:  # Pillow's decoders raise anything on damaged bytes
+                raise InputError(f"{path}, row {row}: the picture does not decode: {first_line(error)}") from error
+            shape = shape or pixels.shape
+            if pixels.shape != shape:
+                sizes = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, those before {shape[1]}x{shape[0]}"
+                raise InputError(f"{path}, row {row}: {sizes}: all pictures have one size")
+            decoded.append(pixels)
+    return np.stack(decoded)
+
+
+def _pixels(blob: pa.Buffer | None) -> Pixels:
+    """Pixels of one picture, uint8 [H, W, 3]."""
+    if not blob:
+        raise InputError("there is no picture: its bytes are in the file itself")
+    if len(blob) > LARGEST:
+        raise InputError(f"{len(blob)} bytes: an encoded picture has at most {LARGEST}")
+    with Image.open(io.BytesIO(blob), formats=FORMATS) as picture:
+        if max(picture.size) > SIDE:
+            raise InputError(f"{picture.width}x{picture.height} pixels: at most {SIDE}x{SIDE}")
+        if picture.mode not in MODES:
+            raise InputError(f"colours of mode {picture.mode}: one of {', '.join(MODES)}; convert it to RGB")
+        return np.asarray(picture.convert("RGB"))
+
+
+def _write(path: Path, chunks: Iterator[Chunk]) -> None:
+    """Spool the pixels to a file, then wrap them as one Arrow batch: one batch is what can be mapped as one tensor."""
+    spool = path.with_suffix(".pixels")  # ours alone: the lock is held
+    try:
+        shape, labels = _spool(spool, chunks)
+        with replacing(path, alone=True) as partial:
+            _to_arrow(np.memmap(spool, np.uint8, "r", shape=shape), labels, partial)
+    finally:
+        spool.unlink(missing_ok=True)
+
+
+def _spool(spool: Path, chunks: Iterator[Chunk]) -> tuple[tuple[int, ...], dict[str, Labels]]:
+    columns: dict[str, bytearray] = {}  # of int64: as many arrays as there are chunks would take more room
+    rows, picture = 0, ()
+    with spool.open("wb") as file:
+        for pixels, labels in chunks:
+            file.write(np.ascontiguousarray(pixels).data)
+            for name, column in labels.items():
+                columns.setdefault(name, bytearray()).extend(np.ascontiguousarray(column, np.int64).data.cast("B"))
+            rows, picture = rows + len(pixels), pixels.shape[1:]
+    return (rows, *picture), {name: np.frombuffer(column, np.int64) for name, column in columns.items()}
+
+
+def _to_arrow(pixels: Pixels, labels: Mapping[str, Labels], partial: Path) -> None:
+    rows, *picture = pixels.shape
+    kind = pa.binary(int(np.prod(picture)))
+    column = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
+    facts, keys = _facts(pixels)
+    columns = {KEY: keys, **labels}
+    images = json.dumps({"picture": picture, **facts})
+    metadata = {"images": images, "crc": _crc(images.encode(), pixels, columns)}
+    batch = pa.record_batch([column, *map(pa.array, columns.values())], ["pixels", *columns], metadata=metadata)
+    with partial.open("wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _facts(pixels: Pixels) -> tuple[dict[str, Any], Keys]:
+    """Digest, mean and standard deviation per channel from exact counts of the 256 values, and each picture's key."""
+    digest, keys = hashlib.sha256(repr(pixels.shape).encode()), []
+    counts = np.zeros((3, 256), np.int64)
+    step = max(1, 2**22 // pixels[0].size)
+    for start in range(0, len(pixels), step):
+        block = np.ascontiguousarray(pixels[start : start + step])
+        digest.update(block.data)
+        keys.append(keys_of(block))
+        counts += [np.bincount(block[..., c].ravel(), minlength=256) for c in range(3)]
+    share = counts / counts.sum(axis=1, keepdims=True)
+    values = np.arange(256) / 255
+    mean = share @ values
+    std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
+    std[std < 1e-6] = 1  # a channel of one value: nothing to scale
+    return {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest()}, np.concatenate(keys)
+
+
+def _crc(facts: bytes, pixels: Pixels, labels: Mapping[str, Labels]) -> bytes:
+    """The CRC-32 of all that is read from the file, as it stands there [8]: 1 to 4 GB/s, once a process."""
+    crc = zlib.crc32(pixels.data, zlib.crc32(facts))
+    for name, column in labels.items():
+        crc = zlib.crc32(column.data, zlib.crc32(name.encode(), crc))
+    return b"%08x" % crc
+
+
+def _whole(path: Path) -> Examples | None:
+    """Examples that the file holds; `None` if there is no file, or it is damaged."""
+    try:
+        return _open(path, path.stat().st_mtime_ns)
+    except (FileNotFoundError, InputError):
+        return None
+
+
+@functools.lru_cache(maxsize=8)  # all levels of a data set share one tensor: a GPU gets one copy of it
+def _open(path: Path, changed: int) -> Examples:
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+            batch = reader.get_batch(0)
+        batch.validate()
+        return _examples(batch)
+    # What of the file is damaged decides which library stumbles over it, and how.
+    except (pa.ArrowException, OSError, LookupError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise InputError(f"{path}: damaged ({first_line(error)})") from error
+
+
+def _examples(batch: pa.RecordBatch) -> Examples:
+    images, crc = (batch.schema.metadata[key] for key in (b"images", b"crc"))
+    flat = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
+    columns = {
+        name: labels_of(batch.column(name), f"column {name!r}") for name in batch.schema.names if name != "pixels"
+    }
+    if crc != _crc(images, flat, columns):
+        raise ValueError("its checksum does not fit")
+    facts = json.loads(images)
+    pixels = _read_only(flat.reshape(batch.num_rows, *facts["picture"]))
+    mean, std = tuple(facts["mean"]), tuple(facts["std"])
+    keys = columns.pop(KEY)
+    return Examples(inputs=pixels, labels=columns, digest=facts["digest"], mean=mean, std=std, keys=keys)
+
+
+def _read_only(array: Pixels) -> Tensor:
+    with warnings.catch_warnings():
+        # It is read-only by intent: the pages are shared with all trials of the machine, and nothing writes to them.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(array)

@@ -1,0 +1,1 @@
+"""Files wherever they lie: folders, URIs, digests, atomic writes. Imports `errors`, `redact` and pyarrow alone."""

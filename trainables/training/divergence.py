@@ -1,0 +1,27 @@
+"""Rule for when a trial has diverged: losses that are not finite, or a network that stays at chance level."""
+
+import math
+
+CHANCE_EPOCHS = 3  # at chance level for so many epochs, a trial has diverged
+
+
+class Divergence:
+    """Watcher of one trial on a number of classes."""
+
+    def __init__(self, classes: int) -> None:
+        chance = 1 / classes
+        # A fifth above chance, but at most 2 points: with two classes and 40 % noise a good network gets 60 % right.
+        self.limit = 100 * (chance + min(0.2 * chance, 0.02))  # percent
+        self.at_chance = 0  # epochs, the last of which is the latest
+
+    def after(self, epoch: int, loss: float, accuracy: float, val_loss: float | None) -> str | None:
+        """Reason why the trial has diverged, or `None`, by an epoch's training loss, accuracy and validation loss."""
+        # The last step of an epoch may ruin the weights: then only the evaluation shows it.
+        for name, value in (("train_loss", loss), ("val_loss", val_loss)):
+            if value is not None and not math.isfinite(value):
+                return f"{name} is {value} at epoch {epoch}"
+        self.at_chance = self.at_chance + 1 if accuracy <= self.limit else 0
+        if self.at_chance < CHANCE_EPOCHS:
+            return None
+        where = f"at epoch {epoch}, at most {self.limit:.2f} % for {CHANCE_EPOCHS} epochs"
+        return f"train_accuracy is {accuracy:.2f} % {where}"

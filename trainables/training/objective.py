@@ -1,0 +1,108 @@
+"""Objective that a run minimises: plain cross-entropy during its warm-up, its method's loss from then on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.losses import Facts, Loss, Mixed, MixingLoss, StatefulLoss, Step, gls_loss, make_loss
+from tosmooth.trainables.methods import METHODS
+from tosmooth.trainables.noise.synthetic import Matrix
+
+# Inputs [B, ...], the network's logits [B, K] and labels [B] to a loss [].
+Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+class Objective:
+    """The loss of a run. `begin` each epoch, `end` it, and keep its `state` with that of the network."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: LevelData,
+        steps: int,
+        generator: torch.Generator,
+        criterion: Criterion | None = None,
+    ) -> None:
+        """Take `steps` of an epoch; `generator`: the run's, on its device; `criterion`: in place of the method."""
+        self.criterion = criterion
+        self.config, self.steps, self.generator, self.measured = config, steps, generator, data.transition
+        self.facts = Facts(data.classes, len(data.train), generator.device)
+        self.estimates = METHODS[config.method].needs_transition and config.transition == "estimated"
+        self.transition: Tensor | None = None  # [K, K], what the method was given
+        self.method: Loss | None = None  # from the end of the warm-up on
+
+    def begin(self, epoch: int, estimated: Callable[[], Matrix | None]) -> None:
+        """Prepare for `epoch` (from 0). `estimated`: the transition matrix by what the warm-up predicts."""
+        if self.method is None and epoch >= self.config.warmup:
+            if METHODS[self.config.method].needs_transition:
+                self.transition = self._transition(estimated)
+            self._make()
+
+    def end(self) -> None:
+        """Finish an epoch."""
+        if isinstance(self.method, StatefulLoss):
+            self.method.end_epoch()
+
+    def mixed(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Mixed | None]:
+        """The inputs as the network is to see them, and with what they were mixed, where the method mixes them."""
+        if isinstance(self.method, MixingLoss):
+            return self.method.mix(inputs, labels, self.generator)
+        return inputs, None
+
+    def __call__(
+        self, inputs: Tensor, logits: Tensor, labels: Tensor, step: int, index: Tensor, mixed: Mixed | None
+    ) -> Tensor:
+        """The mean loss [] of a batch: logits [B, K], labels [B], `step` from 0 over the whole run, `index` [B]."""
+        if self.criterion is not None:
+            return self.criterion(inputs, logits, labels)
+        if self.method is None:
+            return gls_loss(logits, labels, 0.0)
+        since = step / self.steps - self.config.warmup
+        return self.method(logits, labels, Step(step // self.steps, since, index, self.generator, mixed))
+
+    def state(self) -> dict[str, Any]:
+        """State that the next epoch needs of the objective."""
+        own = self.method.state() if isinstance(self.method, StatefulLoss) else None
+        return {"begun": self.method is not None, "transition": self.transition, "method": own}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        if not state["begun"]:
+            return
+        self.transition = state["transition"]
+        self._make()
+        if isinstance(self.method, StatefulLoss):
+            self.method.load(state["method"])
+
+    def _make(self) -> None:
+        own = {"rate": self.config.rate} if self.config.method == "gls" else {}
+        facts = replace(self.facts, transition=self.transition)
+        self.method = make_loss(self.config.method, {**self.config.parameters, **own}, facts)
+
+    def _transition(self, estimated: Callable[[], Matrix | None]) -> Tensor:
+        known = _known_transition(self.config, self.measured) if self.config.transition != "estimated" else estimated()
+        rule = "it needs cleanlab, and labels of more than one class"
+        require(known is not None, "transition", self.config.transition, rule)
+        return torch.as_tensor(known)
+
+
+def check_transition(config: TrialConfig, data: LevelData) -> None:
+    """Raise `InputError` where the transition matrix of a run is known before it starts, and cannot be used."""
+    if config.transition not in (None, "estimated"):
+        known = torch.as_tensor(_known_transition(config, data.transition))
+        make_loss(config.method, config.parameters, Facts(data.classes, len(data.train), torch.device("cpu"), known))
+
+
+def _known_transition(config: TrialConfig, measured: Matrix | None) -> Matrix:
+    if config.transition != "measured":
+        return np.array(config.transition, dtype=float, ndmin=2)
+    if measured is None:
+        raise InputError("transition: 'measured' is refused: no clean labels are known to measure it by")
+    return measured
