@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.analysis.cells import arms_of
-from search.home import Home
-from search.parameters import in_short
-from search.records import Record, at_epoch
-from search.results import read_records
+from tosmooth.search.records import Record, at_epoch
+from tosmooth.search.report.analysis.cells import arms_of
+from tosmooth.search.spec.parameters import in_short
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
 
 # At the epoch that is best on the clean test set: Wei et al. (ICLR 2022), the leaderboard of CIFAR-N; CE, LS, NLS.
 PUBLISHED = {

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from search.home import Home
-from search.records import ENDED, Record
-from search.results import read_records, study_rows
-from search.rows import Row
-from search.selection import theory_rate
+from tosmooth.search.records import ENDED, Record
+from tosmooth.search.report.results import study_rows
+from tosmooth.search.report.row import Row
+from tosmooth.search.selection.theory import theory_rate
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.reading import read_records
 
 STUDIES = {"twonorm": "Twonorm", "ringnorm": "Ringnorm", "waveform": "Waveform", "breast-cancer": "Breast cancer"}
 LEVELS = ("clean", *(f"symmetric-0.{i}" for i in range(1, 5)))

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from search.home import Home
-from search.results import dataset_results
-from search.selection import theory_rate
+from tosmooth.search.report.results import dataset_results
+from tosmooth.search.selection.theory import theory_rate
+from tosmooth.search.storage.home import Home
 
 # Wei et al. 2022 (arXiv 2106.04149), Table 1: the rates that share the highest accuracy at each noise rate.
 PUBLISHED = {0.0: (0.0, 0.8), 0.1: (0.4, 0.8), 0.2: (-1.0, -0.4), 0.3: (-4.0, -0.4), 0.4: (-8.0, -8.0)}

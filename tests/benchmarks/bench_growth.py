@@ -27,9 +27,9 @@ from fresh import fresh
 from harness import Measurement, arguments, report
 from shares import Share, noted, timed
 
-from search.loading import load_study
-from search.store import Job, Store
-from search.study import StudySpec
+from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.trial_store import Job, Store
 
 GROWTH = 1.3  # that the last trials may cost, times the first
 OPTUNA = 30.0  # ms a trial that Optuna may take in the last window
@@ -50,9 +50,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=5000, help="of the searches together (%(default)s)")
     parser.add_argument("--window", type=int, default=500, help="trials of a window (%(default)s)")
     options = parser.parse_args()
-    levels = len(load_study("twonorm").dataset.levels)
+    levels = len(load_study("twonorm").dataset.noise)
     changes = [f"search.trials={options.trials // levels}", "search.pruner=none", "resources.concurrent=2"]
-    spec = load_study("twonorm", [*changes, "selection.seeds=1", "selection.finalists=1"])
+    spec = load_study("twonorm", [*changes, "confirmation.seeds=1", "confirmation.finalists=1"])
     runs = [fresh(long_study, spec, options.window) for _ in range(options.repeats)]
     report(f"Cost of a trial in a study of {options.trials} trials", _measurements(runs, options.window), options.json)
 
@@ -76,7 +76,7 @@ def long_study(scratch: Path, spec: StudySpec, window: int) -> Run:
             start = now
 
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("search.runner.TuneTrial", EmptyTrial))
+        stack.enter_context(mock.patch("tosmooth.search.run.runner.TuneTrial", EmptyTrial))
         parts |= {name: stack.enter_context(timed(*place)) for name, place in PARTS.items()}
         stack.enter_context(noted(Store, "end", end))
         ours.run(spec, scratch / "home").complete()  # raises where MLflow lacks a trial

@@ -29,11 +29,11 @@ import torch
 from cifar import add_options, cifar10, write_random_pictures
 from harness import OURS, Measurement, arguments, in_turn, report
 
-from trainables.batches import Batches
-from trainables.config import DataConfig, TableSource
-from trainables.datasets import LevelData, Split, load_level
-from trainables.folders import Folders
-from trainables.process import prepare
+from tosmooth.trainables.config import DataConfig, TableSource
+from tosmooth.trainables.data.datasets import LevelData, Split, load_level
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.process import prepare
 
 COPY = "float32 copy in each process"
 GOAL = 20.0

@@ -26,19 +26,20 @@ from harness import OURS, Measurement, arguments, in_turn, report
 from shares import timed
 from usual_trials import empty
 
-from search.history import History
-from search.loading import load_study
-from search.store import Store
-from search.study import StudySpec
-from search.tracking.runs import Runs
+from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.trial_store import Store
+from tosmooth.search.suggest.asking import Suggester
+from tosmooth.search.tracking.runs import Runs
 
 GOAL = 5.0
 LIMIT = 0.15  # seconds a trial on an idle machine
 PARTS = {
-    "Optuna: sampler": (Store, "sampled"),  # with `add` all of `propose` that takes time
+    "Optuna: sampler": (Suggester, "sampled"),  # with `add` all of `propose` that takes time
     "Optuna: add": (Store, "add"),
     "Optuna: report": (Store, "report"),
-    "Optuna: should_prune": (Store, "should_prune"),
+    "Optuna: should_prune": (Suggester, "should_prune"),
     "Optuna: end": (Store, "end"),
     "history: append": (History, "append"),
     "history: flush": (History, "flush"),
@@ -83,7 +84,7 @@ def measure(trials: int, concurrent: int, repeats: int) -> Measurement:
 def cost_of_ours(scratch: Path, spec: StudySpec) -> tuple[float, Shares]:
     """Seconds a trial, and what of it each part takes."""
     with ExitStack() as stack:
-        stack.enter_context(mock.patch("search.runner.TuneTrial", EmptyTrial))
+        stack.enter_context(mock.patch("tosmooth.search.run.runner.TuneTrial", EmptyTrial))
         parts = {name: stack.enter_context(timed(*place)) for name, place in PARTS.items()}
         ends = ours.run(spec, scratch / "home")
     times = sorted(ends.told.values())
@@ -97,7 +98,7 @@ def cost_of_usual(scratch: Path, spec: StudySpec, concurrent: int, reuse_actors:
     space = usual.DefineByRun.of(spec)
     seconds, count = 0.0, 0
     with usual.local_ray():
-        for noise in spec.dataset.levels:
+        for noise in spec.dataset.noise:
             times, _ = usual.run(
                 empty, space, noise, spec.budget, scratch, concurrent=concurrent, reuse_actors=reuse_actors
             )
@@ -108,8 +109,8 @@ def cost_of_usual(scratch: Path, spec: StudySpec, concurrent: int, reuse_actors:
 
 
 def _study(trials: int, concurrent: int) -> StudySpec:
-    levels = len(load_study("twonorm").dataset.levels)
-    changes = (f"search.trials={trials // levels}", "selection.seeds=1", "selection.finalists=1")
+    levels = len(load_study("twonorm").dataset.noise)
+    changes = (f"search.trials={trials // levels}", "confirmation.seeds=1", "confirmation.finalists=1")
     return load_study("twonorm", [*changes, f"resources.concurrent={concurrent}"])
 
 

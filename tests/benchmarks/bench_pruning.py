@@ -1,6 +1,6 @@
 """What pruners save, and what they cost: searches replayed on recorded curves with and without each (docs/pruning.md).
 
-    python tests/benchmarks/bench_pruning.py [--surface FILE] [--study NAME] [--classes N] [--studies N] [--json FILE]
+    python tests/benchmarks/bench_pruning.py [--study NAME] [--surface FILE] [--studies N] [--json FILE]
 
 Every study sees three of the recorded seeds; the accuracy of what it chooses is the mean over the others. Proposals
 come by chance (`sampler: random`), so that studies with and without a pruner try the same and differ in it alone.
@@ -20,13 +20,14 @@ import optuna
 from harness import Measurement, arguments, report
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import FrozenTrial, TrialState
-from record_surface import plain_study
 from replay import replay
 from surface import Surface
+from surfaces import DATA, FAMILY
 
-from search.loading import load_study
-from search.pruners import DIVERGED, LEAST, PARAMS, Grace, HalvingOfBranches, MedianOfBranches
-from search.study import StudySpec
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.cached_storage import PARAMS
+from tosmooth.search.storage.frozen_records import DIVERGED
+from tosmooth.search.suggest.pruners import LEAST, Grace, MedianOfBranches
 
 SEEN = 3  # recorded seeds of a study
 SPARE = 2  # for parameters that a sampler tries more often than that, as none does by chance
@@ -72,11 +73,6 @@ class Tried(BasePruner):
         return other.intermediate_values[epoch]
 
 
-def halving(factor: int) -> Make:
-    """Successive halving with a grace of two epochs."""
-    return lambda least: Grace(HalvingOfBranches(least, factor), least, 2)
-
-
 VARIANTS: dict[str, Make] = {
     "none": lambda least: NopPruner(),
     "Optuna's median, same epoch": lambda least: MedianPruner(n_startup_trials=LEAST, n_warmup_steps=least),
@@ -86,8 +82,6 @@ VARIANTS: dict[str, Make] = {
     "median, same warm-up, grace 2": lambda least: Grace(Tried("like"), least, 2),
     "predicted final value, grace 2": lambda least: Grace(Tried("predicted"), least, 2),
     "predicted, margin 1, grace 2": lambda least: Grace(Tried("predicted", 1.0), least, 2),
-    "successive halving by 4, grace 2": halving(4),
-    "successive halving by 2, grace 2": halving(2),
     "median, two epochs in a row, grace 2 (taken)": lambda least: Grace(MedianOfBranches(), least, 2),
     "median, two epochs in a row, grace 3": lambda least: Grace(MedianOfBranches(), least, 3),
 }
@@ -95,29 +89,25 @@ VARIANTS: dict[str, Make] = {
 
 def main() -> None:
     parser = arguments(__doc__, repeats=1)
-    data = Path(__file__).with_name("data")
-    parser.add_argument("--study", default="twonorm", help="whose recipe was recorded (%(default)s)")
+    parser.add_argument("--study", default="twonorm", choices=FAMILY, help="a surface of the family (%(default)s)")
     parser.add_argument("--surface", type=Path, help="a Parquet file or a folder of parts (data/STUDY.parquet)")
-    parser.add_argument("--classes", type=int, default=2, help="of its data (%(default)s)")
     parser.add_argument("--studies", type=int, default=60, help="replayed, each with every pruner (%(default)s)")
     parser.add_argument("--trials", type=int, default=14, help="of each level (%(default)s)")
     parser.add_argument("--sampler", default="random", choices=("random", "tpe"))
     parser.add_argument("--readout", default="best", choices=("best", "posterior"))
     parser.add_argument("--only", nargs="+", default=list(VARIANTS), help="pruners, `none` among them")
     options = parser.parse_args()
-    path = options.surface or data / f"{options.study}.parquet"
+    path = options.surface or DATA / f"{options.study}.parquet"
     if not path.exists():
         sys.exit(f"{path} is not there: record_surface.py makes it")
-    surface = Surface.read(path, options.classes)
+    recorded = FAMILY[options.study]
+    surface = Surface.read(path, recorded.classes)
     if len(surface.seeds) <= SEEN + SPARE:
         sys.exit(f"{path}: {len(surface.seeds)} seeds; {SEEN + SPARE} may be seen, and others are to judge")
     search = [f"search={{trials: {options.trials}, sampler: {options.sampler}, head_start: false}}"]
-    selection = [f"selection={{seeds: 1, readout: {options.readout}}}"]
-    levels = [f"dataset.levels=[{', '.join(surface.noises)}]"]
-    others = [
-        f"space.{key}=null" for key in load_study(options.study).space if key not in plain_study(options.study).space
-    ]
-    specs = [load_study(options.study, [*search, *selection, *levels, *others], seed=k) for k in range(options.studies)]
+    chosen = ["confirmation={seeds: 1}", f"search.readout={options.readout}"]
+    levels = [f"dataset.noise=[{', '.join(surface.noises)}]"]
+    specs = [recorded.spec([*search, *chosen, *levels], seed=k) for k in range(options.studies)]
     found = {name: [_outcome(spec, surface, name) for spec in specs] for name in options.only}
     print(table(found, surface.noises))
     measurements = [_measurement(found, i, what, unit) for i, (what, unit) in enumerate(WHAT)]

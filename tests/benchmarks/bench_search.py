@@ -28,50 +28,33 @@ from typing import Any, NamedTuple
 
 from fresh_seeds import accuracies
 from harness import OURS, Measurement, arguments, report
-from record_surface import GRID, plain_study
-from replay import OutOfSeedsError, replay
+from replay import OutOfSeedsError, Replayed, replay
 from scipy.special import stdtrit
 from surface import Surface, Truth
+from surfaces import DATA, FAMILY, GRID
+from tuning import Searched
 
-from search.choice import model_of
-from search.loading import load_study
-from search.scales import symexp, symlog
-from search.study import StudySpec
-from trainables.config import require
+from tosmooth.search.selection.choice import model_of
+from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.scales import symexp, symlog
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.trainables.errors import require
 
 SEEN = 3  # recorded seeds of a study, as many as the grid's
 SPARE = 2  # for parameters that a study tries more often than that; at most half of what is left to judge
 CONFIRMING = 2  # for the confirmation, where at least one is left to judge
 ALIKE = 0.1  # points of clean accuracy within which another rate is as good as the best
 FRESH = 1000  # the first of the fresh seeds
-DATA = Path(__file__).with_name("data")
-ALONE = ["selection.finalists=1", "selection.seeds=1"]  # without a confirmation
+ALONE = ["confirmation.finalists=1", "confirmation.seeds=1"]  # without a confirmation
 
 
-class Recorded(NamedTuple):
-    """Whose trials were recorded: a study of tosmooth, with changes."""
-
-    study: str
-    classes: int
-    changes: tuple[str, ...] = ()
-
-    def spec(self, changes: Sequence[str] = (), seed: int | None = None) -> StudySpec:
-        """The study, of whose space rate and warm-up are left."""
-        return plain_study(self.study, [*self.changes, *changes], seed)
-
-
-RECORDED = {
-    "twonorm": Recorded("twonorm", 2),
-    "cifar10n-cpu": Recorded("cifar10n-cpu", 10),
-    # Recorded for nothing else: no number of tosmooth was chosen by it.
-    "ringnorm": Recorded("twonorm", 2, ("name=ringnorm", "dataset.name=ringnorm")),
-}
 VARIANTS: dict[str, list[str]] = {  # the study with one part of it changed
     "without trunks": ["trunks.share=false"],
     "without the head start": ["search.head_start=false"],
     "tpe in place of the posterior's proposals": ["search.sampler=tpe"],
-    "readout: best": ["selection.readout=best"],
-    "finalists: 1": ["selection.finalists=1"],
+    "readout: best": ["search.readout=best"],
+    "finalists: 1": ["confirmation.finalists=1"],
     "allocation: adaptive": ["search.allocation=adaptive"],
     "pruner: median": ["search.pruner=median"],
 }
@@ -100,7 +83,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, default=Path("tosmooth-home/data"))
     parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     options = parser.parse_args()
-    surface = Surface.read(DATA / f"{options.study}.parquet", RECORDED[options.study].classes)
+    surface = Surface.read(DATA / f"{options.study}.parquet", FAMILY[options.study].classes)
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         variants = {"the study": [], **(VARIANTS if options.variants else {})}
         if not _split(surface.seeds).confirming:
@@ -113,15 +96,17 @@ def main() -> None:
             for name, changes in variants.items()
         }
         found = {name: merged([part for each in done if (part := each.result())]) for name, done in asked.items()}
-    measurements = [*_main(found["the study"]), *(_variant(name, each) for name, each in found.items())]
+    for name in [name for name, each in found.items() if not each.epochs]:
+        print(f"{name}: every study wanted a seed more often than it was recorded")
+    measurements = [*_main(found["the study"]), *(_variant(name, each) for name, each in found.items() if each.epochs)]
     if options.fresh:
-        measurements += _fresh(RECORDED[options.study].spec(), surface, options)
+        measurements += _fresh(FAMILY[options.study].spec(), surface, options)
     report(f"Search against the full grid: {options.study}", measurements, options.json)
 
 
 def recorded() -> list[str]:
     """The studies of which there are recorded trials."""
-    return [name for name in RECORDED if (DATA / f"{name}.parquet").exists()]
+    return [name for name in FAMILY if (DATA / f"{name}.parquet").exists()]
 
 
 def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Found | None:
@@ -131,13 +116,11 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
     """
     order = random.Random(seed).sample(surface.seeds, len(surface.seeds))
     answers, confirming = _split(order)
-    alone = [f"selection.seeds={CONFIRMING}"] if confirming else ALONE
-    spec = RECORDED[name].spec([*alone, *changes], seed)
-    known = surface.restricted(answers[:SEEN])
-    try:
-        run, found = replay(spec, surface.restricted([*answers, *confirming]), answers, confirming), Found()
-    except OutOfSeedsError:
+    known, found = surface.restricted(answers[:SEEN]), Found()
+    run = _run(name, surface, changes, seed)
+    if run is None:
         return None
+    spec = run.spec
     for cell in spec.cells():
         seen = {*answers[:SEEN], *run.seen[cell], *confirming}
         choice, truth = run.choice(cell), surface.truth(cell.noise, [s for s in order if s not in seen])
@@ -146,11 +129,30 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
         pair = truth.accuracy(choice), truth.accuracy(grid_choice(known, cell.noise))
         found.epochs[cell.noise], found.accuracy[cell.noise] = [run.epochs(cell)], [pair]
         found.grid[cell.noise] = [known.trained(cell.noise, GRID)]
-        model = model_of(spec, run.of(cell))
+        model = model_of(MethodSpec.of(spec, "gls"), run.of(cell))
         if model is not None:
             found.covered[cell.noise] = [covers(model.interval, truth)]
             found.width[cell.noise] = [model.width]
     return found
+
+
+def searched(name: str, surface: Surface, seed: int) -> list[Searched]:
+    """The trials of each level's search in one replayed study; none where seeds run out."""
+    run = _run(name, surface, [], seed)
+    if run is None:
+        return []
+    view = MethodSpec.of(run.spec, "gls")
+    return [Searched(view, cell.noise, [r for r in run.of(cell) if r.phase == "search"]) for cell in run.spec.cells()]
+
+
+def _run(name: str, surface: Surface, changes: Sequence[str], seed: int) -> Replayed | None:
+    answers, confirming = _split(random.Random(seed).sample(surface.seeds, len(surface.seeds)))
+    alone = [f"confirmation.seeds={CONFIRMING}"] if confirming else ALONE
+    spec = FAMILY[name].spec([*alone, *changes], seed)
+    try:
+        return replay(spec, surface.restricted([*answers, *confirming]), answers, confirming)
+    except OutOfSeedsError:
+        return None
 
 
 class _Seeds(NamedTuple):
@@ -173,14 +175,13 @@ def grid_choice(surface: Surface, noise: str) -> dict[str, Any]:
 
 
 def covers(interval: Pair, truth: Truth) -> bool:
-    """Whether the interval holds a rate that with its best warm-up is truly within 0.1 points of the best."""
+    """Whether the interval holds a rate that, all else at its best, is truly within 0.1 points of the best."""
     low, high = (symlog(rate) for rate in interval)
     first, last = symlog(min(GRID)), symlog(max(GRID))
     places = [first + (last - first) * i / 80 for i in range(81)]
     rates = sorted({*GRID, *map(symexp, places)})
-    best = {
-        rate: max(truth.accuracy({"rate": rate, "warmup": int(w)}) for w in truth.surface.warmups) for rate in rates
-    }
+    others = [point for point in truth.surface.points() if point["rate"] == 0]
+    best = {rate: max(truth.accuracy({**other, "rate": rate}) for other in others) for rate in rates}
     return any(low - 0.05 <= symlog(r) <= high + 0.05 and v >= max(best.values()) - ALIKE for r, v in best.items())
 
 
@@ -195,8 +196,10 @@ def merged(parts: list[Found]) -> Found:
 
 
 def interval(values: list[float]) -> str:
-    """Mean and its 95 % t interval, in words."""
+    """Mean and its 95 % t interval, in words; without one of fewer than two values."""
     mean = statistics.fmean(values)
+    if len(values) < 2:
+        return f"{mean:+.3f}"
     half = float(stdtrit(len(values) - 1, 0.975)) * statistics.stdev(values) / math.sqrt(len(values))
     return f"{mean:+.3f} [{mean - half:+.3f}, {mean + half:+.3f}]"
 

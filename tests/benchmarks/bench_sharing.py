@@ -20,11 +20,11 @@ from bench_speedrun import NETWORK, RECIPE
 from cifar import Pictures, add_options, cifar10
 from harness import Measurement, arguments, in_turn, report
 
-from trainables.config import NetworkConfig, TrainingConfig, TrialConfig
-from trainables.datasets import load_level
-from trainables.device import default_device
-from trainables.process import prepare
-from trainables.train import train
+from tosmooth.trainables.config import NetworkConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.data.datasets import load_level
+from tosmooth.trainables.training.device import default_device
+from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.trainer import train
 
 TABLE = 6 * (30 + 15)  # trials: 6 levels, 30 each, and three arms on 5 fresh seeds
 SMALL = TrainingConfig(epochs=2, batch_size=64, augment="crop-flip")  # on a CPU, with the small CNN on few images

@@ -15,14 +15,14 @@ import torch
 from cifar import add_options, cifar10
 from harness import OURS, Measurement, arguments, report
 
-from trainables.config import NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
-from trainables.datasets import LevelData, load_level
-from trainables.device import default_device
-from trainables.process import prepare
-from trainables.train import Report, train
+from tosmooth.trainables.config import NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.training.device import default_device
+from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.trainer import Report, train
 
 NETWORK = NetworkConfig(name="fastcnn", width=80)
-RECIPE = TrainingConfig(  # the study's: a bare machine cannot read study files. tests/search/test_studies.py compares
+RECIPE = TrainingConfig(  # the study's: a bare machine cannot read study files; a test of the shipped studies compares
     epochs=9,
     batch_size=512,
     optimizer=OptimizerConfig(name="sgd", lr=1.0, momentum=0.85, nesterov=True, weight_decay=1e-3),

@@ -53,7 +53,7 @@ def our_first_step() -> float:
     with tempfile.TemporaryDirectory() as name:
         home = Path(name) / "home"
         history = home / "studies" / "twonorm" / "history.jsonl"
-        changes = ["--set", "search.trials=4", "--set", "selection.seeds=1", "--set", "selection.finalists=1"]
+        changes = ["--set", "search.trials=4", "--set", "confirmation.seeds=1", "--set", "confirmation.finalists=1"]
         start = time.time()
         process = subprocess.Popen(
             [_tosmooth(), "run", "twonorm", "--home", str(home), *changes],

@@ -24,12 +24,13 @@ from harness import OURS, Measurement, arguments, in_turn, report
 from ray import tune
 from usual_trials import classic
 
-from search.levels import measure_levels
-from search.loading import load_study
-from search.searcher import StudySearcher
-from search.study import StudySpec
-from trainables.config import InputError, TrialConfig
-from trainables.folders import Folders
+from tosmooth.search.run.level_measurement import measure_levels
+from tosmooth.search.run.study_driver import StudyDriver
+from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
 
 GOAL = 3.0
 CONCURRENT = 2
@@ -78,7 +79,7 @@ def rate_of_ours(scratch: Path, spec: StudySpec, folders: Folders) -> float:
     home = scratch / "home"
     home.mkdir()
     (home / "cache").symlink_to(folders.cache)
-    with mock.patch.object(StudySearcher, "_confirmation", return_value=None):
+    with mock.patch.object(StudyDriver, "_confirmation", return_value=None):
         start = time.time()
         ends = ours.run(spec, home, folders.data)
     if len(ends.told) != len(spec.cells()) * spec.budget or set(ends.epochs.values()) != {spec.training.epochs}:
@@ -91,7 +92,7 @@ def rate_of_usual(scratch: Path, spec: StudySpec, folders: Folders) -> tuple[flo
     count, last, threads = 0, 0.0, set()
     start = time.time()
     with usual.local_ray():
-        for noise in spec.dataset.levels:
+        for noise in spec.dataset.noise:
             base = TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training)
             trainable = tune.with_parameters(classic, base=base, folders=folders)
             times, results = usual.run(

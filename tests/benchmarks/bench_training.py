@@ -21,10 +21,17 @@ from harness import OURS, Measurement, arguments, in_turn, report
 from torch.utils.flop_counter import FlopCounterMode
 from training_sides import Job, Processes, Side, Work
 
-from trainables.config import NETWORKS, NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
-from trainables.datasets import LevelData, load_level
-from trainables.device import compute_dtype, default_device
-from trainables.train import fitting_network
+from tosmooth.trainables.config import (
+    NETWORKS,
+    NetworkConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    TrainingConfig,
+    TrialConfig,
+)
+from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.training.device import compute_dtype, default_device
+from tosmooth.trainables.training.setup import fitting_network
 
 CLASSIC = "classic loop, float32"
 FLOAT32 = f"{OURS} in float32"

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from trainables.cifar import CIFAR_10, PARTS, parquet_files
-from trainables.config import DataConfig
-from trainables.folders import Folders
+from tosmooth.trainables.config import DataConfig
+from tosmooth.trainables.data.cifar import CIFAR_10, PARTS, parquet_files
+from tosmooth.trainables.files.folders import Folders
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The training loop that most people would write with torchvision, for comparisons with `trainables.train`.
+"""The training loop that most people would write with torchvision, for comparisons with `trainables.training.trainer`.
 
 Images become PIL one by one, torchvision's transforms work on each, a `DataLoader` collates them; float32, NCHW,
 `loss.item()` after each step. Network, loss, schedule and statistics are those of `trainables`, so that the two loops
@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from trainables.config import TrialConfig, require
-from trainables.datasets import LevelData, Split
-from trainables.losses import gls_loss
-from trainables.metrics import Sums
-from trainables.schedule import learning_rate, smoothing_rate
-from trainables.train import fitting_network
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.losses import gls_loss
+from tosmooth.trainables.training.metrics import Sums
+from tosmooth.trainables.training.schedule import learning_rate, smoothing_rate
+from tosmooth.trainables.training.setup import fitting_network
 
 EVALUATION_BATCH = 128
 
@@ -50,7 +51,7 @@ def train_classic(
     device: torch.device,
     workers: int = 0,
 ) -> None:
-    """Train to the last epoch; `report` gets each epoch's number (from 1) and metrics, as `trainables.train.Report`.
+    """Train to the last epoch; `report` gets each epoch's number (from 1) and metrics, as `Report` has them.
 
     Where that has None, a NaN stands here. `workers` are those of the `DataLoader`s: 0 loads in this process.
     """
@@ -168,7 +169,7 @@ def train_epoch(
 
 @_fastest_convolutions()
 def evaluate(network: nn.Module, loader: Loader | None, device: torch.device) -> dict[str, float]:
-    """The statistics of `trainables.metrics` over a split; NaN for what is not defined, or without a split."""
+    """The statistics of `trainables.training.metrics` over a split; NaN for what is not defined, or without a split."""
     sums = Sums(device)
     if loader is None:
         return dict.fromkeys(Sums.NAMES, math.nan)

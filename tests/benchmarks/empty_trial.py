@@ -1,10 +1,15 @@
 """Our Trainable with nothing to train; workers import this."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from usual_trials import REPORTS, empty_metrics
 
-from search.trial import TuneTrial
+from tosmooth.search.run.trainable import TuneTrial
+
+# Workers of a study have nothing of the driver's folders on their path; what the user sets there reaches them.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]).rstrip(":")
 
 
 class EmptyTrial(TuneTrial):

@@ -7,9 +7,10 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from search.study import Cell, StudySpec
-from trainables.folders import Folders
-from trainables.places import lengths
+from tosmooth.search.records import Cell
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.trainables.checkpointing.layout import lengths
+from tosmooth.trainables.files.folders import Folders
 
 AT_ONCE = 10  # seeds of a task
 
@@ -28,10 +29,10 @@ def accuracies(
 def _train(
     spec: StudySpec, cell: Cell, choices: list[dict[str, Any]], seeds: range, folders: Folders
 ) -> list[tuple[float, ...]]:
-    from trainables.datasets import load_level  # torch belongs into the processes that train
-    from trainables.process import prepare
-    from trainables.train import train
-    from trainables.trunks import Trunks
+    from tosmooth.trainables.checkpointing.trunks import Trunks
+    from tosmooth.trainables.data.datasets import load_level  # torch belongs into the processes that train
+    from tosmooth.trainables.training.process import prepare
+    from tosmooth.trainables.training.trainer import train
 
     prepare(1)
     data = load_level(spec.data_config(cell.noise), folders)

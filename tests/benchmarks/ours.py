@@ -1,4 +1,4 @@
-"""Our platform as the benchmarks run it: `search.runner.run`, all of `tosmooth run`, and a note of each end."""
+"""Our platform as the benchmarks run it: `search.run.runner.run`, all of `tosmooth run`, and a note of each end."""
 
 import time
 from contextlib import ExitStack
@@ -9,12 +9,13 @@ from typing import Any
 from rich.console import Console
 from shares import noted
 
-from search import runner
-from search.home import Home
-from search.records import ENDED, Record, TrialKey
-from search.store import Job, Store
-from search.study import StudySpec
-from search.tracking.runs import Runs
+from tosmooth.search.records import ENDED, Record, TrialKey
+from tosmooth.search.run import runner
+from tosmooth.search.run.options import Options
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.home import Home
+from tosmooth.search.storage.trial_store import Job, Store
+from tosmooth.search.tracking.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +50,5 @@ def run(spec: StudySpec, home: Path, data: Path | None = None) -> Ends:
         console = Console(file=stack.enter_context((home.parent / "console.txt").open("w")))
         stack.enter_context(noted(Store, "end", told))
         stack.enter_context(noted(Runs, "write", shown))
-        runner.run(spec, runner.Options(Home(home), data), console)
+        runner.run(spec, Options(Home(home), data=data), console)
     return ends

@@ -1,6 +1,5 @@
-"""Runs the search of a study on recorded curves: the real searcher and store, with answers instead of training."""
+"""Runs the search of a study on recorded curves: the real driver and store, with answers instead of training."""
 
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,18 +10,18 @@ from typing import Any
 import optuna
 from optuna.pruners import BasePruner
 from optuna.storages import InMemoryStorage
-from ray.tune.search import Searcher
 from surface import Surface
 
-from search.choice import chosen
-from search.history import History
-from search.parameters import Params
-from search.records import Level, Metrics, Record, TrialKey
-from search.searcher import StudySearcher
-from search.store import Store
-from search.study import Cell, StudySpec
-from trainables.folders import Folders
-from trainables.places import lengths
+from tosmooth.search.records import Cell, Level, Metrics, Record, TrialKey
+from tosmooth.search.run.study_driver import StudyDriver
+from tosmooth.search.selection.choice import chosen
+from tosmooth.search.spec.method_spec import MethodSpec
+from tosmooth.search.spec.parameters import Params
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.trial_store import Job, Store
+from tosmooth.search.suggest.asking import Suggester
+from tosmooth.trainables.checkpointing.layout import lengths
 
 HUMAN = {"clean": 0.0, "aggre": 0.0901, "worst": 0.40208}  # noise rates of CIFAR-10N (Wei et al. 2022)
 
@@ -46,7 +45,7 @@ class Replayed:
 
     def choice(self, cell: Cell) -> Params | None:
         """The parameters that the study chooses for a cell, by its readout; `None` where no trial completed."""
-        return chosen(self.spec, self.of(cell))
+        return chosen(MethodSpec.of(self.spec, "gls"), self.of(cell))
 
     def epochs(self, cell: Cell) -> int:
         """Epochs trained for a cell until its choice is made, without those that trunks spared.
@@ -54,7 +53,7 @@ class Replayed:
         Those of the search, and of a finalist that was not chosen: the rest of the confirmation every search needs.
         """
         best = self.choice(cell)
-        baselines = self.spec.baselines(best)
+        baselines = MethodSpec.of(self.spec, "gls").baselines(best)
         needed = (best, baselines.ce, baselines.ls)
         return sum(r.trained for r in self.of(cell) if r.phase == "search" or r.params not in needed)
 
@@ -70,24 +69,18 @@ def replay(
     """Run the search of a study whose levels are all on the surface, and its confirmation where there are seeds for it.
 
     seeds: the recorded ones that answer; within a cell each training seed gets the next of them. Parameters that come
-    again beyond `search.seeds` get further training seeds: give more recorded ones for these. Raises `ValueError` where
-    they run out, since a run answered twice alike would be a copy.
+    again beyond `search.training_seeds` get further training seeds: give more recorded ones for these. Raises
+    `ValueError` where they run out, since a run answered twice alike would be a copy.
     confirming: the recorded seeds that answer the confirmation, as many as the study's fresh ones; none: there is none.
     pruner: instead of the study's. slots: trials at once, which take turns epoch by epoch.
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        store = Store(spec, InMemoryStorage())
-        store.pruner = pruner or store.pruner
+    with _quiet():
+        store, history = Store(spec, InMemoryStorage()), MemoryHistory()
         levels = {cell.level: _level(spec, cell, surface.classes) for cell in spec.cells()}
-        here = Folders(data=Path(folder), cache=Path(folder))
-        history = MemoryHistory()
-        searcher = StudySearcher(
-            spec, store, history, levels, here, lambda key: here.cache / "none", lambda record: None
-        )
-        searcher.slots = slots
+        driver = StudyDriver(Suggester(store, pruner), history, levels, lambda record: None)
         answers = _Answers(spec, surface, list(seeds), dict(zip(spec.confirmation_seeds(), confirming, strict=False)))
-        _drive(searcher, answers)
-        records = [r for r in store.records(history.read()) if r.key.phase == "search" or confirming]
+        _drive(driver, answers, slots)
+        records = [r for r in store.records(history.read) if r.key.phase == "search" or confirming]
     return Replayed(
         spec, records, surface.classes, {cell: list(given.values()) for cell, given in answers.given.items()}
     )
@@ -143,7 +136,8 @@ class _Answers:
         seed = self._recorded(cell, params, train_seed)
         curve, diverged, test = self.surface.curve(cell.noise, params, seed)
         kept = self.trunks[cell, train_seed] if self.spec.trunks.share else set()
-        plain = self.surface.epochs if params["rate"] == 0 else int(params["warmup"])
+        never = params["rate"] == 0 and params.get("lr_after_warmup", 1) == 1 and self.spec.training.recipe == "single"
+        plain = self.surface.epochs if never else int(params["warmup"])  # nothing changes after the warm-up
         spared = max((length for length in kept if length <= plain), default=0)
         return _Trial(cell, curve, diverged, test, kept, plain, spared)
 
@@ -182,36 +176,32 @@ class _Answers:
         return lengths(self.spec.space["warmup"].points())
 
 
-def _drive(searcher: StudySearcher, answers: _Answers) -> None:
-    """Call a searcher as Tune does, until its search is over."""
-    running: dict[str, _Trial] = {}
-    parked = 0
-    for turn in range(1_000_000):
-        name = f"trial{turn}"
-        answer = searcher.suggest(name)
-        if isinstance(answer, dict):
-            job = searcher.running[name]
-            if job.key.phase == "search" or answers.confirming:
-                running[name] = answers.start(job.cell, job.params, job.train_seed)
-            else:  # a confirmation run is never answered: there are no seeds for it
-                parked += 1
-                searcher.slots += 1
-            continue
-        if answer == Searcher.FINISHED or not running:
-            return
-        for name, trial in list(running.items()):
-            if _step(searcher, name, answers.report(trial)):
-                del running[name]
+def _drive(driver: StudyDriver, answers: _Answers, slots: int) -> None:
+    """Run the trials that a driver starts, `slots` at once, until its search is over."""
+    running: dict[TrialKey, tuple[Job, _Trial]] = {}
+    for _ in range(1_000_000):
+        job = driver.start() if len(running) < slots else None
+        if job is None:
+            if not running:
+                return
+            for started, trial in list(running.values()):
+                if _step(driver, started, answers.report(trial)):
+                    del running[started.key]
+        elif job.key.phase == "search" or answers.confirming:
+            running[job.key] = job, answers.start(job.cell, job.params, job.train_seed)
+        # else a confirmation run, which is never answered: there are no seeds for it
     raise AssertionError("the study does not end")
 
 
-def _step(searcher: StudySearcher, name: str, result: dict[str, Any]) -> bool:
+def _step(driver: StudyDriver, job: Job, result: dict[str, Any]) -> bool:
     """One epoch of one trial; returns whether it is over."""
-    if not result["done"]:
-        if not searcher.receive(name, result):
-            return False
-        searcher.prune(name)
-    searcher.on_trial_complete(name, result)
+    driver.report(job, result["epoch"], dict(result["metrics"]))
+    if result["done"]:
+        driver.end(job, result["state"], result["reason"])
+    elif driver.suggester.should_prune(job, result["epoch"]):
+        driver.end(job, "pruned")
+    else:
+        return False
     return True
 
 

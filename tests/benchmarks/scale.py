@@ -33,24 +33,28 @@ from harness import Measurement, arguments, report
 from sqlalchemy import create_engine, text
 from virtual_cluster import VirtualCluster
 
-from search.allocation import Allocation
-from search.history import History
-from search.loading import load_study
-from search.records import Level
-from search.results import study_rows
-from search.searcher import StudySearcher
-from search.store import Store, open_storage
-from search.study import StudySpec
-from trainables.folders import Folders
+from tosmooth.search.records import Level
+from tosmooth.search.report.results import study_rows
+from tosmooth.search.run.searcher import StudySearcher
+from tosmooth.search.run.study_driver import StudyDriver
+from tosmooth.search.run.trial_settings import TrialSettings
+from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.history import History
+from tosmooth.search.storage.opening import open_storage
+from tosmooth.search.storage.trial_store import Store
+from tosmooth.search.suggest.allocation import Allocation
+from tosmooth.search.suggest.asking import Suggester
+from tosmooth.trainables.files.folders import Folders
 
 MARKS = (1000, 2000, 5000, 10_000, 20_000)
 EPOCHS = 10
 PARTS: dict[str, list[tuple[type, str]]] = {  # each without what it calls of the others
     "sampling": [(Allocation, "next")],
     "storage": [(Store, name) for name in ("trials", "add", "report", "end")],
-    "pruning": [(Store, "should_prune")],
+    "pruning": [(Suggester, "should_prune")],
     "history": [(History, "append"), (History, "flush")],
-    "confirmation": [(StudySearcher, "_confirmation")],
+    "confirmation": [(StudyDriver, "_confirmation")],
     "searcher": [(StudySearcher, name) for name in ("suggest", "receive", "prune", "on_trial_complete")],
 }
 
@@ -135,14 +139,14 @@ def main() -> None:
 
 def study(sampler: str, trials: int, cells: int, allocation: str, pruner: str) -> StudySpec:
     """A study of so many cells, `trials` in each; its levels have noise rates up to 0.4."""
-    levels = [f"symmetric-{0.4 * (i + 1) / cells:.4f}" for i in range(cells)]
+    noises = [f"symmetric-{0.4 * (i + 1) / cells:.4f}" for i in range(cells)]
     return load_study(
         "twonorm",
         [
-            f"dataset.levels={json.dumps(levels)}",
+            f"dataset.noise={json.dumps(noises)}",
             f"training.epochs={EPOCHS}",
             f"search={{sampler: {sampler}, trials: {trials}, allocation: {allocation}, pruner: {pruner}}}",
-            "selection={seeds: 2}",
+            "confirmation={seeds: 2}",
         ],
     )
 
@@ -151,9 +155,9 @@ def replay(scratch: Path, spec: StudySpec, workers: int, marks: Sequence[int], u
     """Run a study to its end, and look at the clocks at each mark."""
     files = scratch / "journal.log", scratch / "history.jsonl"
     store, history = Store(spec, open_storage(url or None, files[0])), History(files[1])
-    searcher = opened(spec, store, history, scratch)
+    searcher = opened(spec, store, history, scratch, workers)
     clock, found, start = Clock(), [], time.process_time()
-    cluster = VirtualCluster(searcher, workers)
+    cluster = VirtualCluster(searcher)
 
     def ended() -> None:
         if cluster.ended in marks:
@@ -167,11 +171,12 @@ def replay(scratch: Path, spec: StudySpec, workers: int, marks: Sequence[int], u
     with _timed(clock):
         cluster.run(ended)
     start = time.process_time()
-    study_rows(spec, searcher.levels, store.records(history.read()))
+    study_rows(spec, levels(spec), store.records(history.read))
     table = time.process_time() - start
     history.close()
     start = time.perf_counter()
-    opened(spec, Store(spec, open_storage(url or None, files[0])), History(files[1]), scratch).prepare()
+    again = Store(spec, open_storage(url or None, files[0]))
+    opened(spec, again, History(files[1]), scratch, workers).driver.prepare()
     return Run(found, cluster.now / 3600, table, time.perf_counter() - start, _memory("VmHWM"))
 
 
@@ -210,11 +215,16 @@ def _per_trial(
     return Measurement(what=what, unit="ms", values={name: [cost] for name, cost in zip(names, costs, strict=True)})
 
 
-def opened(spec: StudySpec, store: Store, history: History, folder: Path) -> StudySearcher:
+def opened(spec: StudySpec, store: Store, history: History, folder: Path, workers: int) -> StudySearcher:
     """The searcher of a study whose levels need not be measured."""
-    levels = {cell.level: _level(spec, cell.noise) for cell in spec.cells()}
+    driver = StudyDriver(Suggester(store), history, levels(spec), lambda record: None)
     folders = Folders(data=folder, cache=folder)
-    return StudySearcher(spec, store, history, levels, folders, lambda key: folder / "none", lambda record: None)
+    return StudySearcher(driver, TrialSettings(spec, levels(spec), folders, lambda key: folder / "none"), workers)
+
+
+def levels(spec: StudySpec) -> dict[str, Level]:
+    """The levels of a study, with the noise rates that their names say."""
+    return {cell.level: _level(spec, cell.noise) for cell in spec.cells()}
 
 
 def _level(spec: StudySpec, noise: str) -> Level:

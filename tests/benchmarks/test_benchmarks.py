@@ -13,9 +13,11 @@ from harness import OURS, Measurement, in_turn, report
 
 FOLDER = Path(__file__).resolve().parent
 SMALL = {
+    "bench_family": ["--studies", "2", "--only", "twonorm-two-phase", "--no-leave-out"],
     "bench_growth": ["--trials", "20", "--window", "5"],
     "bench_memory": ["--repeats", "1"],
     "bench_overhead": ["--trials", "10", "--repeats", "1"],
+    "bench_samplers": ["--studies", "2", "--surfaces", "cifar10n-cpu", "--samplers", "Optuna random", "--jobs", "1"],
     "bench_search": ["--studies", "4"],
     "bench_pruning": ["--studies", "2", "--trials", "6", "--only", "none", "median, same epoch, grace 2"],
     "bench_sharing": ["--device", "cpu", "--share", "1", "2", "--trials", "1", "--repeats", "1"],

@@ -6,28 +6,29 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from bench_search import DATA, check_table
-from record_surface import plain_study
+from bench_search import check_table
 from replay import Replayed, _Answers, replay
 from surface import Surface
+from surfaces import DATA, FAMILY
 
-from search.loading import read_study, to_yaml
-from search.scales import symexp, symlog
-from search.study import StudySpec
-from trainables.config import InputError
+from tosmooth.search.spec.loading import read_study, to_yaml
+from tosmooth.search.spec.scales import symexp, symlog
+from tosmooth.search.spec.study import StudySpec
+from tosmooth.trainables.errors import InputError
 
 RATES, WARMUPS, SEEDS, EPOCHS = (-8.0, -1.0, 0.0, 0.1, 0.8), (0, 2), (0, 1, 2, 3), 6
 STUDY = """
 name: replayed
-dataset: {name: twonorm, levels: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
+dataset: {name: twonorm, noise: [clean, symmetric-0.4], size: 600, validation_fraction: 0.5, test_size: 200}
 network: {name: mlp, width: 8}
 training: {epochs: 6, batch_size: 50}
 space:
   rate: {low: -8, high: 0.8, scale: symlog}
   warmup: {low: 0, high: 2}
-search: {trials: 12, sampler: random, head_start: false}
-selection: {seeds: 1, readout: best}
+search: {trials: 12, sampler: random, head_start: false, readout: best}
+confirmation: {seeds: 1}
 """
+GRID = "search={sampler: grid, training_seeds: 1, readout: best}"
 
 
 def run(noise: str, rate: float, warmup: int, seed: int) -> dict[str, Any]:
@@ -159,22 +160,22 @@ def test_a_table_of_a_study_that_searched_more_than_the_grid_is_refused(tmp_path
     check_table(table, study())  # nothing beside it says what was searched
     (tmp_path / "study.yaml").write_text(to_yaml(study()), encoding="utf-8")
     check_table(table, study())
-    more = study("space.lr_factor={low: 0.1, high: 1}")
+    more = study("space.lr_after_warmup={low: 0.1, high: 1}")
     (tmp_path / "study.yaml").write_text(to_yaml(more), encoding="utf-8")
-    with pytest.raises(InputError, match=r"--table: .* rate, warmup alone; this one searched lr_factor, rate, warmup"):
+    with pytest.raises(
+        InputError, match=r"--table: .* rate, warmup alone; this one searched lr_after_warmup, rate, warmup"
+    ):
         check_table(table, study())
 
 
 def test_trunks_spare_a_replay_what_they_would_spare_training(surface: Surface) -> None:
     warm = "space={rate: {values: [-1.0, 0.8]}, warmup: {values: [2]}}"
-    spec = study("search={sampler: grid, seeds: 1}", warm)
+    spec = study(GRID, warm)
     (cell, _), done = spec.cells(), replay(spec, surface, [0])
     # Cross-entropy trains 6 epochs and leaves its second; label smoothing, -1 and 0.8 branch there.
     assert [record.spared for record in done.of(cell)] == [0, 2, 2, 2]
     assert done.epochs(cell) == 6 + 3 * 4
-    assert (
-        replay(study("search={sampler: grid, seeds: 1}", warm, "trunks.share=false"), surface, [0]).epochs(cell) == 24
-    )
+    assert replay(study(GRID, warm, "trunks.share=false"), surface, [0]).epochs(cell) == 24
 
 
 def test_a_best_that_diverges_in_the_confirmation_gives_way_and_counts(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_best_that_diverges_in_the_confirmation_gives_way_and_counts(tmp_path:
     ]
     pq.write_table(pa.Table.from_pylist(wrecked), tmp_path / "s.parquet")
     surface = Surface.read(tmp_path / "s.parquet", classes=2)
-    spec = study("search={sampler: grid, seeds: 1}", "space={rate: {values: [-1.0, 0.8]}, warmup: {values: [2]}}")
+    spec = study(GRID, "space={rate: {values: [-1.0, 0.8]}, warmup: {values: [2]}}")
     (cell, _), alone = spec.cells(), replay(spec, surface, [0])
     assert alone.choice(cell) == {"rate": -1.0, "warmup": 2}
     done = replay(spec, surface, [0], confirming=[3])
@@ -209,8 +210,8 @@ def test_several_trials_at_once_do_not_hide_the_best_rates_of_a_level() -> None:
     # Recorded twonorm. Under this study's seed every early trial at a noise of 0.2 that reached beyond -1 diverged, and
     # its neighbours, searched at the same time, knew no better when they were first asked: it took 0.8, and lost 2
     # points of accuracy.
-    answers = [0, 7, 6, 2]
-    spec = plain_study("twonorm", seed=2)
+    answers = [0, 7, 6, 2, 1, 3]
+    spec = FAMILY["twonorm"].spec(seed=2)
     run = replay(spec, Surface.read(DATA / "twonorm.parquet", 2).restricted(answers), answers, slots=2)
     choices = {cell.noise: run.choice(cell) for cell in spec.cells()}
     best = choices["symmetric-0.2"]

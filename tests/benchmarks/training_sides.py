@@ -14,11 +14,12 @@ from typing import Self
 import torch
 from classic import sgd, train_epoch, training_loader
 
-from trainables.config import TrialConfig
-from trainables.datasets import LevelData, Split, load_level
-from trainables.folders import Folders
-from trainables.process import prepare
-from trainables.train import Trainer, fitting_network
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data.datasets import LevelData, Split, load_level
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.setup import fitting_network
+from tosmooth.trainables.training.trainer import Trainer
 
 THREADS = {"cpu": 1, "cuda": None}  # of torch in each process; None: its choice
 WORKERS = {"cpu": 0, "cuda": 8}  # of the classic loop's DataLoader

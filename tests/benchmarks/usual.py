@@ -23,9 +23,9 @@ from ray import tune
 from ray.air.integrations.mlflow import MLflowLoggerCallback
 from ray.tune.search.optuna import OptunaSearch
 
-from search.parameters import Range
-from search.scales import symexp, symlog
-from search.study import StudySpec
+from tosmooth.search.spec.parameters import Range
+from tosmooth.search.spec.scales import symexp, symlog
+from tosmooth.search.spec.study import StudySpec
 
 
 @dataclass(frozen=True, slots=True)

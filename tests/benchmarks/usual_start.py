@@ -11,14 +11,14 @@ import usual
 from ray import tune
 from usual_trials import first_epoch
 
-from search.loading import load_study
-from trainables.config import TrialConfig
-from trainables.folders import Folders
+from tosmooth.search.spec.loading import load_study
+from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.files.folders import Folders
 
 
 def main() -> None:
     spec = load_study("twonorm")
-    noise = spec.dataset.levels[0]
+    noise = spec.dataset.noise[0]
     base = TrialConfig(data=spec.data_config(noise), network=spec.network, training=spec.training)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, usual.local_ray():
         scratch = Path(name)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 if TYPE_CHECKING:
-    from trainables.config import TrialConfig
-    from trainables.folders import Folders
+    from tosmooth.trainables.config import TrialConfig
+    from tosmooth.trainables.files.folders import Folders
 
 REPORTS = 10  # of a trial that trains nothing
 METRICS = (
@@ -39,7 +39,7 @@ def classic(config: dict[str, Any], base: TrialConfig, folders: Folders) -> None
     import torch
     from classic import train_classic
 
-    from trainables.datasets import load_level
+    from tosmooth.trainables.data.datasets import load_level
 
     trial = _with(base, config)
     threads = torch.get_num_threads()
@@ -54,8 +54,8 @@ def first_epoch(config: dict[str, Any], base: TrialConfig, folders: Folders) -> 
     """One epoch of `base`, and when it began."""
     import torch
 
-    from trainables.datasets import load_level
-    from trainables.train import Trainer
+    from tosmooth.trainables.data.datasets import load_level
+    from tosmooth.trainables.training.trainer import Trainer
 
     trial = _with(base, config)
     trainer = Trainer(trial, load_level(trial.data, folders), torch.device("cpu"))
@@ -65,4 +65,4 @@ def first_epoch(config: dict[str, Any], base: TrialConfig, folders: Folders) -> 
 
 def _with(base: TrialConfig, config: dict[str, Any]) -> TrialConfig:
     """`base` with what was sampled; `config` also holds the place on the symlog axis."""
-    return replace(base, **{name: config[name] for name in ("rate", "warmup", "lr_factor") if name in config})
+    return replace(base, **{name: config[name] for name in ("rate", "warmup", "lr_after_warmup") if name in config})

@@ -14,8 +14,8 @@ import numpy as np
 from ray.tune.search import Searcher
 from usual_trials import METRICS
 
-from search.scales import signed_log
-from search.searcher import StudySearcher
+from tosmooth.search.run.searcher import StudySearcher
+from tosmooth.search.spec.scales import signed_log
 
 EPOCH = 60.0  # seconds of an epoch in the median
 SPREAD = 0.5  # of the logarithm of an epoch's duration, and of a worker's speed
@@ -33,10 +33,9 @@ class Running:
 
 @dataclass(slots=True)
 class VirtualCluster:
-    """So many workers, which take what a searcher hands out."""
+    """As many workers as a searcher has slots, which take what it hands out."""
 
     searcher: StudySearcher
-    workers: int
     ended: int = 0  # trials
     epochs: int = 0  # reported
     now: float = 0.0  # seconds on the virtual clock
@@ -46,7 +45,6 @@ class VirtualCluster:
 
     def run(self, ended: Callable[[], None] = lambda: None) -> None:
         """Until the study is over; `ended` is called after each trial."""
-        self.searcher.slots = self.workers
         names = (f"trial{i}" for i in range(10**9))
         self._fill(names)
         while self._events:
@@ -61,11 +59,11 @@ class VirtualCluster:
             self.ended += 1
             ended()
             self._fill(names)
-        assert self.searcher.finished, self.searcher.trouble
+        assert self.searcher.finished, self.searcher.driver.trouble
 
     def _fill(self, names: Iterator[str]) -> None:
         """Give each idle worker a trial, as far as there are any."""
-        while len(self._running) < self.workers:
+        while len(self._running) < self.searcher.slots:
             name = next(names)
             settings = self.searcher.suggest(name)
             if settings is None or isinstance(settings, str):
