@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,10 @@ def run(options: argparse.Namespace) -> None:
     require(options.device != "cuda" or torch.cuda.is_available(), "--device", "cuda", "torch finds no GPU here")
     folder = options.weights is not None and options.weights.is_dir()
     require(not folder, "--weights", str(options.weights), "a file to write, not a folder")
+    if options.weights is not None:
+        rule = "safetensors writes it, and is not installed: pip install safetensors"
+        require(find_spec("safetensors") is not None, "--weights", str(options.weights), rule)
+        require(_can_be_written(options.weights), "--weights", str(options.weights), "a file that may be written")
     device = torch.device(options.device) if options.device else default_device()
     prepare(options.threads)
     config = trial_config(options)
@@ -86,6 +91,12 @@ def run(options: argparse.Namespace) -> None:
     trainer = train(config, data, report, device, trunks, options.estimate_noise)
     if options.weights is not None:
         trainer.save_weights(options.weights)
+
+
+def _can_be_written(file: Path) -> bool:
+    """True if `file` could be made or replaced: asked before the training, whose result it will hold."""
+    folder = next(each for each in file.absolute().parents if each.exists())
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def trial_config(options: argparse.Namespace) -> TrialConfig:
@@ -186,7 +197,7 @@ def _read(path: Path) -> dict[str, Any]:
     saved = path.suffix == ".safetensors"
     try:
         values = json.loads(read_trial(path) if saved else path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:  # safetensors may not be installed here
         raise InputError(f"{path}: cannot be read: {error}: {rule}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds a {type(values).__name__}: {rule}")

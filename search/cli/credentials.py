@@ -6,9 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tosmooth.trainables.errors import InputError, require
-from tosmooth.trainables.redact import masked
-
-__all__ = ["masked", "resolve"]
 
 LONGEST = 10_000  # characters of an address: a file of another kind is not read to its end
 

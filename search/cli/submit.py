@@ -1,6 +1,7 @@
 """The command `tosmooth submit`."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ def submit(
     job = submission.running(client, spec, home)
     require(not stop or job is not None, "--stop", spec.name, f"no job of the cluster runs this study in {home}")
     job = job or submission.submit(client, spec, home, options, flags)
-    again = shlex.join(["tosmooth", "submit", study, "--address", masked(address), "--home", home])
+    again = shlex.join(["tosmooth", *(masked(word) for word in sys.argv[1:] if word not in ("--detach", "--stop"))])
     if stop:
         client.stop_job(job)
     elif detach:

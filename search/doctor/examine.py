@@ -129,15 +129,16 @@ def _mlflow(options: Options, study: StudyFolder | None) -> Check:
 
 
 def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
-    """Files that a study's data set is read from; none where it is generated or comes with a library."""
+    """Files that a study's data and transition matrices are read from; none of what is generated or a library's."""
+    files = [data / name for name in (spec.dataset.matrices or {}).values()]
     if (table := spec.dataset.table) is not None:
-        return tuple(str(data / name) for name in (table.train, table.test) if name is not None)
-    if spec.dataset.name not in FETCHABLE:
-        return ()
-    cifar, human = FETCHABLE[spec.dataset.name]
-    official = (data / cifar.folder).is_dir()
-    images = official_files(cifar, data) if official else parquet_files(cifar, data) or ()
-    return tuple(map(str, [*images, *([data / human.file] if human is not None else [])]))
+        files += [data / name for name in (table.train, table.test) if name is not None]
+    elif spec.dataset.name in FETCHABLE:
+        cifar, human = FETCHABLE[spec.dataset.name]
+        official = (data / cifar.folder).is_dir()
+        files += official_files(cifar, data) if official else parquet_files(cifar, data) or ()
+        files += [data / human.file] if human is not None else []
+    return tuple(map(str, files))
 
 
 def _see(address: str | None, wanted: Wanted, own: dict[str, str], console: Console, grows: bool) -> Seen:

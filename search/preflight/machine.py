@@ -9,7 +9,6 @@ import importlib.metadata
 import os
 import platform
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +40,6 @@ class Wanted:
 class Machine:
     """Findings about one machine."""
 
-    host: str
     versions: dict[str, str]
     refused: dict[str, str]  # folders that cannot be used: name -> why
     free: dict[str, tuple[str, int]]  # name -> folder, bytes
@@ -56,7 +54,6 @@ def look(wanted: Wanted) -> Machine:
     folders = {"cache-dir": wanted.cache, TEMPORARY: tempfile.gettempdir()}
     folders |= {name: place for name, place in wanted.shared.items() if "://" not in place}
     return Machine(
-        host=socket.gethostname(),
         versions=versions(),
         refused={name: why for name, why in refused.items() if why},
         free={name: (folder, free) for name, folder in folders.items() if (free := _free(folder)) is not None},

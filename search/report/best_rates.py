@@ -9,6 +9,7 @@ from tosmooth.search.records import ENDED, Record
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.notes import FEWEST, in_words, notes, theory_of
 from tosmooth.search.report.row import Row
+from tosmooth.search.selection.choice import Decision
 from tosmooth.search.selection.comparison import estimated_noise_rate, outcomes, paired_gain
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
 
@@ -43,13 +44,26 @@ def _noise(cell: CellResults) -> dict[str, Any]:
 
 def _choice(cell: CellResults) -> dict[str, Any]:
     """Chosen hyperparameters, and how sure the choice is by noisy validation."""
-    best, sure = cell.best or {}, cell.uncertainty
+    best, sure, how = cell.best or {}, cell.uncertainty, cell.decision
     return {
         "best_rate": best.get("rate"),
         "best_warmup": best.get("warmup"),
         "best_parameters": rest_in_words(best),
         **(sure._asdict() if sure else {}),
+        **(_decided(how) if how else {}),
     }
+
+
+def _decided(how: Decision) -> dict[str, Any]:
+    """What the choice was decided by, and what it may cost."""
+    found: dict[str, Any] = {"expected_loss": how.loss}
+    if how.runner_up is not None and "rate" in how.runner_up:
+        found |= {
+            "runner_up_rate": how.runner_up["rate"],
+            "runner_up_behind": how.behind,
+            "p_runner_up": how.p_runner_up,
+        }
+    return found
 
 
 def _accuracies(cell: CellResults) -> dict[str, Any]:

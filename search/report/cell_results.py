@@ -8,7 +8,7 @@ from typing import Literal
 
 from tosmooth.search.records import Level, Record, Rule, at_epoch
 from tosmooth.search.report.data_notes import FEW_COPIES
-from tosmooth.search.selection.choice import Uncertainty
+from tosmooth.search.selection.choice import Decision, Uncertainty
 from tosmooth.search.selection.comparison import confirmed, outcomes
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
@@ -30,6 +30,8 @@ class CellResults:
     baselines: Baselines
     bounds: tuple[float, float] | None  # of the rates searched
     uncertainty: Uncertainty | None = None
+    decision: Decision | None = None
+    budget: int | None = None  # trials of the search; None: more of them would not be run
     readout: Literal["posterior", "best"] = "best"  # by which it was chosen: the posterior gives an uncertainty
     others: Sequence[Record] = ()  # baselines that other cells confirmed (`selection.comparison.borrowed`)
 
@@ -46,7 +48,7 @@ class CellResults:
     @cached_property
     def arm(self) -> dict[int, Record]:
         """Confirmation runs of what was chosen, by training seed."""
-        return confirmed(self.own, self.best, self.method)
+        return confirmed(self.known, self.best, self.method)
 
     @cached_property
     def ce(self) -> dict[int, Record]:
@@ -72,6 +74,11 @@ class CellResults:
     def completed(self) -> list[Record]:
         """Trials of the search that completed."""
         return [r for r in self.own if r.phase == "search" and r.state == "complete"]
+
+    @property
+    def confirming(self) -> bool:
+        """True if its search is over: the confirmation has begun."""
+        return any(record.phase == "confirmation" for record in self.own)
 
     @cached_property
     def hardly_learns(self) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ from tosmooth.search.records import Level, Record
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.data_notes import FEW_COPIES, MANY_COPIES, on_data
 from tosmooth.search.report.row import Row
+from tosmooth.search.selection.choice import FURTHER
 from tosmooth.search.selection.comparison import gain_width
 from tosmooth.search.selection.theory import theory_rate
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params
@@ -18,6 +19,8 @@ from tosmooth.search.surrogate.fitting import LEAST
 
 SURE = 1.0  # points of standard error up to which the noisy validation counts as large
 FEWEST = 3  # fresh seeds that say how far a gain differs: the interval of two is arbitrary
+LIKELY = 0.1  # probability from which a far rate is worth a word
+CLOSE = 0.05  # points that no one would call a difference
 MOST = 160  # characters that are shown of the reason why trials failed
 
 
@@ -115,11 +118,32 @@ def _on_choice(cell: CellResults, row: Row) -> list[str]:
     found = ["plain cross-entropy is the best rate found"] if row.best_rate == 0 else []
     on_bound = [bound for bound in cell.bounds or () if row.best_rate is not None and close(row.best_rate, bound)]
     found += [f"best rate lies on the bound {bound:g}" for bound in on_bound]
+    found += _on_decision(cell)
     found += ["trials scored at their best epoch by noisy validation"] if cell.epoch == "best" else []
     if cell.readout == "posterior" and row.best_rate is not None and row.rate_low is None:
         ended = row.trials - row.pruned
         few = f"{ended} trials ended, an interval of the best rate needs {LEAST}"
         found.append(few if ended < LEAST else "all trials are equally good, so no interval of the best rate is known")
+    return found
+
+
+def _on_decision(cell: CellResults) -> list[str]:
+    """Say which far rate may be as good, and whether more trials would tell."""
+    how, found = cell.decision, []
+    if how is None:
+        return []
+    if how.runner_up is not None and how.p_runner_up >= LIKELY:
+        behind = "as good" if how.behind < CLOSE else f"{how.behind:.1g} points behind"
+        found.append(
+            f"far from it {in_words(how.runner_up)} is {behind}: better with probability {how.p_runner_up:.2g}"
+        )
+    if how.left is not None and cell.budget is not None and cell.confirming:
+        loss = f"the choice is expected to be {how.loss:.1g} points below the best rate"
+        if how.further is None:
+            found.append(f"{loss}, and {FURTHER[-1]} more trials would leave {how.left:.1g} of them")
+        else:
+            trials = cell.budget + how.further
+            found.append(f"{loss}: about {how.further} more trials would tell, go on with search.trials={trials}")
     return found
 
 

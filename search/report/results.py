@@ -1,5 +1,6 @@
 """A study's records, rows and files, read from its home: while it runs or after, without the data or a GPU."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from tosmooth.search.report import plots, tables
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
-from tosmooth.search.selection.choice import chosen, model_of, uncertainty
+from tosmooth.search.selection.choice import chosen, decision, model_of, uncertainty
 from tosmooth.search.selection.comparison import borrowed
 from tosmooth.search.selection.stopping import savings
 from tosmooth.search.spec.method_spec import MethodSpec
@@ -19,6 +20,8 @@ from tosmooth.search.storage.reading import read_records
 from tosmooth.search.storage.study_folder import StudyFolder
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.atomic_write import write
+
+log = logging.getLogger(__name__)
 
 
 def shown_with(cell: Cell, cells: Sequence[Cell], files: Sequence[Path]) -> list[Path]:
@@ -47,7 +50,9 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
     saved, cells = savings(spec, records), by_cell(spec, records)
     for cell, found in cells.items():
         view = MethodSpec.of(spec, cell.method)
-        best = chosen(view, found)
+        others = _borrowed(cell, cells)
+        best, model = chosen(view, [*others, *found]), model_of(view, found)
+        early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         row = best_row(
             CellResults(
                 level=levels[cell.level],
@@ -58,12 +63,13 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
                 best=best,
                 baselines=view.baselines(best),
                 bounds=view.rate_bounds,
-                uncertainty=uncertainty(view, model_of(view, found), best),
+                uncertainty=uncertainty(view, model, best),
+                decision=decision(view, model, best),
+                budget=None if early or spec.search.sampler == "grid" else spec.budget,
                 readout=spec.search.readout,
-                others=_borrowed(cell, cells),
+                others=others,
             )
         )
-        early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         rows.append(replace(row, note="; ".join(filter(None, (row.note, *early)))))
     return rows
 
@@ -74,10 +80,14 @@ def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list
     records: list[Record] = []
     known = set()
     for folder in home.studies():
-        spec = folder.spec()
+        try:
+            spec = folder.spec()
+        except InputError as error:  # `tosmooth list` shows it; the others can be told all the same
+            log.warning("study %s is left out: %s", folder.path.name, error)
+            continue
         known.add(spec.dataset.name)
         if spec.dataset.name == dataset:
-            found = read_records(folder, spec, storage)
+            found = read_records(folder, spec, None if folder.journal.exists() else storage)
             own = study_rows(spec, folder.levels(), found)
             rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
             records += found

@@ -109,6 +109,26 @@ class Row:
     p_beats_ls: Annotated[
         float | None, Column("probability that it is truly better than label smoothing", unit="0 to 1")
     ] = None
+    runner_up_rate: Annotated[
+        float | None,
+        Column(
+            "the best rate that was tried far from it, a quarter of the searched range or more: another hill, if there "
+            "is one",
+            exact=True,
+        ),
+    ] = None
+    runner_up_behind: Annotated[
+        float | None, Column("how far that lies behind, by the search's model of the noisy validation", unit="points")
+    ] = None
+    p_runner_up: Annotated[float | None, Column("probability that it is truly better", unit="0 to 1")] = None
+    expected_loss: Annotated[
+        float | None,
+        Column(
+            "how far the choice is expected to fall short of the truly best, by that model; where it is above 0.1 "
+            "(`search.stop_when.accuracy_margin`) the note says whether more trials would help, and how many",
+            unit="points",
+        ),
+    ] = None
     best_epoch_test_accuracy: Annotated[
         float | None,
         Column(

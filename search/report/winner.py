@@ -7,7 +7,7 @@ from pathlib import Path
 from tosmooth.search.records import Cell, Record, of_cell
 from tosmooth.search.report.saved_weights import check_weights
 from tosmooth.search.selection.choice import chosen
-from tosmooth.search.selection.comparison import confirmed
+from tosmooth.search.selection.comparison import borrowed, confirmed
 from tosmooth.search.spec.loading import to_yaml
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Params
@@ -15,7 +15,8 @@ from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.spec.yaml_file import dump, parse_mapping
 from tosmooth.search.storage.study_folder import StudyFolder
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.files.atomic_write import write
+from tosmooth.trainables.files.atomic_write import replacing, write
+from tosmooth.trainables.methods import METHODS
 
 
 def write_winner(
@@ -29,29 +30,38 @@ def write_winner(
     cells = [cell for cell in spec.cells() if level in (cell.level, cell.noise)]
     if not cells:
         raise InputError(f"--level: {level!r} is unknown: one of {', '.join(spec.dataset.noise)}")
+    found = [(cell, *_confirmed(spec, cell, records, level)) for cell in cells]
     files = []
-    for cell in cells:
-        found = of_cell(cell, records)
-        params = chosen(MethodSpec.of(spec, cell.method), found)
-        run = confirmed(found, params, cell.method).get(spec.confirmation_seeds()[0])
-        if params is None or run is None:
-            raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")
-        if run.state == "diverged":
-            raise InputError(f"--level: {level!r}: its best rate diverged on the first fresh seed: {run.reason}")
+    for cell, params, run in found:  # each method's was found: none is written where another lacks its own
         stem = "-".join([spec.name, cell.noise, *([cell.method] if len(spec.method) > 1 else [])])
         study, copy = output / f"{stem}.yaml", output / f"{stem}.safetensors"
         write(_alone(spec, cell, params, stem), study)
         advice = f"bring it back from a copy, or train it again: tosmooth run {study}, which is written"
         check_weights(folder.weights(run.key), spec, run, advice)
-        shutil.copyfile(folder.weights(run.key), copy)
+        with replacing(copy) as partial:
+            shutil.copyfile(folder.weights(run.key), partial)
         files += [study, copy]
     return files
+
+
+def _confirmed(spec: StudySpec, cell: Cell, records: Sequence[Record], level: str) -> tuple[Params, Record]:
+    """Chosen hyperparameters of a cell, and their confirmation run of the first seed."""
+    found = [*borrowed(*cell, records), *of_cell(cell, records)]
+    params = chosen(MethodSpec.of(spec, cell.method), found)
+    run = confirmed(found, params, cell.method).get(spec.confirmation_seeds()[0])
+    if params is None or run is None:
+        raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")
+    if run.state == "diverged":
+        raise InputError(f"--level: {level!r}: its best rate diverged on the first fresh seed: {run.reason}")
+    return params, run
 
 
 def _alone(spec: StudySpec, cell: Cell, params: Params, name: str) -> str:
     """The study of one cell whose space is one point: it trains these parameters again, beside the baselines."""
     values = parse_mapping(to_yaml(spec), spec.name)
     values |= {"name": name.lower().replace(".", "_")[:64], "method": cell.method}
+    if not METHODS[cell.method].needs_transition:
+        values.pop("transition", None)
     del values["cost"]  # which is that of the whole study
     values["search"] = {"sampler": "grid", "epoch": spec.search.epoch, "readout": spec.search.readout}
     values["question"] = f"How good is the configuration that study {spec.name} chose for {cell.level}?"

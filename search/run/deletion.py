@@ -1,5 +1,6 @@
 """Remove a study: its folder, its Optuna studies, its MLflow experiment, its trunks."""
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -52,7 +53,7 @@ def delete_study(home: Home, folder: StudyFolder, tracking_uri: str | None, stor
         path.unlink(missing_ok=True)
     with suppress(OSError):  # another command has just asked for the lock of a study that is none any more
         folder.path.rmdir()
-    return _words(before - _bytes(home.root))
+    return _words(max(0, before - _bytes(home.root)))
 
 
 def _store(home: Home, folder: StudyFolder, spec: StudySpec, storage: str | None) -> Store | None:
@@ -73,7 +74,12 @@ def _delete_elsewhere(home: Home, folder: StudyFolder, storage: str | None) -> N
 
 
 def _bytes(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir())
+    found = 0
+    for place, _, files in os.walk(folder):
+        for file in files:
+            with suppress(FileNotFoundError):  # other studies of the home may be running
+                found += Path(place, file).lstat().st_size
+    return found
 
 
 def _words(size: float) -> str:

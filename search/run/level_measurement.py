@@ -57,8 +57,11 @@ class Measuring:
         """
         if self._levels is None:
             answer, errors = self._process.communicate()
-            if self._process.returncode != 0:
-                raise RuntimeError(f"measuring the data failed with exit code {self._process.returncode}\n{errors}")
+            if (code := self._process.returncode) < 0:
+                advice = "perhaps for lack of memory; set dataset.size"
+                raise InputError(f"the process that measures the data was ended by signal {-code}, {advice}")
+            if code != 0:
+                raise RuntimeError(f"measuring the data failed with exit code {code}\n{errors}")
             found = json.loads(answer)
             for note in found["notes"]:
                 log.warning("%s", note)

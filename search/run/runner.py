@@ -277,8 +277,13 @@ def _tune(driver: StudyDriver, settings: TrialSettings, folder: StudyFolder, joi
     )
     try:
         tuner.fit()
+    except Exception:
+        if searcher.error is None:
+            raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    if searcher.error is not None:
+        raise searcher.error
     if driver.trouble is not None:
         raise InputError(driver.trouble)
     if not searcher.finished:  # SIGUSR1, at which Tune stops

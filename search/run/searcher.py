@@ -1,7 +1,8 @@
 """Adapter between Tune and a study's driver: a Tune Searcher that decides nothing itself."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +36,16 @@ class StudySearcher(Searcher):
         self.driver, self.settings, self.slots = driver, settings, slots
         self.running: dict[str, Running] = {}  # by Tune's trial id
         self.finished = False  # whether all that was to be run ended
+        self.error: Exception | None = None  # the first of ours; with one nothing more is started
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override] # Ray's hint lacks FINISHED
         """Answer Tune with the settings of the next trial, None for not now, FINISHED for never again."""
+        if self.error is not None:
+            raise self.error
         if len(self.running) >= self.slots:
             return None
-        job = self.driver.start()
+        with self._noted():
+            job = self.driver.start()
         if job is None:
             if self.running:
                 return None
@@ -55,12 +60,14 @@ class StudySearcher(Searcher):
         if trial is None:
             return False
         trial.heard = time.monotonic()
-        self.driver.report(trial.job, result["epoch"], dict(result["metrics"]))
-        return result["state"] == "running" and self.driver.suggester.should_prune(trial.job, result["epoch"])
+        with self._noted():
+            self.driver.report(trial.job, result["epoch"], dict(result["metrics"]))
+            return result["state"] == "running" and self.driver.suggester.should_prune(trial.job, result["epoch"])
 
     def prune(self, trial_id: str) -> None:
         """End a trial that `receive` said is to be stopped."""
-        self.driver.end(self.running.pop(trial_id).job, "pruned")
+        with self._noted():
+            self.driver.end(self.running.pop(trial_id).job, "pruned")
 
     def crashed(self, trial_id: str, words: str) -> None:
         """Note what Ray says of a crash: `on_trial_complete`, which follows, is not told of it."""
@@ -70,8 +77,12 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take Tune's word that a trial is over: at its end, by a crash, or because the study was interrupted."""
         trial = self.running.get(trial_id)
-        if trial is None:  # pruned: `prune` ended it
+        if trial is None or self.error is not None:  # pruned: `prune` ended it; or what it says cannot be written
             return
+        with self._noted():
+            self._end(trial_id, trial, result, error)
+
+    def _end(self, trial_id: str, trial: Running, result: dict[str, Any] | None, error: bool) -> None:
         result = {"state": "failed", "reason": self._death(trial)} if error else result or {}
         state: State = result.get("state", "running")
         if state in ("complete", "diverged"):
@@ -95,6 +106,15 @@ class StudySearcher(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Do nothing, see `save`."""
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Keep the first error: Tune swallows one at the end of a trial, and makes text of others."""
+        try:
+            yield
+        except Exception as error:
+            self.error = self.error or error
+            raise
 
     def _death(self, trial: Running) -> str:
         """Reason why a worker died, as far as it is known here: from Ray's words, or from how long it was silent."""

@@ -23,7 +23,7 @@ def check_services(options: Options) -> None:
         return
     check_uri(options.tracking_uri)
     if (why := unreachable(options.tracking_uri)) is not None:
-        log.warning("tracking_uri: %s; the study goes on, and is shown as soon as MLflow answers", why)
+        log.warning("--tracking-uri: %s; the study goes on, and is shown as soon as MLflow answers", why)
 
 
 def check_nodes(options: Options, folder: StudyFolder, spec: StudySpec) -> None:

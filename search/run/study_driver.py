@@ -13,7 +13,7 @@ from tosmooth.search.suggest.allocation import Allocation
 from tosmooth.search.suggest.asking import Suggester
 from tosmooth.search.suggest.confirmation import next_run
 
-FAILURES = 3  # trials of a cell that may fail before the study stops, if no more have ended well
+FAILURES = 3  # trials of a cell that may fail before the study stops, or as many as run or ended in it
 
 
 class StudyDriver:

@@ -17,6 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import requests
 from ray.job_submission import JobStatus, JobSubmissionClient
 
@@ -79,7 +80,8 @@ def submit(
     """Hand a study in; returns the job's id. One whose job has ended goes on where it was."""
     require(Path(home).is_absolute(), "--home", home, "an absolute path, the same on every node of the cluster")
     command = entrypoint("study.yaml", [("--home", home), *options], flags)
-    job = f"{_prefix(spec, home)}{len(_jobs(client, spec, home)) + 1}"
+    numbers = [int(name.rpartition("-")[2]) for name in _jobs(client, spec, home)]
+    job = f"{_prefix(spec, home)}{max(numbers, default=0) + 1}"
     facts = {"study": spec.name, "home": home}
     deadline = time.monotonic() + READY
     with _travelling(spec) as folder:
@@ -115,7 +117,10 @@ def follow(client: JobSubmissionClient, job: str, say: Print, warn: Print) -> in
             info = client.get_job_info(job)
             if info.status.is_terminal():
                 return _exit_code(info, warn)
-        except (ConnectionError, RuntimeError, OSError, requests.RequestException) as error:
+        except (ConnectionError, RuntimeError, OSError, requests.RequestException, aiohttp.ClientError) as error:
+            if "does not exist" in str(error):  # a head that was started anew
+                again = "what ended is kept, and the same command hands the study in again"
+                raise InputError(f"--address: the cluster no longer knows the job {job}: {again}") from error
             if lost == 0:
                 warn(f"The cluster does not answer ({first_line(error)}); the study goes on there, and is looked for.")
             time.sleep(PAUSES[min(lost, len(PAUSES) - 1)])

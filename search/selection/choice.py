@@ -8,7 +8,11 @@ from tosmooth.search.selection.comparison import best_trials, confirmed, winner
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.surrogate.fitting import search_model
+from tosmooth.search.surrogate.forecast import losses_after
 from tosmooth.search.surrogate.posterior import Posterior
+
+LITTLE_LOSS = 0.1  # points of expected loss that no one would search on for
+FURTHER = (2, 4, 8, 16, 32)  # numbers of further trials that are looked at
 
 
 class Uncertainty(NamedTuple):
@@ -20,21 +24,33 @@ class Uncertainty(NamedTuple):
     p_beats_ls: float
 
 
+class Decision(NamedTuple):
+    """How a best configuration was decided, in points of noisy-validation accuracy by the surrogate."""
+
+    loss: float  # by which it is expected to fall short of the true best (simple regret)
+    runner_up: Params | None  # the best that was tried far from it
+    behind: float  # by which that lies behind
+    p_runner_up: float  # that it is truly better
+    further: int | None = None  # trials that would leave little enough; None: none are needed, or more than 32
+    left: float | None = None  # expected loss after these, or after 32; None: none are needed
+
+
 def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
     """Configurations to retrain on fresh seeds, best first; `records` of one cell.
 
-    `posterior`: the incumbent of the surrogate of all search trials; one that promises more but may diverge, if there
-    is one; then the surrogate's next. None is like another: the best rates lie close to where training diverges, two
-    finalists of nearly one rate diverge under the same seed, and neither is a way out. `best`, and if the trials are
-    too few for a surrogate: the best single trials.
+    `posterior`: the incumbent of the surrogate of all search trials; then one that promises more but may diverge, and
+    one far off that may well be better, if there are such; then the surrogate's next. None is like another: the best
+    rates lie close to where training diverges, two finalists of nearly one rate diverge under the same seed, and then
+    neither is a way out. `best`, and if the trials are too few for a surrogate: the best single trials.
 
-    Under `finalists: auto` the best alone, unless it diverges on a fresh seed, or another promises more: beside the
-    edge of divergence a dozen trials cannot tell, and the confirmation can.
+    Under `finalists: auto` the best alone, unless it diverges on a fresh seed, another promises more, or one far from
+    it may well be better: beside the edge of divergence, and between two hills, a dozen trials cannot tell, and the
+    confirmation can.
     """
     single = best_trials(records, spec.search.epoch, spec.confirmation.most_finalists)
     model = model_of(spec, records) if single else None
     ranked = single if model is None else _ranked(model, single)[: spec.confirmation.most_finalists]
-    if spec.confirmation.finalists != "auto" or (model is not None and model.bolder is not None):
+    if spec.confirmation.finalists != "auto" or (model is not None and (model.bolder or model.split)):
         return ranked
     fresh = confirmed(records, ranked[0], spec.method).values() if ranked else ()
     return ranked[:1] if all(run.state == "complete" for run in fresh) else ranked
@@ -42,9 +58,9 @@ def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
 
 def _ranked(model: Posterior, single: Sequence[Params]) -> list[Params]:
     """Configurations that may be finalists, best first: none `alike` another, then the best single trials."""
-    found = [model.best] if model.bolder is None else [model.best, model.bolder]
-    for params in model.ranked:
-        if not any(model.alike(params, other) for other in found):
+    found: list[Params] = []
+    for params in (model.best, model.bolder, model.split, *model.ranked):
+        if params is not None and not any(model.alike(params, other) for other in found):
             found.append(params)
     return [*found, *(params for params in single if params not in found)]
 
@@ -73,3 +89,26 @@ def uncertainty(spec: MethodSpec, model: Posterior | None, best: Params | None) 
     baselines, (low, high) = spec.baselines(best), model.interval
     ce, ls = (model.beats(best, other) for other in (baselines.ce, baselines.ls))
     return Uncertainty(min(low, best["rate"]), max(high, best["rate"]), ce, ls)
+
+
+def decision(spec: MethodSpec, model: Posterior | None, best: Params | None) -> Decision | None:
+    """How `best` was decided under the `model` of its cell; `None` without either.
+
+    Further trials are asked for where the expected loss is above `search.stop_when.accuracy_margin`, by default 0.1.
+    """
+    if model is None or best is None:
+        return None
+    loss, rule = model.loss(best), spec.search.stop_when
+    margin = LITTLE_LOSS if rule is None or rule.accuracy_margin is None else rule.accuracy_margin
+    runner_up = model.runner_up(best)
+    behind, p_runner_up = (
+        (0.0, 0.0) if runner_up is None else (model.behind(best, runner_up), model.beats(runner_up, best))
+    )
+    found = Decision(loss, runner_up, behind, p_runner_up)
+    if loss <= margin:
+        return found
+    losses = losses_after(model, FURTHER)
+    further, left = next(
+        ((trials, left) for trials, left in zip(FURTHER, losses, strict=True) if left <= margin), (None, losses[-1])
+    )
+    return found._replace(further=further, left=left)

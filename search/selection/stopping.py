@@ -37,7 +37,7 @@ def stop_reason(rule: StopWhen, posterior: Posterior | None) -> str | None:
         return None
     if rule.rate_interval is not None and posterior.width <= rule.rate_interval:
         return "interval narrow enough"
-    if rule.accuracy_margin is not None and posterior.loss <= rule.accuracy_margin:
+    if rule.accuracy_margin is not None and posterior.loss() <= rule.accuracy_margin:
         return "expected loss small enough"
     return None
 

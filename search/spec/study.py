@@ -14,7 +14,7 @@ A study file says (only `name` and `dataset` must be there):
                             allocation, stop_when, pruner, pruner_min_epochs, pruner_grace
     trunks                  share, keep, folder, max_gb
     confirmation            seeds, finalists, gain_interval, max_seeds, keep_weights
-    resources               cpus, gpus, concurrent
+    resources               cpus, gpus, accelerator, concurrent
     trial_attempts          how often a trial that crashes is started before it is failed
     trial_timeout           seconds within which each of its epochs must end, or it has crashed; null: any time
     trial_checkpoint        seconds between two states kept of a running trial, to go on from; null: none is kept

@@ -15,7 +15,10 @@ from pathlib import Path
 from tosmooth.search.records import Metrics, TrialKey
 from tosmooth.search.storage.jsonl import LineReader, LineWriter
 
-REMEDY = "bring the file back from a copy, or delete the line: `tosmooth run` then trains its trial again"
+REMEDY = (
+    "bring the file back from a copy, or, if the trials are not in a database, delete the line: `tosmooth run` then "
+    "trains its trial again"
+)
 
 
 def curve_digest(curve: Sequence[Metrics]) -> str:
@@ -65,9 +68,9 @@ class History:
         """Read the curve of every trial: entry i is what it reported after epoch i + 1, with its "time" (unix seconds).
 
         A trial that was run again reports from an epoch it had reached before: the later report counts, and what the
-        earlier attempt reported after that epoch is dropped. An epoch of which no report is left (power was lost before
-        a flush, and the trial went on from its checkpoint) is an empty dict. Called again it parses only what is new.
-        A torn last line is still being written, or never will be: it is ignored. `InputError` for damage before it.
+        earlier attempt reported after that epoch is dropped. An epoch of which no report is left (its line was deleted)
+        is an empty dict. Called again it parses only what is new. A torn last line is still being written, or never
+        will be: it is ignored. `InputError` for damage before it.
         """
         if self._reader.replaced:  # another file than before: start anew
             self._reader, self._curves = LineReader(self._path, REMEDY), {}

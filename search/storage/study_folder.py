@@ -222,9 +222,9 @@ class StudyFolder:
             with held(self.lock, 0):
                 return None
         except Timeout:
-            return holder.read_text(encoding="utf-8") if holder.exists() else "an unknown process"
+            return _text(holder) or "an unknown process"
         except (OSError, InputError):  # read-only, say: no one can ask, and what a killed driver wrote may be there
-            return f"perhaps {holder.read_text(encoding='utf-8')}" if holder.exists() else None
+            return f"perhaps {words}" if (words := _text(holder)) is not None else None
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -241,7 +241,7 @@ class StudyFolder:
                     until.enter_context(held(self.lock, GRACE))
                 except Timeout:
                     made = []  # all of it is the other's
-                    running = f"is running already, by {self.driver()}; wait for it"
+                    running = f"is running already, by {self.driver() or 'a process that has just ended'}; wait for it"
                     raise InputError(f"study {self.path.name!r} {running}") from None
                 until.callback(holder.unlink, missing_ok=True)
                 now = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -251,6 +251,14 @@ class StudyFolder:
             if made and not self.spec_file.exists():
                 shutil.rmtree(self.path, ignore_errors=True)
                 remove_empty(made[1:])
+
+
+def _text(file: Path) -> str | None:
+    """What a file holds; `None` where there is none, or none any more."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
 
 
 def _json(file: Path, advice: str) -> Any:

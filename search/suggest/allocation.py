@@ -144,7 +144,7 @@ class Allocation:
         proposal = self._early(cell)
         if proposal is None and not self.suggester.asked(cell):
             proposal = self.suggester.untried(cell, self.proposals.neighbours(cell))
-        elif proposal is None and len(self.searches[cell].records) >= self.spec.budget - LAST:
+        elif proposal is None and self.searches[cell].started >= self.spec.budget - LAST:
             proposal = self.suggester.untried(cell, self.proposals.overlooked(cell))
         return proposal or Proposal(SAMPLER, self._sampled(cell))
 
@@ -156,7 +156,7 @@ class Allocation:
             if ours is None:
                 found.sampled = self.suggester.sampled(cell)
             else:
-                racing = not self.adaptive and len(self.searches[cell].records) >= self.spec.budget - RACING
+                racing = not self.adaptive and self.searches[cell].started >= self.spec.budget - RACING
                 found.sampled = (ours.race if racing else ours.suggest)(self._running(cell))
         return found.sampled
 

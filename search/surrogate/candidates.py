@@ -63,9 +63,9 @@ def _values(name: str, parameter: Parameter, number: int) -> list[Any]:
         return list(parameter.points())
     to, back = scale_of(name, parameter)
     places = np.linspace(to(parameter.low), to(parameter.high), number).tolist()
-    return [parameter.nearest(_short(back(place))) for place in places]
+    return [parameter.nearest(short(back(place))) for place in places]
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Round to three significant digits, and to 0 what is 0 but for rounding: else it would not be cross-entropy."""
     return 0.0 if abs(value) < 1e-15 else float(f"{value:.3g}")

@@ -45,6 +45,11 @@ class Axes:
             params = {**params, "warmup": self.start}  # nothing changes after its warm-up
         return np.concatenate([_place(name, parameter, params[name]) for name, parameter in self.space.items()])
 
+    def apart(self, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+        """Distance of two configurations along `axis` alone, in units of its length."""
+        here, there = (_place(self.axis, self.space[self.axis], each[self.axis]) for each in (one, other))
+        return float(np.abs(here - there).max())
+
     def edge(self, params: Mapping[str, Any]) -> Array:
         """Encode a configuration for `Feasibility` [2 + v]: depth of the rate, warm-up, what else is searched."""
         low, high = min(self.warmup.extremes), max(self.warmup.extremes)
@@ -76,4 +81,4 @@ def _place(name: str, parameter: Parameter, value: Any) -> Array:
         known += BASELINES
     to = signed_log if name == "rate" else scale_of(name, parameter)[0]
     low, high = to(min(known)), to(max(known))
-    return np.array([(to(value) - low) / (high - low)])
+    return np.array([(to(value) - low) / ((high - low) or 1.0)])  # an axis of one value has no length

@@ -43,21 +43,22 @@ class Prior:
         return values
 
 
-# Standard deviations, of compressed accuracies in units of their spread, over axes 1 long. Chosen, with `CENTRE` and
-# the lengths, by how well they predict recorded surfaces from the trials of a search (tests/benchmarks/tuning.py).
-# Noise of 0.2 predicts somewhat better yet, but then intervals narrow too slowly (test_acquisition.py).
-AMPLITUDE, NOISE = Prior(0.6, 0.5), Prior(0.1, 0.8)
-SHARE = 0.5  # the seeds' own functions' variance by that of f, at most: from 0, evenly
-CENTRE = 0.0  # the quantile of the compressed accuracies that f is expected at
-
-
 class Priors(NamedTuple):
-    """Priors of a model, but for the lengths."""
+    """Priors of a model, but for the lengths.
+
+    Standard deviations, of compressed accuracies in units of their spread, over axes 1 long.
+    """
 
     amplitude: Prior
     noise: Prior
-    share: float
-    centre: float
+    share: float  # the seeds' own functions' variance by that of f, at most: from 0, evenly
+    centre: float  # the quantile of the compressed accuracies that f is expected at
+
+
+# Of a cell: chosen, with the lengths, by how well they predict recorded surfaces from the trials of a search
+# (tests/benchmarks/tuning.py). Noise of 0.2 predicts somewhat better yet, but then intervals narrow too slowly
+# (test_acquisition.py).
+PRIORS = Priors(Prior(0.6, 0.5), Prior(0.1, 0.8), 0.5, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Model:
         `priors`: `None` for those of a cell. `unit`: within which of the best accuracies stay uncompressed; `None` for
         what is to be told apart.
         """
-        priors = priors or Priors(AMPLITUDE, NOISE, SHARE, CENTRE)
+        priors = priors or PRIORS
         top, unit = float(y.max()), unit or _unit(y)
         z = -np.arcsinh((top - y) / unit)
         centre = float(np.quantile(z, priors.centre))

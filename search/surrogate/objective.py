@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from tosmooth.search.spec.parameters import Choice, Parameter, Params, Range, Space
 from tosmooth.search.surrogate.encoding import Axes, scale_of
 from tosmooth.search.surrogate.feasibility import FURTHEST, Feasibility
-from tosmooth.search.surrogate.gaussian_process import SHARE, Array, Model, Prior, Priors
+from tosmooth.search.surrogate.gaussian_process import PRIORS, Array, Model, Prior, Priors
 from tosmooth.search.surrogate.training_subset import BEST, thinned
 
 LEAST = 3  # outcomes with a value, of which two differ, for a model to say anything
@@ -89,7 +89,7 @@ class Surrogate:
             seeds=_seeds(runs),
             y=y,
             lengths=axes.lengths(),
-            priors=Priors(AMPLITUDE, NOISE, SHARE if _seeds_repeat(runs) else 0.0, CENTRE),
+            priors=Priors(AMPLITUDE, NOISE, PRIORS.share if _seeds_repeat(runs) else 0.0, CENTRE),
             unit=1.0,
         )
         return cls(axes, model, _feasibility(axes, tried, diverged), tried, diverged)

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from tosmooth.search.spec.parameters import Frozen, Params, frozen, smallness
+from tosmooth.search.surrogate.candidates import short
 from tosmooth.search.surrogate.encoding import Axes
 from tosmooth.search.surrogate.feasibility import Feasibility
 from tosmooth.search.surrogate.gaussian_process import DRAWS, KEPT, Array, Model
 
 BOLDER = 0.1  # points of accuracy for which one that may diverge is worth the runs that find out
+SPLIT = 0.2  # probability
+FAR = 0.25  # of the axis: another hill, not a neighbour
 ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
 
 
@@ -60,6 +63,12 @@ class Posterior:
         more = means.max() - means[self.index(self.best)]
         return found if more > BOLDER and not self.alike(found, self.best) else None
 
+    @cached_property
+    def split(self) -> Params | None:
+        """Configuration far from `best` that is truly better with probability 0.2 or more; `None`: there is none."""
+        found = self.runner_up(self.best)
+        return None if found is None or self.beats(found, self.best) < SPLIT else found
+
     def alike(self, one: Params, other: Params) -> bool:
         """True if two are so near that what happens to one under a training seed will happen to the other."""
         return bool(np.abs(self.axes.point(one) - self.axes.point(other)).max() < ALIKE)
@@ -76,7 +85,7 @@ class Posterior:
         low, high = self.best_ends
         below = max((place for place in places if place < low - 1e-9), default=low)
         above = min((place for place in places if place > high + 1e-9), default=high)
-        return _short(back((low + below) / 2)), _short(back((high + above) / 2))
+        return short(back((low + below) / 2)), short(back((high + above) / 2))
 
     @property
     def width(self) -> float:
@@ -85,11 +94,22 @@ class Posterior:
         low, high = self.interval
         return to(high) - to(low)
 
-    @property
-    def loss(self) -> float:
-        """Points by which `best` is expected to fall short of the true best (simple regret)."""
-        accuracies = self.model.accuracy(self.samples)
-        return float(np.mean(accuracies.max(axis=1) - accuracies[:, self.index(self.best)]))
+    def loss(self, params: Mapping[str, Any] | None = None) -> float:
+        """Points by which `params`, or `best`, are expected to fall short of the true best (simple regret).
+
+        They are taken to complete, as they did: where they diverge after all, the confirmation finds out.
+        """
+        truths = self.model.accuracy(self.truths)
+        return float(np.mean(truths.max(axis=1) - truths[:, self.index(params or self.best)]))
+
+    def runner_up(self, params: Mapping[str, Any]) -> Params | None:
+        """Best candidate that completed a quarter of the axis or more from `params`; `None` if none lies so far off."""
+        return next((each for each in self.ranked if self.axes.apart(each, params) >= FAR), None)
+
+    def behind(self, params: Mapping[str, Any], other: Mapping[str, Any]) -> float:
+        """Points by which the expected accuracy of `other` lies below that of `params`."""
+        mean, second = self.model.accuracy(self._mean[[self.index(params), self.index(other)]]).tolist()
+        return float(mean - second)
 
     def over_axis(self) -> list[tuple[float, float, float, float]]:
         """Rate, mean accuracy and its 95 % interval, in order of rate, with all else as in `best`: for a plot.
@@ -119,7 +139,8 @@ class Posterior:
         if all(len(found) for found in places):
             draws = self.samples[:, [found[0] for found in places]]
         else:
-            draws = self._sampled(pair, np.array([self.axes.edge(each) for each in (params, others)]))
+            edges = np.array([self.axes.edge(each) for each in (params, others)])
+            draws = self._masked(self.model.draws(pair), edges)
         return float(np.mean(draws[:, 0] > draws[:, 1]))
 
     def draws(self, number: int) -> list[Params]:
@@ -142,8 +163,14 @@ class Posterior:
 
     @cached_property
     def samples(self) -> Array:
-        """Joint draws of the accuracy of all candidates [D, G], compressed."""
-        return self._sampled(self.points, self.edge_points)
+        """Joint draws of the accuracy of all candidates [D, G], compressed; where training diverges, as `lost`."""
+        return self._masked(self._functions, self.edge_points)
+
+    @cached_property
+    def truths(self) -> Array:
+        """Those draws, but that each candidate that completed does so in all of them [D, G]."""
+        done = self.completed
+        return np.hstack([np.maximum(self._functions[:, :done], self.model.lost), self.samples[:, done:]])
 
     @cached_property
     def best_places(self) -> Array:
@@ -173,9 +200,13 @@ class Posterior:
         """Known answers of `index`: of a thousand that run, most are asked for again at the next trial."""
         return {}
 
-    def _sampled(self, points: Array, edge_points: Array) -> Array:
-        """Joint draws at these points [D, n], compressed; where training diverges in a draw, as `lost`."""
-        draws = self.model.draws(points)
+    @cached_property
+    def _functions(self) -> Array:
+        """Joint draws of f at all candidates [D, G], were they sure to complete."""
+        return self.model.draws(self.points)
+
+    def _masked(self, draws: Array, edge_points: Array) -> Array:
+        """Draws at these points [D, n], where training diverges in a draw as `lost`."""
         # Each setting of the model has as many draws, one after another: so the edge's are dealt out across them.
         drawn = self.feasibility.drawn(len(draws)).reshape(DRAWS, KEPT).T.ravel()
         complete = self.feasibility.completes(edge_points)[drawn] >= 0.5
@@ -187,8 +218,3 @@ def _shortest(values: Array) -> tuple[float, float]:
     inside = math.ceil(0.95 * len(values))
     first = int((values[inside - 1 :] - values[: len(values) - inside + 1]).argmin())
     return float(values[first]), float(values[first + inside - 1])
-
-
-def _short(rate: float) -> float:
-    """Round to three significant digits: more than is known of a rate. Never -0."""
-    return float(f"{rate:.3g}") + 0.0

@@ -17,6 +17,7 @@ from mlflow.entities import Experiment, LifecycleStage, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
 
 from tosmooth.search.storage.home_id import home_id, setting_up
 from tosmooth.search.tracking.client import PatientClient
@@ -68,9 +69,13 @@ def connect(home: Path, uri: str | None) -> PatientClient:
 def check_uri(uri: str) -> None:
     """Raise `InputError` where MLflow could never be reached at this address. Calls no one: a server may be away."""
     if is_database(uri):
-        file = make_url(uri).database if uri.startswith("sqlite") else None
+        try:
+            file = make_url(uri).database if uri.startswith("sqlite") else None
+        except ArgumentError:
+            rule = "no address of a database, such as sqlite:///PATH"
+            raise InputError(f"--tracking-uri: {masked(uri)!r} is {rule}") from None
         rule = 'its folder is not there; in an address a "%" is written %25, a "?" %3F'
-        require(file is None or "%" not in uri or Path(file).parent.is_dir(), "tracking_uri", uri, rule)
+        require(file is None or "%" not in uri or Path(file).parent.is_dir(), "--tracking-uri", uri, rule)
         return
     try:
         MlflowClient(uri)
@@ -80,7 +85,7 @@ def check_uri(uri: str) -> None:
         known = False
     if not known:
         rule = f"MLflow's is the address of a server (http, https) or of a database ({', '.join(DATABASES)})"
-        raise InputError(f"tracking_uri: {masked(uri)!r} is refused: {rule}")
+        raise InputError(f"--tracking-uri: {masked(uri)!r} is refused: {rule}")
 
 
 def _make_database(file: Path) -> None:
@@ -151,7 +156,7 @@ def delete_experiment(home: Path, uri: str | None, study: str) -> None:
     try:
         _delete_experiment(home, uri, study)
     except Exception as error:  # MLflow and drivers raise dozens of types, and print the address with its password
-        place = str(home / "mlflow.db") if uri is None else "tracking_uri"
+        place = str(home / "mlflow.db") if uri is None else "--tracking-uri"
         raise InputError(f"{place}: MLflow does not delete study {study!r}: {reason(error)}") from None
 
 
@@ -216,7 +221,7 @@ def ui_command(
     The database is named in the environment: its URI may hold a password, and a command line is public.
     """
     rule = "a server has its own UI: open this address in a browser"
-    require(is_database(uri), "tracking_uri", masked(uri or ""), rule)
+    require(is_database(uri), "--tracking-uri", masked(uri or ""), rule)
     destination = (home.resolve() / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     environment = {

@@ -1,23 +1,27 @@
 """The search against the paper's grid on every recorded surface; what is tuned is tuned on the others' data.
 
-    python tests/benchmarks/bench_family.py [--studies N] [--only NAME ...] [--leave-out | --no-leave-out] [--json FILE]
+    python tests/benchmarks/bench_family.py [--studies N] [--only NAME ...] [--leave-out | --no-leave-out]
+        [--set KEY=VALUE] [--json FILE]
 
 Replays as `bench_search.py` does. For each data set the portfolio and the surrogate's priors (`tuning.py`) are chosen
 anew on the surfaces of all other data sets; `--no-leave-out` takes them as the product has them, chosen on all.
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 
 from bench_search import Found, interval, merged, recorded, replayed, searched
 from harness import OURS, Measurement, arguments, report
 from surface import Surface
 from surfaces import DATA, FAMILY
-from tuning import CANDIDATES, Priors, Tuned, best_priors, portfolio, prediction_loss
+from tuning import CANDIDATES, Beliefs, Tuned, best_beliefs, portfolio, prediction_loss
 
+BINS = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0, math.inf)  # of the expected loss, points
 TRIED = 8  # studies a surface, whose trials the priors are to predict from
 
 
@@ -27,41 +31,46 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=recorded(), metavar="NAME", help="surfaces to report")
     whether = argparse.BooleanOptionalAction
     parser.add_argument("--leave-out", action=whether, default=True, help="tune on the other data sets")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change each study")
     parser.add_argument("--jobs", type=int, default=2, help="processes (%(default)s)")
     options = parser.parse_args()
     surfaces = {name: Surface.read(DATA / f"{name}.parquet", FAMILY[name].classes) for name in recorded()}
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        losses: dict[str, dict[Priors, float]] = {}
+        losses: dict[str, dict[Beliefs, float]] = {}
         if options.leave_out:
             asked = {name: pool.submit(_losses, name, surface) for name, surface in surfaces.items()}
             losses = {name: done.result() for name, done in asked.items()}
         tuned = {name: _tuned(name, surfaces, losses) if losses else Tuned.ours() for name in options.only}
         studies = {
-            name: [pool.submit(_study, name, surfaces[name], tuned[name], seed) for seed in range(options.studies)]
+            name: [
+                pool.submit(_study, name, surfaces[name], tuned[name], options.set, seed)
+                for seed in range(options.studies)
+            ]
             for name in options.only
         }
         found = {name: merged([f for d in done if (f := d.result()) is not None]) for name, done in studies.items()}
     print(table(found, tuned))
+    print(calibration(found))
     report("Search against the grid on recorded surfaces", _measurements(found), options.json)
 
 
-def _losses(name: str, surface: Surface) -> dict[Priors, float]:
-    """How badly each of the priors predicts this surface from the trials of a few searches."""
+def _losses(name: str, surface: Surface) -> dict[Beliefs, float]:
+    """How badly each of the beliefs predicts this surface from the trials of a few searches."""
     trials = [each for seed in range(TRIED) for each in searched(name, surface, seed)]
-    return {priors: prediction_loss(surface, trials, priors) for priors in CANDIDATES}
+    return {beliefs: prediction_loss(surface, trials, beliefs) for beliefs in CANDIDATES}
 
 
-def _tuned(left_out: str, surfaces: Mapping[str, Surface], losses: Mapping[str, Mapping[Priors, float]]) -> Tuned:
+def _tuned(left_out: str, surfaces: Mapping[str, Surface], losses: Mapping[str, Mapping[Beliefs, float]]) -> Tuned:
     """What the surfaces of other data sets choose."""
     own = FAMILY[left_out].spec().dataset.name.removesuffix("n")
     others = [name for name in surfaces if FAMILY[name].spec().dataset.name.removesuffix("n") != own]
-    priors = best_priors({each: [losses[name][each] for name in others] for each in CANDIDATES})
-    return Tuned(portfolio([surfaces[name] for name in others]), priors)
+    beliefs = best_beliefs({each: [losses[name][each] for name in others] for each in CANDIDATES})
+    return Tuned(portfolio([surfaces[name] for name in others]), beliefs)
 
 
-def _study(name: str, surface: Surface, tuned: Tuned, seed: int) -> Found | None:
+def _study(name: str, surface: Surface, tuned: Tuned, changes: list[str], seed: int) -> Found | None:
     with tuned.applied():
-        return replayed(name, surface, [], seed)
+        return replayed(name, surface, changes, seed)
 
 
 def table(found: Mapping[str, Found], tuned: Mapping[str, Tuned]) -> str:
@@ -80,8 +89,21 @@ def table(found: Mapping[str, Found], tuned: Mapping[str, Tuned]) -> str:
             width = f"{statistics.median(each.width[noise]):.1f}" if known else ""
             lines.append(f"| {name} | {noise} | {times} | {difference} | {covered} | {width} |")
             name, times = "", ""
-    chosen = sorted({f"{each.portfolio}, {each.priors}" for each in tuned.values()})
+    chosen = sorted({f"{each.portfolio}, {each.beliefs}" for each in tuned.values()})
     return "\n".join([*lines, "", "Tuned:", *chosen, ""])
+
+
+def calibration(found: Mapping[str, Found]) -> str:
+    """Markdown: whether searches lost as much as they expected to, over all levels; both of noisy validation."""
+    pairs = [pair for each in found.values() for losses in each.loss.values() for pair in losses]
+    lines = ["| expected loss, points | searches | expected | lost |", "|---|---|---|---|"]
+    for low, high in pairwise(BINS):
+        inside = [(expected, real) for expected, real in pairs if low <= expected < high]
+        if inside:
+            expected, real = (statistics.fmean(side) for side in zip(*inside, strict=True))
+            name = f"{low:g} to {high:g}" if high < math.inf else f"{low:g} or more"
+            lines.append(f"| {name} | {len(inside)} | {expected:.2f} | {real:.2f} |")
+    return "\n".join([*lines, ""])
 
 
 def _times(found: Found) -> float:

@@ -70,6 +70,7 @@ class Found:
     accuracy: dict[str, list[Pair]] = field(default_factory=dict)  # clean test, on unseen seeds
     covered: dict[str, list[bool]] = field(default_factory=dict)
     width: dict[str, list[float]] = field(default_factory=dict)  # symlog units
+    loss: dict[str, list[Pair]] = field(default_factory=dict)  # noisy validation: expected by the model, and real
 
 
 def main() -> None:
@@ -133,6 +134,9 @@ def replayed(name: str, surface: Surface, changes: list[str], seed: int) -> Foun
         if model is not None:
             found.covered[cell.noise] = [covers(model.interval, truth)]
             found.width[cell.noise] = [model.width]
+            found.loss[cell.noise] = [
+                (model.loss(choice), max(map(truth.noisy, surface.points())) - truth.noisy(choice))
+            ]
     return found
 
 
@@ -205,7 +209,7 @@ def interval(values: list[float]) -> str:
 
 
 def _fields(found: Found) -> list[dict[str, list[Any]]]:
-    return [found.epochs, found.grid, found.accuracy, found.covered, found.width]
+    return [found.epochs, found.grid, found.accuracy, found.covered, found.width, found.loss]
 
 
 def _totals(epochs: Mapping[str, list[int]]) -> list[float]:

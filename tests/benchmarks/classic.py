@@ -21,7 +21,7 @@ from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.losses import gls_loss
 from tosmooth.trainables.training.metrics import Sums
-from tosmooth.trainables.training.schedule import learning_rate, smoothing_rate
+from tosmooth.trainables.training.schedule import learning_rate
 from tosmooth.trainables.training.setup import fitting_network
 
 EVALUATION_BATCH = 128
@@ -149,7 +149,7 @@ def train_epoch(
     device: torch.device,
 ) -> tuple[float, float, float]:
     """Train `epoch` (from 0): the first step's learning rate, the mean loss and the accuracy in percent."""
-    rate, steps = smoothing_rate(config, epoch), len(loader)
+    rate, steps = config.rate if epoch >= config.warmup else 0.0, len(loader)
     total, correct, seen = 0.0, 0, 0
     network.train()
     for step, (images, labels) in enumerate(loader, epoch * steps):

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 from bench_search import recorded, searched
 from surface import Surface
 from surfaces import DATA, FAMILY, RATES
-from tuning import CANDIDATES, Priors, Tuned, best_priors, portfolio, prediction_loss
+from tuning import CANDIDATES, Beliefs, Tuned, best_beliefs, portfolio, prediction_loss
 
 from tosmooth.search.suggest import initial_design
 from tosmooth.search.surrogate import gaussian_process
-from tosmooth.search.surrogate.gaussian_process import Prior
+from tosmooth.search.surrogate.gaussian_process import Prior, Priors
 
 
 def surface_of(folder: Path, name: str, best: dict[str, float]) -> Surface:
@@ -39,23 +39,23 @@ def test_what_is_tuned_is_in_force_only_as_long_as_it_is_asked_for() -> None:
     before = Tuned.ours()
     with Tuned(((-2.0, 0.5),), CANDIDATES[0]).applied():
         assert initial_design.PORTFOLIO == ((-2.0, 0.5),)
-        assert CANDIDATES[0].amplitude == gaussian_process.AMPLITUDE
+        assert CANDIDATES[0].priors == gaussian_process.PRIORS
     assert Tuned.ours() == before
 
 
 def test_priors_in_the_product_are_among_the_candidates() -> None:
-    assert Tuned.ours().priors in CANDIDATES
+    assert Tuned.ours().beliefs in CANDIDATES
 
 
 def test_priors_that_are_sure_of_what_was_not_tried_predict_badly() -> None:
     surface = Surface.read(DATA / "twonorm-two-phase.parquet", 2)
     searches = searched("twonorm-two-phase", surface, 0)
     assert [len(each.records) for each in searches] == [12, 12]
-    ours = Tuned.ours().priors
-    sure = Priors(Prior(0.05, 0.1), Prior(0.01, 0.1), 0.25, Prior(5.0, 0.1))
-    losses = {priors: [prediction_loss(surface, searches, priors)] for priors in (ours, sure)}
+    ours = Tuned.ours().beliefs
+    sure = Beliefs(Priors(Prior(0.05, 0.1), Prior(0.01, 0.1), 0.5, 0.25), Prior(5.0, 0.1))
+    losses = {each: [prediction_loss(surface, searches, each)] for each in (ours, sure)}
     assert losses[ours][0] < losses[sure][0] - 0.5
-    assert best_priors(losses) == ours
+    assert best_beliefs(losses) == ours
 
 
 def test_every_recorded_surface_has_the_levels_and_seeds_that_its_entry_says() -> None:

@@ -21,23 +21,21 @@ from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINES
 from tosmooth.search.suggest import initial_design
 from tosmooth.search.surrogate import encoding, fitting, gaussian_process
-from tosmooth.search.surrogate.gaussian_process import Model, Prior
+from tosmooth.search.surrogate.gaussian_process import PRIORS, Model, Prior, Priors
 
 Portfolio = tuple[tuple[float, float], ...]  # rate, and warm-up as a share of its range
 MOST_REGRET = 10.0  # points: a wrecked network is no worse than that
 
 
-class Priors(NamedTuple):
-    """Priors of the surrogate: what its settings are drawn from, and where it expects what was not tried."""
+class Beliefs(NamedTuple):
+    """Priors of the surrogate with that of the lengths beyond the rate's."""
 
-    amplitude: Prior
-    noise: Prior
-    centre: float
+    priors: Priors
     length: Prior
 
 
 CANDIDATES = [
-    Priors(amplitude, noise, centre, length)
+    Beliefs(PRIORS._replace(amplitude=amplitude, noise=noise, centre=centre), length)
     for amplitude, noise, centre, length in product(
         (Prior(0.4, 0.3), Prior(0.6, 0.5), Prior(1.0, 0.5)),
         (Prior(0.05, 0.4), Prior(0.1, 0.8), Prior(0.2, 0.8)),
@@ -52,15 +50,12 @@ class Tuned:
     """What was chosen on some surfaces."""
 
     portfolio: Portfolio
-    priors: Priors
+    beliefs: Beliefs
 
     @classmethod
     def ours(cls) -> "Tuned":
         """As the product has it."""
-        priors = Priors(
-            gaussian_process.AMPLITUDE, gaussian_process.NOISE, gaussian_process.CENTRE, encoding.LENGTH
-        )  # fmt: skip
-        return cls(initial_design.PORTFOLIO, priors)
+        return cls(initial_design.PORTFOLIO, Beliefs(gaussian_process.PRIORS, encoding.LENGTH))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -74,7 +69,7 @@ class Tuned:
 
     def _set(self) -> None:
         initial_design.PORTFOLIO = self.portfolio
-        gaussian_process.AMPLITUDE, gaussian_process.NOISE, gaussian_process.CENTRE, encoding.LENGTH = self.priors
+        gaussian_process.PRIORS, encoding.LENGTH = self.beliefs
         fitting._fitted.cache_clear()
 
 
@@ -116,17 +111,17 @@ def _losses(surface: Surface, noise: str) -> dict[tuple[float, int], float]:
     }
 
 
-def best_priors(losses: Mapping[Priors, Sequence[float]]) -> Priors:
-    """Priors of the lowest mean loss over surfaces."""
-    return min(losses, key=lambda priors: statistics.fmean(losses[priors]))
+def best_beliefs(losses: Mapping[Beliefs, Sequence[float]]) -> Beliefs:
+    """Beliefs of the lowest mean loss over surfaces."""
+    return min(losses, key=lambda beliefs: statistics.fmean(losses[beliefs]))
 
 
-def prediction_loss(surface: Surface, searches: Sequence[Searched], priors: Priors) -> float:
+def prediction_loss(surface: Surface, searches: Sequence[Searched], beliefs: Beliefs) -> float:
     """Mean negative log density of the true noisy accuracies of the grid, given the trials of a search.
 
     On the scale of the surrogate. The better half of the grid counts twice; no point more than 20.
     """
-    with Tuned(initial_design.PORTFOLIO, priors).applied():
+    with Tuned(initial_design.PORTFOLIO, beliefs).applied():
         return statistics.fmean(
             _loss(model, *_truth(surface, each.noise)) for each in searches if (model := _fitted(each)) is not None
         )

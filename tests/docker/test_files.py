@@ -147,7 +147,7 @@ def test_each_service_is_given_no_secret_but_its_own() -> None:
     }
     assert given["ray-worker"] == given["ray-head"] == {"RAY_AUTH_TOKEN"}  # where trials run
     assert given["postgres"] == {"TOSMOOTH_DB_PASSWORD", "MLFLOW_DB_PASSWORD"}
-    assert given["tosmooth"] == {"RAY_AUTH_TOKEN", "TOSMOOTH_DB_PASSWORD", "MLFLOW_TRACKING_PASSWORD"}
+    assert given["tosmooth"] == {"RAY_AUTH_TOKEN", "TOSMOOTH_DB_PASSWORD", "PGPASSWORD", "MLFLOW_TRACKING_PASSWORD"}
     assert "RAY_AUTH_TOKEN" not in given["mlflow"]
 
 

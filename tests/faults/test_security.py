@@ -376,7 +376,7 @@ def test_a_stopped_study_does_not_print_its_password(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_away_is_named_without_its_password(tmp_path: Path) -> None:
-    says = r"tracking_uri: MLflow does not delete study 'tiny': .*127\.0\.0\.1"
+    says = r"--tracking-uri: MLflow does not delete study 'tiny': .*127\.0\.0\.1"
     with pytest.raises(InputError, match=says) as caught:
         delete_experiment(tmp_path, f"http://me:hunter2@127.0.0.1:{free_port()}", "tiny")
     assert "hunter2" not in str(caught.value)

@@ -178,6 +178,7 @@ def test_images_are_given_to_the_small_cnn(capsys: pytest.CaptureFixture[str]) -
         (("--dataset", "twonrm"), "error: dataset.name: 'twonrm' is unknown: one of twonorm"),
         (("--threads", "0"), "error: --threads: 0 is refused: at least 1"),
         (("--weights", "."), "error: --weights: '.' is refused: a file to write, not a folder"),
+        (("--weights", "/dev/null/a"), "error: --weights: '/dev/null/a' is refused: a file that may be written"),
         (("--trunks", "nosuch://a"), "error: --trunks: 'nosuch://a' is refused: an absolute path, or a URI"),
         (("--trunks", "/dev/null/a"), "error: --trunks: '/dev/null/a' is refused: an absolute path, or a URI"),
         (("missing.json",), "error: missing.json: cannot be read"),
@@ -188,6 +189,15 @@ def test_wrong_input_is_one_clear_line(
     arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refusal(capsys, *arguments).startswith(message)
+
+
+def test_weights_that_nothing_could_write_are_refused_before_the_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tosmooth.trainables.__main__.find_spec", lambda name: None)
+    told = refusal(capsys, *TINY, "--weights", str(tmp_path / "a.safetensors"))
+    assert told.endswith("is refused: safetensors writes it, and is not installed: pip install safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,10 @@ def _projected(
     """Project the first examples of each class; also the tightness of all examples, before and in the plane."""
     test = test_set(data)
     activations = penultimate(network, config, data, test, device)
-    shown = tuple(k for k in classes if k < data.classes)
+    there = test.labels.unique().tolist()
+    shown = tuple(
+        sorted([*(k for k in classes if k in there), *(k for k in there if k not in classes)][: len(classes)])
+    )
     whole = project(activations, test.labels, last_layer(network), shown)
     first = torch.cat([(whole.labels == k).nonzero()[:PROJECTED, 0] for k in shown])
     picture = whole.to_dict() | {"points": whole.points[first].tolist(), "labels": whole.labels[first].tolist()}

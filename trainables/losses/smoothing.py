@@ -21,9 +21,8 @@ def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
     ICML 2022 (arXiv 2106.04149), equation 2.
     """
     require(rate <= 1, "rate", rate, "a smoothing rate of at most 1")
-    z = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    z_label = z.gather(1, labels[:, None])[:, 0]  # [B]
-    return (z.logsumexp(dim=1) - (1 - rate) * z_label - rate * z.mean(dim=1)).mean()
+    z = widened(logits)
+    return (z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1)).mean()
 
 
 def ramped(rate: float, since: float, ramp: float) -> float:

@@ -1,13 +1,8 @@
-"""Step -> learning rate; epoch -> smoothing rate. Pure functions of the configuration."""
+"""Step -> learning rate, epoch -> optimizer. Pure functions of the configuration."""
 
 import math
 
 from tosmooth.trainables.config import OptimizerConfig, ScheduleConfig, TrialConfig
-
-
-def smoothing_rate(config: TrialConfig, epoch: int) -> float:
-    """The smoothing rate in `epoch` (from 0): 0 during the warm-up, then the trial's rate."""
-    return config.rate if epoch >= config.warmup else 0.0
 
 
 def in_second_phase(config: TrialConfig, epoch: int) -> bool:

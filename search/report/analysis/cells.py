@@ -85,13 +85,12 @@ def asked(spec: StudySpec, levels: Sequence[str]) -> list[Cell]:
 
 def arms_of(spec: StudySpec, cell: Cell, records: Sequence[Record]) -> list[Arm]:
     """The chosen parameters of a cell and its baselines; what is equal stands once, by the baseline's name."""
-    own = of_cell(cell, records)
+    runs = [*borrowed(*cell, records), *of_cell(cell, records)]
     view = MethodSpec.of(spec, cell.method)
-    best = chosen(view, own)
+    best = chosen(view, runs)
     baselines = view.baselines(best)
     chosen_arm, ce, ls = (cell.method, best), (BASELINE_METHOD, baselines.ce), (BASELINE_METHOD, baselines.ls)
     named = ({} if chosen_arm in (ce, ls) else {CHOSEN: chosen_arm}) | {CE: ce, LS: ls}
-    runs = [*borrowed(*cell, records), *own]
     seeds = spec.confirmation_seeds()
     arms = []
     for name, (method, params) in named.items():

@@ -15,9 +15,10 @@ from rich.text import Text
 
 from tosmooth.search.columns import meaningful
 from tosmooth.search.report.analysis.cells import CE, ArmAnalysis, CellAnalysis
+from tosmooth.search.report.notes import in_words
 from tosmooth.search.report.plots import band
 from tosmooth.search.selection.comparison import paired_gain
-from tosmooth.search.spec.parameters import Params, in_short
+from tosmooth.search.spec.parameters import in_short
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.analysis.analyse import Options
 
@@ -85,15 +86,9 @@ def measured(cell: CellAnalysis) -> list[Measured]:
     for each in cell.arms:
         compared = None if base is None or each.arm.name == CE else base
         common: dict[str, Any] = {"level": cell.cell.level, "method": cell.cell.method, "arm": each.arm.name}
-        common["parameters"] = words_of(each.arm.params)
+        common["parameters"] = in_words(each.arm.params)
         rows += [Measured(**common, measure=name, **values) for name, values in _values(each, compared)]
     return rows
-
-
-def words_of(params: Params) -> str:
-    """Hyperparameters in words, such as "rate=-8, warmup=2"."""
-    shown = {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in params.items()}
-    return ", ".join(f"{key}={value}" for key, value in shown.items())
 
 
 def to_csv(cells: Iterable[CellAnalysis]) -> str:

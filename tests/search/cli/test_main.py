@@ -218,6 +218,16 @@ def test_export_of_a_dataset_is_one_table_over_its_studies(command: Command, hom
     assert all(row["note"].startswith("study tiny") for row in rows)
 
 
+def test_export_of_a_dataset_goes_on_without_a_study_that_cannot_be_read(command: Command, home: Path) -> None:
+    (broken := home / "studies" / "broken").mkdir()
+    (broken / "study.yaml").write_text("name: [", encoding="utf-8")
+    arguments = ("export", "--dataset", "twonorm", "--home", home, "--format", "json")
+    # A storage that is set for other studies is none of this one, whose journal lies in the home.
+    code, out, err = command(*arguments, "--storage", "sqlite:////nowhere/optuna.db")
+    assert (code, len(json.loads(out))) == (0, 2)
+    assert "study broken is left out: " in err
+
+
 def test_best_gives_a_study_that_runs_and_weights_that_load(command: Command, home: Path, tmp_path: Path) -> None:
     output = tmp_path / "best"
     code, out, _ = command("best", "tiny", "--level", "symmetric-0.4", "--output", output, "--home", home)

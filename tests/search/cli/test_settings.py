@@ -87,7 +87,7 @@ def test_a_tracking_uri_of_other_tools_that_is_nothing_for_us_is_not_used_and_th
     assert "is not used, but what tosmooth.toml says: " in command("analyse", "none", "--home", home).err
     refused = command("ui", "--home", tmp_path / "bare", "--tracking-uri", value)
     assert refused.code == 2
-    assert f"tracking_uri: {value!r} is refused: MLflow's is the address of a server" in refused.err
+    assert f"--tracking-uri: {value!r} is refused: MLflow's is the address of a server" in refused.err
 
 
 def test_where_a_cluster_takes_jobs_is_not_joined(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,7 +271,7 @@ def test_ui_shows_the_address_of_a_server_wherever_it_is_set(
     assert command("ui", "--home", home) == (0, "MLflow: http://other:5000\n", "")
     code, _, err = command("ui", "--tracking-uri", "htp://me:hunter2@host:5000")
     assert (code, "hunter2" in err) == (2, False)
-    assert "tracking_uri: 'htp://***@host:5000' is refused" in err
+    assert "--tracking-uri: 'htp://***@host:5000' is refused" in err
 
 
 def test_data_and_cache_lie_where_the_file_of_a_moved_home_says(command: Command, tmp_path: Path) -> None:

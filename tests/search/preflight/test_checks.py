@@ -17,7 +17,7 @@ from tosmooth.search.preflight.machine import Machine, Wanted, look, versions
 from tosmooth.trainables.errors import InputError
 
 VERSIONS = {"python": "3.11.7", "ray": "2.60.0", "torch": "2.15.0+cpu", "optuna": "5.0.0", "tosmooth": "0.1.0 (code 1)"}
-DRIVER = Machine("driver", VERSIONS, {}, {"home": ("/home", 10**12)}, {"/data/train": "9 bytes"}, 4)
+DRIVER = Machine(VERSIONS, {}, {"home": ("/home", 10**12)}, {"/data/train": "9 bytes"}, 4)
 
 
 def test_another_version_on_a_node_fails_and_another_build_does_not() -> None:

@@ -10,7 +10,7 @@ from tosmooth.search.records import Metrics, Record
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
-from tosmooth.search.selection.choice import Uncertainty
+from tosmooth.search.selection.choice import Decision, Uncertainty
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
 
 LEVEL = level(classes=10, train_size=5000, validation_size=20000, test_size=10000)
@@ -61,6 +61,49 @@ def sure(low: float, high: float) -> Uncertainty:
 def test_a_sound_row_has_no_note() -> None:
     assert note(runs()) == ""
     assert note(runs(), uncertainty=sure(-4, -1), readout="posterior") == ""
+
+
+def decided(loss: float = 0.02, p_runner_up: float = 0.01, **changes: Any) -> Decision:
+    """How -2 was decided, with 0.6 as the best far from it."""
+    return Decision(loss, {"rate": 0.6, "warmup": 5}, 0.42, p_runner_up, **changes)
+
+
+def test_row_says_how_it_was_decided() -> None:
+    found = row_of(runs(), decision=decided(), budget=12)
+    assert (found.runner_up_rate, found.runner_up_behind, found.p_runner_up, found.expected_loss) == (
+        0.6,
+        0.42,
+        0.01,
+        0.02,
+    )
+    assert found.note == ""
+    unknown = row_of(runs(), decision=Decision(0.02, None, 0.0, 0.0), budget=12)
+    assert (unknown.runner_up_rate, unknown.runner_up_behind, unknown.p_runner_up, unknown.note) == (
+        None,
+        None,
+        None,
+        "",
+    )
+
+
+def test_far_rate_that_may_be_better_is_named() -> None:
+    told = "far from it rate=0.6, warmup=5 is 0.4 points behind: better with probability 0.3"
+    assert note(runs(), decision=decided(p_runner_up=0.3), budget=12) == told
+    equal = decided(p_runner_up=0.5)._replace(behind=-0.01)
+    assert "is as good: better with probability 0.5" in note(runs(), decision=equal, budget=12)
+
+
+def test_more_trials_are_asked_for_where_they_would_tell() -> None:
+    open_ = decided(0.31, further=8, left=0.09)
+    loss = "the choice is expected to be 0.3 points below the best rate"
+    assert note(runs(), decision=open_, budget=12) == (
+        f"{loss}: about 8 more trials would tell, go on with search.trials=20"
+    )
+    hopeless = decided(0.31, left=0.2)
+    assert note(runs(), decision=hopeless, budget=12) == f"{loss}, and 32 more trials would leave 0.2 of them"
+    # Neither while the search goes on, nor where `stop_when` would not run them.
+    assert note(runs()[:3], decision=open_, budget=12) == "0 of 3 seeds confirmed so far"
+    assert note(runs(), decision=open_, budget=None) == ""
 
 
 def test_network_that_hardly_learns_makes_all_else_unreliable() -> None:

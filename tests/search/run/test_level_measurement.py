@@ -89,6 +89,13 @@ def test_modules_of_the_working_directory_are_not_taken_for_ours(
     assert len(measure_levels(tiny(), folders(tmp_path))) == 2
 
 
+def test_process_that_the_system_ends_is_one_message(tmp_path: Path) -> None:
+    with Measuring(tiny(), folders(tmp_path)) as measuring:
+        measuring._process.kill()  # as when memory is short
+        with pytest.raises(InputError, match=r"was ended by signal 9, perhaps for lack of memory; set dataset\.size"):
+            measuring.levels()
+
+
 def test_process_that_dies_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(RuntimeError, match="measuring the data failed"):

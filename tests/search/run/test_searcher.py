@@ -8,11 +8,12 @@ import shutil
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from ray.tune.search import Searcher
 
-from tests.search.tools import Driver, gls, play, steps, tiny
+from tests.search.tools import Driver, gls, made_up, play, steps, tiny
 from tosmooth.search.records import ENDED, Record, TrialKey
 from tosmooth.search.run.study_driver import FAILURES
 from tosmooth.search.spec.study import StudySpec
@@ -173,6 +174,27 @@ def test_an_interrupted_trial_stays_running(tmp_path: Path) -> None:
     (record,) = driver.records()
     assert (record.state, record.epochs, record.attempts) == ("running", 1, 1)
     assert [job.key for job in Driver(tmp_path, tiny()).study.waiting] == [record.key]
+
+
+@pytest.mark.parametrize("step", ["append", "flush"])
+def test_an_error_of_ours_ends_the_study_and_leaves_the_trial_running(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune swallows what is raised while a trial ends: it must be raised where the study hears of it."""
+    driver = Driver(tmp_path, tiny("dataset.noise=[clean]"))
+    settings = driver.searcher.suggest("a")
+    assert isinstance(settings, dict)
+    last = made_up(settings, driver.spec.training.epochs)
+    with monkeypatch.context() as broken:
+        broken.setattr(driver.study.history, step, mock.Mock(side_effect=OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space"):
+            driver.searcher.on_trial_complete("a", last)
+    driver.searcher.on_trial_complete("a", error=True)  # Tune, which takes it for a crash of the trial
+    with pytest.raises(OSError, match="No space"):
+        driver.searcher.suggest("b")
+    (record,) = driver.records()
+    assert (record.state, record.attempts) == ("running", 1)
+    assert [job.key for job in Driver(tmp_path, driver.spec).study.waiting] == [record.key]
 
 
 def test_every_change_of_a_trial_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.search.surrogate.test_posterior import hill, run
 from tests.search.tools import gls
-from tosmooth.search.selection.choice import chosen, finalists, model_of, uncertainty
+from tosmooth.search.selection.choice import chosen, decision, finalists, model_of, uncertainty
 from tosmooth.search.spec.loading import load_study
 
 POSTERIOR, BEST = (
@@ -134,3 +134,20 @@ def test_confirmation_runs_leave_the_model_as_it_was() -> None:
     assert before is not None
     assert after is not None
     assert after.interval == before.interval
+
+
+def test_decision_names_what_lies_far_off_and_how_many_trials_would_tell() -> None:
+    records = hill(-1.4, rates=(0.0, 0.1, -8.0, -4.0, 0.8, -0.2))
+    model = model_of(gls(POSTERIOR), records)
+    assert model is not None
+    how = decision(gls(POSTERIOR), model, model.best)
+    assert how is not None
+    assert how.runner_up == model.runner_up(model.best)
+    assert how.loss == model.loss() > 0.1
+    assert how.further is None or (how.left is not None and how.left <= 0.1)
+    tolerant = gls(load_study("twonorm", ["search.stop_when={accuracy_margin: 5}"]))
+    easy = decision(tolerant, model, model.best)
+    assert easy is not None
+    assert (easy.further, easy.left) == (None, None)
+    assert decision(gls(POSTERIOR), None, model.best) is None
+    assert decision(gls(POSTERIOR), model, None) is None

@@ -7,6 +7,7 @@ import pytest
 from tests.search.builders import level
 from tests.search.tools import Driver, play, tiny
 from tosmooth.search.records import Cell
+from tosmooth.search.report.analysis.cells import arms_of
 from tosmooth.search.report.results import study_rows
 from tosmooth.search.selection.comparison import borrowed
 from tosmooth.search.spec.loading import difference, read_study, to_yaml
@@ -105,6 +106,18 @@ def test_baselines_are_confirmed_once_for_all_methods_of_a_level(tmp_path: Path)
             ce = MethodSpec.of(tiny(SEVERAL), method).baselines().ce
             known = [r for r in borrowed(f"twonorm/{noise}", method, records) if r.params == ce]
             assert sorted(r.train_seed for r in known) == sorted(tiny().confirmation_seeds())
+
+
+def test_baseline_that_another_method_s_cell_confirmed_counts_where_it_is_the_best(tmp_path: Path) -> None:
+    spec = tiny("method=[gce, gls]", "space.rate={values: [0, 0.1]}", "search.trials=4")
+    records = play(Driver(tmp_path, spec))
+    own = [r for r in records if r.phase == "confirmation" and r.method == "gls"]
+    assert own == [], "the cell of gce came first, and confirmed both rates there are"
+    row = next(row for row in study_rows(spec, LEVELS, records) if (row.noise, row.method) == ("clean", "gls"))
+    assert (row.seeds, row.test_accuracy is None) == (len(spec.confirmation_seeds()), False)
+    cell = next(cell for cell in spec.cells() if (cell.noise, cell.method) == ("clean", "gls"))
+    (best,) = [arm for arm in arms_of(spec, cell, records) if arm.chosen]
+    assert len(best.runs) == row.seeds
 
 
 def test_rows_of_other_methods_say_what_was_chosen(tmp_path: Path) -> None:

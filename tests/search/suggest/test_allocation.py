@@ -172,7 +172,7 @@ def test_either_rule_is_enough_to_stop(tmp_path: Path) -> None:
     driver = Driver(tmp_path, tiny("search.trials=9", "dataset.noise=[clean]"))
     posterior = search_model(gls(driver.spec), play(driver))
     assert posterior is not None
-    width, loss = posterior.width, posterior.loss
+    width, loss = posterior.width, posterior.loss()
     assert width > 0.01
     assert loss > 0.001
     assert stop_reason(StopWhen(rate_interval=width), posterior) == "interval narrow enough"

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tests.search.builders import record
 from tests.search.tools import gls, tiny
 from tosmooth.search.records import Record, State
 from tosmooth.search.spec.loading import load_study, read_study
+from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.scales import symlog
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.surrogate.acquisition import Acquisition
@@ -83,9 +85,29 @@ def test_baseline_that_is_no_candidate_is_not_taken_for_its_neighbour() -> None:
     assert found.beats(ls, ls) == 0.5
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ("method=elr", "space.elr.beta={values: [0.7]}", "space.elr.lam={values: [1.0, 3.0]}"),
+        ("method=peer", "space.peer.alpha={values: [1.0]}"),
+        ("method=mae", "space.warmup={values: [2]}"),
+    ],
+)
+def test_axis_of_one_value_is_an_axis(changes: tuple[str, ...]) -> None:
+    spec = tiny("space.rate=null", *changes)
+    view = MethodSpec.of(spec, spec.method[0])
+    points = [{name: p.extremes[i % len(p.extremes)] for name, p in view.space.items()} for i in range(8)]
+    records = [replace(run(i, 0.0, 70 + i % 3), params=params) for i, params in enumerate(points)]
+    found = fit(view, records)
+    assert found is not None
+    assert found.best in points
+    assert len(found.over_axis()) == len(found.places)
+    assert found.width >= 0
+
+
 def test_expected_loss_shrinks_with_every_further_trial() -> None:
     few, many = posterior(hill(-1.4)[:6]), posterior(hill(-1.4, RATES + tuple(-0.7 - 0.15 * i for i in range(12))))
-    assert 0 <= many.loss < few.loss
+    assert 0 <= many.loss() < few.loss()
 
 
 def test_rates_beyond_the_edge_of_divergence_are_not_the_best() -> None:

@@ -40,9 +40,14 @@ def test_a_home_of_any_name_has_its_database_and_nothing_is_made_beside_it(tmp_p
 
 def test_an_address_whose_path_is_not_encoded_is_refused(tmp_path: Path) -> None:
     (folder := tmp_path / "feature%2Fy").mkdir()
-    with pytest.raises(InputError, match=r"tracking_uri: .* is refused: its folder is not there; in an address"):
+    with pytest.raises(InputError, match=r"--tracking-uri: .* is refused: its folder is not there; in an address"):
         check_uri(f"sqlite:///{folder}/mlflow.db")
     check_uri(f"sqlite:///{tmp_path}/feature%252Fy/mlflow.db")
+
+
+def test_an_address_without_its_slashes_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^--tracking-uri: 'sqlite:mlflow.db' is no address of a database, such as"):
+        check_uri("sqlite:mlflow.db")
 
 
 def test_a_deleted_study_frees_its_room_and_its_name(home: Path, tmp_path: Path) -> None:
@@ -106,7 +111,7 @@ def test_a_server_needs_no_ui_of_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize("uri", ["htp://me:hunter2@host:5000", "localhost:5000", "mlruns"])
 def test_an_address_that_mlflow_could_never_be_reached_at_is_refused(uri: str) -> None:
     with pytest.raises(
-        InputError, match=r"^tracking_uri: '.*' is refused: .* server \(http, https\) or of a database"
+        InputError, match=r"^--tracking-uri: '.*' is refused: .* server \(http, https\) or of a database"
     ) as e:
         check_uri(uri)
     assert "hunter2" not in str(e.value)

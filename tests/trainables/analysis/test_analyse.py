@@ -86,6 +86,21 @@ def test_network_that_diverged_is_refused() -> None:
         analyse(network, config, data, CPU, Options(student=False))
 
 
+@pytest.mark.parametrize("lacking", [(0,), (0, 1, 2)])
+def test_projection_takes_classes_that_the_test_set_has(lacking: tuple[int, ...]) -> None:
+    data = images(n=60, classes=5)
+    assert data.test is not None
+    kept = ~torch.isin(data.test.labels, torch.tensor(lacking))
+    test = dataclasses.replace(data.test, rows=data.test.rows[kept], labels=data.test.labels[kept])
+    data, config = dataclasses.replace(data, test=test), trial("cnn", epochs=1, precision="float32")
+    found = analyse(trained(config, data).network, config, data, CPU, Options(attacked=0, student=False))
+    shown = found.arrays["projection"]
+    assert isinstance(shown, dict)
+    there = sorted(set(test.labels.tolist()))
+    assert shown["classes"] == there[:3]
+    assert torch.tensor(shown["points"]).isfinite().all()
+
+
 def test_data_without_a_test_set_are_refused() -> None:
     data = dataclasses.replace(features(size=300), test=None)
     config = trial()

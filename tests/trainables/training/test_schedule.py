@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tosmooth.trainables.config import DataConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
-from tosmooth.trainables.training.schedule import learning_rate, smoothing_rate
+from tosmooth.trainables.training.schedule import learning_rate
 
 
 def trial(epochs: int, schedule: ScheduleConfig | None = None, **values: Any) -> TrialConfig:
@@ -21,16 +21,6 @@ def rates(config: TrialConfig, steps_per_epoch: int) -> list[float]:
     """The learning rate of every step of the run."""
     steps = range(config.training.epochs * steps_per_epoch)
     return [learning_rate(config, step, steps_per_epoch) for step in steps]
-
-
-def test_smoothing_starts_after_the_warmup() -> None:
-    config = trial(4, rate=-0.8, warmup=2)
-    assert [smoothing_rate(config, epoch) for epoch in range(4)] == [0, 0, -0.8, -0.8]
-
-
-def test_warmup_of_all_epochs_never_smooths_and_of_none_always_does() -> None:
-    assert [smoothing_rate(trial(2, rate=-8, warmup=2), epoch) for epoch in range(2)] == [0, 0]
-    assert [smoothing_rate(trial(2, rate=-8, warmup=0), epoch) for epoch in range(2)] == [-8, -8]
 
 
 def test_constant_learning_rate() -> None:

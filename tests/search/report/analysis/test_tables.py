@@ -26,7 +26,8 @@ from tosmooth.search.report.analysis.plots import (
     robustness,
     save_plots,
 )
-from tosmooth.search.report.analysis.tables import measured, terminal_table, to_csv, to_json, words_of
+from tosmooth.search.report.analysis.tables import measured, terminal_table, to_csv, to_json
+from tosmooth.search.report.notes import in_words
 from tosmooth.trainables.analysis.analyse import Analysis, Options
 from tosmooth.trainables.analysis.predictions import Predictions
 
@@ -138,7 +139,7 @@ def test_baseline_that_was_chosen_is_compared_with_nothing() -> None:
 
 
 def test_parameters_in_words_have_six_digits_at_most() -> None:
-    assert words_of({"rate": -1.23456789, "warmup": 3}) == "rate=-1.23457, warmup=3"
+    assert in_words({"rate": -1.23456789, "warmup": 3}) == "rate=-1.23457, warmup=3"
 
 
 def lines_of(figure: Figure, panel: int, label: str) -> tuple[list[float], list[float]]:
