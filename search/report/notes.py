@@ -133,18 +133,23 @@ def _on_decision(cell: CellResults) -> list[str]:
     if how is None:
         return []
     if how.runner_up is not None and how.p_runner_up >= LIKELY:
-        behind = "as good" if how.behind < CLOSE else f"{how.behind:.1g} points behind"
+        behind = "as good" if how.behind < CLOSE else f"{_points(how.behind)} points behind"
         found.append(
             f"far from it {in_words(how.runner_up)} is {behind}: better with probability {how.p_runner_up:.2g}"
         )
     if how.left is not None and cell.budget is not None and cell.confirming:
-        loss = f"the choice is expected to be {how.loss:.1g} points below the best rate"
+        loss = f"the choice is expected to be {_points(how.loss)} points below the best rate"
         if how.further is None:
-            found.append(f"{loss}, and {FURTHER[-1]} more trials would leave {how.left:.1g} of them")
+            found.append(f"{loss}, and {FURTHER[-1]} more trials would leave {_points(how.left)} of them")
         else:
             trials = cell.budget + how.further
             found.append(f"{loss}: about {how.further} more trials would tell, go on with search.trials={trials}")
     return found
+
+
+def _points(value: float) -> str:
+    """Points as they are told: one digit below 1, whole ones from 10."""
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.95 else f"{value:.1g}"
 
 
 def _on_gain(row: Row, level: Level) -> list[str]:

@@ -10,6 +10,7 @@ from tosmooth.search.spec.parameters import Parameter, Range
 # as the unit a third of the axis from -8 to 0.8 lies within +-0.2, and as much from -8 to -0.8.
 SYMLOG_UNIT = 0.1
 DIGITS = 6  # significant ones of a sampled float, so that a table can print it and a person repeat it exactly
+HIGHEST = 0.98  # rate: what is left of the label is next to nothing from there on
 
 
 def symlog(rate: float) -> float:
@@ -25,6 +26,15 @@ def symexp(position: float) -> float:
 def signed_log(rate: float) -> float:
     """Signed logarithm of a rate: sign(r) * log(1 + |r|)."""
     return math.copysign(math.log1p(abs(rate)), rate)
+
+
+def log_weight(rate: float) -> float:
+    """Negative logarithm of the weight that smoothing leaves the label, -log(1 - r); of rates above 0.98 as of that.
+
+    Symmetric noise and smoothing multiply these weights, (1 - c) = (1 - r) (1 - rho) in Wei et al. 2022: so noise moves
+    the best rate by the same distance on this scale, wherever it lies.
+    """
+    return -math.log(1 - min(rate, HIGHEST))
 
 
 SCALES: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {

@@ -31,7 +31,7 @@ from tosmooth.search.surrogate.fitting import acquisition_of, posterior_of
 from tosmooth.search.surrogate.posterior import Posterior
 
 LAST = 3  # trials of a cell's budget, by which its neighbours are asked for what it has overlooked
-RACING = 3  # the last trials of a cell's budget: further training seeds of the configurations that lead
+RACING = 3  # the last trials of a cell's budget: seeds of what leads, and its neighbours (`Acquisition.race`)
 
 
 class Offer(NamedTuple):

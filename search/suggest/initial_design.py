@@ -12,9 +12,10 @@ from tosmooth.search.spec.sections import GUIDED
 from tosmooth.search.spec.seeds import derive_seed
 
 # Rate, and warm-up as a share of its range. Of few trials none may be wasted, and the best rates lie at the ends of the
-# space as often as within it: a high one from the first epoch on, or a very negative one late. Chosen by greedy
-# selection, each point the one that takes most of the regret that those before it leave on the recorded surfaces
-# (tests/benchmarks/bench_family.py), as the portfolios of auto-sklearn are (Feurer et al. 2015).
+# space as often as within it: a high one from the first epoch on, or a very negative one late. The first is taken on
+# principle, since nothing else looks there; the others by greedy selection, each the one that takes most of the regret
+# that those before it leave on the recorded surfaces (tests/benchmarks/bench_family.py), as the portfolios of
+# auto-sklearn are (Feurer et al. 2015).
 PORTFOLIO: tuple[tuple[float, float], ...] = ((0.8, 0.0), (-4.0, 1.0), (-1.0, 0.5), (0.6, 0.5))
 AS_IN_THE_RECIPE = 2  # the first of these, in all else that is searched
 

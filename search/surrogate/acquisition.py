@@ -81,12 +81,14 @@ class Acquisition:
         return self._highest(value, running)
 
     def race(self, running: Sequence[Params]) -> Params:
-        """Candidate for one of a search's last trials: a further training seed of a configuration that completed.
+        """Candidate for one of a search's last trials: that of the highest gain for a choice among those tried by then.
 
-        That of the highest knowledge gradient, since the choice among those that lead is a matter of seeds. If none
-        gains anything, the trial goes where it would go otherwise.
+        That is a further training seed of one that leads, or a neighbour that may be better: what no trial is left to
+        look at gains nothing. If none gains anything, the trial goes where it would go otherwise.
         """
-        value = self.gains[: self.posterior.completed]
+        asked, own = range(len(self.posterior.candidates)), self.posterior
+        chances = own.feasibility.chances(own.edge_points, asked)
+        value = knowledge_gradient(own.model, own.points, asked, chances, own.completed)
         return self._highest(value, running) if value.max() >= NOTHING else self.suggest(running)
 
     def _highest(self, value: Array, running: Sequence[Params]) -> Params:
@@ -95,11 +97,14 @@ class Acquisition:
         return self.posterior.highest(np.where(times > times.min(), -np.inf, value))
 
 
-def knowledge_gradient(model: Model, points: Array, asked: Sequence[int] | range, chances: Chances) -> Array:
+def knowledge_gradient(
+    model: Model, points: Array, asked: Sequence[int] | range, chances: Chances, tried: int | None = None
+) -> Array:
     """Knowledge gradient of a trial at each of the `asked` of the candidates' `points` [G, d]: [A], points of accuracy.
 
     The expectation is a mean over `NODES`, under eight settings of the model. `chances` says how probable it is that
-    the candidates complete, now and after the trial; a candidate counts `Model.worth`.
+    the candidates complete, now and after the trial; a candidate counts `Model.worth`. `tried`: the choice is to be
+    among these first candidates and the one asked; `None`: among all.
     """
     found = np.zeros(len(asked))
     some = model.settings[:: max(1, KEPT // 8)]
@@ -107,8 +112,19 @@ def knowledge_gradient(model: Model, points: Array, asked: Sequence[int] | range
         mean, covariance = model.joint(setting, points)
         noise = setting[0] * setting[2] + setting[1]
         steps = covariance[:, asked] / np.sqrt(np.maximum(np.diag(covariance)[asked], 0) + noise)  # [G, A]
-        after = [model.worth(mean[:, None] + steps * node, chances.after_completion).max(axis=0) for node in NODES]
-        lost = model.worth(mean[:, None], chances.after_divergence).max(axis=0)
+        after = [
+            _best(model.worth(mean[:, None] + steps * node, chances.after_completion), asked, tried) for node in NODES
+        ]
+        lost = model.worth(mean[:, None], chances.after_divergence)[:tried].max(axis=0)
         share = chances.now[asked]
-        found += share * np.mean(after, axis=0) + (1 - share) * lost - model.worth(mean, chances.now).max()
+        found += share * np.mean(after, axis=0) + (1 - share) * lost - model.worth(mean, chances.now)[:tried].max()
     return found / len(some) * model.spread * model.unit
+
+
+def _best(worth: Array, asked: Sequence[int] | range, tried: int | None) -> Array:
+    """Highest worth [A] of the choice after a trial at each of the asked: of all candidates, or of those tried then."""
+    if tried is None:
+        best: Array = worth.max(axis=0)
+        return best
+    own: Array = np.maximum(worth[:tried].max(axis=0), worth[asked, range(len(asked))])
+    return own

@@ -8,19 +8,20 @@ import numpy as np
 
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINES, Parameter, Range, Space
-from tosmooth.search.spec.scales import SCALES, signed_log
+from tosmooth.search.spec.scales import SCALES, log_weight
 from tosmooth.search.surrogate.gaussian_process import Array, Prior
 
 # Of the lengths along the axes, which are 1 long: chosen as the model's other priors.
-RATE_LENGTH, LENGTH = Prior(0.3, 0.5), Prior(1.5, 1.0)
+RATE_LENGTH, LENGTH = Prior(0.22, 0.5), Prior(1.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Axes:
     """Axes of the encoded space: each number on its scale, in units of its range; one axis for each value of a choice.
 
-    Rates lie on sign(r) * log(1 + |r|): accuracy changes little between -0.4 and 0.4, and fast beyond -1. On the
-    searched scale, which takes half its length for the former, a kernel of one length fits neither.
+    Rates lie on -log(1 - r) (`search.spec.scales.log_weight`): accuracy changes little between -0.4 and 0.4, and fast
+    beyond -1 and 0.5. On the searched scale, which takes half its length for the former, a kernel of one length fits
+    neither.
     """
 
     space: Space  # without what has one value, but for the rate: the baselines have others
@@ -54,8 +55,8 @@ class Axes:
         """Encode a configuration for `Feasibility` [2 + v]: depth of the rate, warm-up, what else is searched."""
         low, high = min(self.warmup.extremes), max(self.warmup.extremes)
         depth = 0.0  # of other methods nothing is known but what else is searched
-        if "rate" in self.space and (lowest := signed_log(min(self.space["rate"].extremes))) < 0:
-            depth = max(0.0, signed_log(params["rate"]) / lowest)
+        if "rate" in self.space and (lowest := log_weight(min(self.space["rate"].extremes))) < 0:
+            depth = max(0.0, log_weight(params["rate"]) / lowest)
         warmup = (params["warmup"] - low) / (high - low) if high > low else 0.0
         rest = [_place(n, p, params[n]) for n, p in self.space.items() if n not in ("rate", "warmup")]
         return np.concatenate([[depth, warmup], *rest])
@@ -79,6 +80,6 @@ def _place(name: str, parameter: Parameter, value: Any) -> Array:
         return np.array([float(value == each) for each in known])
     if name == "rate":
         known += BASELINES
-    to = signed_log if name == "rate" else scale_of(name, parameter)[0]
+    to = log_weight if name == "rate" else scale_of(name, parameter)[0]
     low, high = to(min(known)), to(max(known))
     return np.array([(to(value) - low) / ((high - low) or 1.0)])  # an axis of one value has no length

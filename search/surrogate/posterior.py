@@ -22,7 +22,7 @@ from tosmooth.search.surrogate.gaussian_process import DRAWS, KEPT, Array, Model
 BOLDER = 0.1  # points of accuracy for which one that may diverge is worth the runs that find out
 SPLIT = 0.2  # probability
 FAR = 0.25  # of the axis: another hill, not a neighbour
-ALIKE = 0.09  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6.2
+ALIKE = 0.066  # of the length of each axis: of rates from -8 to 0.8 it lies between -8 and -6
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,11 @@ def surface_of(folder: Path, name: str, best: dict[str, float]) -> Surface:
 def test_portfolio_is_what_leaves_least_regret_one_after_another(tmp_path: Path) -> None:
     first = surface_of(tmp_path, "first", {"-4@4": 69.0, "0.8@0": 75.0})
     other = surface_of(tmp_path, "other", {"-4@4": 78.0})
-    # -4 spares 10 and 8 of the regrets, capped at 10; then 0.8 the last 5 of the first; 0.2 adds nothing any more.
-    assert portfolio([first, other], 2) == ((-4.0, 1.0), (0.8, 0.0))
-    assert portfolio([first], 1) == ((0.8, 0.0),)
+    # 0.8 is taken anyway, and the best of the first; -4 spares the other surface 8 points.
+    assert portfolio([first, other], 2) == ((0.8, 0.0), (-4.0, 1.0))
+    assert portfolio([other], 1) == ((0.8, 0.0),)
+    # Without it -4 is the first to be chosen, of any points.
+    assert portfolio([surface_of(tmp_path, "third", {"-4@4": 78.0, "-2@2": 79.0})], 2)[1] == (-2.0, 0.5)
 
 
 def test_what_is_tuned_is_in_force_only_as_long_as_it_is_asked_for() -> None:

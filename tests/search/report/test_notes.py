@@ -101,6 +101,8 @@ def test_more_trials_are_asked_for_where_they_would_tell() -> None:
     )
     hopeless = decided(0.31, left=0.2)
     assert note(runs(), decision=hopeless, budget=12) == f"{loss}, and 32 more trials would leave 0.2 of them"
+    assert "to be 1.2 points below" in note(runs(), decision=decided(1.24, left=0.2), budget=12)
+    assert "to be 12 points below" in note(runs(), decision=decided(12.4, left=0.2), budget=12)
     # Neither while the search goes on, nor where `stop_when` would not run them.
     assert note(runs()[:3], decision=open_, budget=12) == "0 of 3 seeds confirmed so far"
     assert note(runs(), decision=open_, budget=None) == ""

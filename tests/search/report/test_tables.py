@@ -23,12 +23,19 @@ NAMES = [
     *("rate_high", "best_warmup", "best_parameters", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds"),
     *("ce_test_accuracy", "ls_test_accuracy", "ce_val_accuracy", "ls_val_accuracy"),
     *("gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "p_beats_ls"),
+    *("runner_up_rate", "runner_up_behind", "p_runner_up", "expected_loss"),
     *("best_epoch_test_accuracy", "oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned"),
     *("diverged", "failed", "epochs", "epochs_spared", "hours", "note"),
 ]
 
 NOTHING = {"best_parameters", "noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
-NOTHING |= {"ce_val_accuracy", "ls_val_accuracy"}  # columns in which the row below has nothing
+NOTHING |= {"ce_val_accuracy", "ls_val_accuracy"}
+NOTHING |= {
+    "runner_up_rate",
+    "runner_up_behind",
+    "p_runner_up",
+    "expected_loss",
+}  # columns in which the row below has nothing
 
 WORST = Row(
     dataset="cifar10n",

@@ -32,7 +32,12 @@ def test_finalists_of_the_posterior_are_its_best_and_the_next_that_are_not_alike
     assert model is not None
     first, second = finalists(gls(POSTERIOR), RECORDS)
     assert first == model.ranked[0] == model.best
-    assert second == next(params for params in model.ranked if not model.alike(params, first))
+    assert second == model.split == LUCKY, "far off, and perhaps better"
+    calm = model_of(gls(POSTERIOR), hill(-1.4))
+    assert calm is not None
+    assert calm.split is None
+    first, second = finalists(gls(POSTERIOR), hill(-1.4))
+    assert second == next(params for params in calm.ranked if not calm.alike(params, first))
     # A trial beside the best, which would diverge under the same seeds, is no second finalist, however good it was.
     beside = {"rate": first["rate"] * 1.02, "warmup": first["warmup"]}
     more = [*RECORDS, run(13, beside["rate"], 81.0, warmup=beside["warmup"], seed=8)]
@@ -47,14 +52,24 @@ def test_finalists_of_the_posterior_are_its_best_and_the_next_that_are_not_alike
 def test_under_auto_a_second_finalist_stands_by_for_a_first_that_diverges(readout: str) -> None:
     spec = load_study("twonorm", [f"search.readout={readout}"])
     assert spec.confirmation.finalists == "auto"
-    first, second = finalists(gls(POSTERIOR if readout == "posterior" else BEST), RECORDS)
+    search = hill(-1.4)  # without the lucky one, which would be a second finalist anyway
+    first, second = finalists(gls(POSTERIOR if readout == "posterior" else BEST), search)
     fresh = [replace(run(i, 0.0, 80.0, seed=50 + i), phase="confirmation", params=first) for i in range(2)]
-    assert finalists(gls(spec), RECORDS) == finalists(gls(spec), [*RECORDS, *fresh]) == [first]
-    records = [*RECORDS, fresh[0], replace(fresh[1], state="diverged")]
+    assert finalists(gls(spec), search) == finalists(gls(spec), [*search, *fresh]) == [first]
+    records = [*search, fresh[0], replace(fresh[1], state="diverged")]
     assert finalists(gls(spec), records) == [first, second]
     assert chosen(gls(spec), records) == first  # until the second has been seen
     steady = [replace(each, params=second, number=7 + i) for i, each in enumerate(fresh)]
     assert chosen(gls(spec), [*records, *steady]) == second
+
+
+def test_under_auto_one_far_off_that_may_well_be_better_is_confirmed_besides() -> None:
+    spec = gls(load_study("twonorm"))
+    model = model_of(spec, RECORDS)
+    assert model is not None
+    assert finalists(spec, RECORDS) == [model.best, LUCKY]
+    assert model.beats(LUCKY, model.best) >= 0.2
+    assert model_of(spec, hill(-1.4)).split is None  # type: ignore[union-attr] # there is one
 
 
 # Recorded, twonorm at a noise of 0.2: the one rate that reached 78 % lies close to two that diverged.

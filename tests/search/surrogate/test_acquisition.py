@@ -100,7 +100,7 @@ def test_where_little_is_to_be_gained_trials_narrow_the_interval_of_the_best_rat
 
     def width_after(known: list[Record], pick: Callable[[Acquisition], Params]) -> float:
         records = list(known)
-        for number in range(20, 23):
+        for number in range(20, 25):
             params = pick(acquisition(records))
             accuracy = 80 - 2 * abs(symlog(params["rate"]) - symlog(-0.2))
             records.append(run(number, params["rate"], accuracy, params["warmup"]))
@@ -116,6 +116,21 @@ def test_where_little_is_to_be_gained_trials_narrow_the_interval_of_the_best_rat
     for others in (gaining, best):
         assert all(ours < other for ours, other in zip(most, others, strict=True))
         assert sum(most) < 0.75 * sum(others)
+
+
+def test_last_trials_look_beside_the_best_and_at_nothing_that_no_trial_is_left_to_use() -> None:
+    # On ten classes 0.8 was tried and 0.1, and nothing between: a search went on with seeds of 0.8, and 0.6 was better.
+    known = [(0.0, 0, 60.4), (0.1, 0, 62.1), (-0.5, 1, 59.8), (0.8, 0, 67.7), (-4.0, 2, 51.8), (-1.0, 1, 61.1)]
+    few = [
+        run(i, rate, value, warmup, i)
+        for i, (rate, warmup, value) in enumerate([*known, (0.8, 2, 65.8), (0.8, 0, 66.9)])
+    ]
+    last = acquisition(few).race([])
+    assert 0.1 < last["rate"] < 0.8
+    # Of two configurations alone, both tried, the last trials are seeds of these.
+    spec = load_study("twonorm", ["space={rate: {values: [0, 0.1]}, warmup: {values: [0]}}"])
+    two = [run(i, 0.1 * (i % 2), 80 + i % 3, 0, seed=i) for i in range(6)]
+    assert acquisition(two, spec).race([])["rate"] in (0.0, 0.1)
 
 
 def test_a_search_of_listed_rates_that_knows_the_best_tries_what_may_still_be_better() -> None:

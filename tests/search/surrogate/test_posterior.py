@@ -114,7 +114,7 @@ def test_rates_beyond_the_edge_of_divergence_are_not_the_best() -> None:
     records = hill(-1.4)
     wrecked = [replace(r, state="diverged", curve=()) if r.params["rate"] <= -3 else r for r in records]
     found = posterior(wrecked)
-    assert found.interval[0] > -4.5  # -3 diverged with a warm-up of 1 epoch, and may not with 2
+    assert found.interval[0] > -6  # -3 diverged with a warm-up of 1 epoch, and -4 may not with 2
     assert found.beats(found.best, {"rate": -8.0, "warmup": 2}) > 0.95
     assert min(rate for rate, *_ in found.over_axis()) > -4  # a curve of what training reaches there would be made up
 
@@ -125,8 +125,8 @@ def test_divergence_says_nothing_of_the_accuracy_on_its_near_side() -> None:
     wrecked = [run(8, -8.0, 50.0, warmup=0, state="diverged"), run(9, -8.0, 50.0, warmup=1, state="diverged")]
     found = posterior([*rising, *wrecked])
     assert found.best == {"rate": -6.0, "warmup": 1}
-    tried = Acquisition(found).suggest([])
-    assert (tried["rate"] < -6, tried["warmup"]) == (True, 2)
+    most = found.candidates[int(Acquisition(found).gains.argmax())]
+    assert (most["rate"] < -6, most["warmup"]) == (True, 2)
 
 
 def test_of_equal_trials_the_one_farther_from_divergence_is_the_best() -> None:
