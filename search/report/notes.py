@@ -11,7 +11,7 @@ from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.data_notes import FEW_COPIES, MANY_COPIES, on_data
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import FURTHER
-from tosmooth.search.selection.comparison import gain_width
+from tosmooth.search.selection.comparison import confirmed, gain_width
 from tosmooth.search.selection.theory import theory_rate
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params
 from tosmooth.search.spec.scales import signed_log
@@ -132,8 +132,10 @@ def _on_decision(cell: CellResults) -> list[str]:
     how, found = cell.decision, []
     if how is None:
         return []
-    if how.runner_up is not None and how.p_runner_up >= LIKELY:
-        behind = "as good" if how.behind < CLOSE else f"{_points(how.behind)} points behind"
+    compared = confirmed(cell.own, how.runner_up, cell.method)  # the fresh seeds have decided between the two
+    if how.runner_up is not None and how.p_runner_up >= LIKELY and not compared:
+        side = "behind" if how.behind > 0 else "ahead"
+        behind = "as good" if abs(how.behind) < CLOSE else f"{_points(abs(how.behind))} points {side}"
         found.append(
             f"far from it {in_words(how.runner_up)} is {behind}: better with probability {how.p_runner_up:.2g}"
         )
@@ -142,8 +144,8 @@ def _on_decision(cell: CellResults) -> list[str]:
         if how.further is None:
             found.append(f"{loss}, and {FURTHER[-1]} more trials would leave {_points(how.left)} of them")
         else:
-            trials = cell.budget + how.further
-            found.append(f"{loss}: about {how.further} more trials would tell, go on with search.trials={trials}")
+            more = f"go on with search.trials={cell.budget + how.further} (at every level)"
+            found.append(f"{loss}: about {how.further} more trials would tell, {more}")
     return found
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from tosmooth.search.report.figure_style import BLUE, signed
-from tosmooth.search.spec.scales import signed_log
+from tosmooth.search.spec.scales import log_weight
 from tosmooth.search.surrogate.posterior import Posterior
 
 SYMLOG: dict[str, Any] = {"linthresh": 0.4, "linscale": 0.6}  # of every axis that shows rates
@@ -43,7 +43,7 @@ def draw_model(ax: Axes, model: Posterior, tried: Sequence[float]) -> None:
 
 def nearness(rates: NDArray[np.float64], tried: Sequence[float]) -> NDArray[np.float64]:
     """Tell how near each place lies to one that was tried, 0 to 1, on the scale on which rates lie evenly."""
-    places, known = (np.array([signed_log(float(each)) for each in values]) for values in (rates, tried))
+    places, known = (np.array([log_weight(float(each)) for each in values]) for values in (rates, tried))
     if not len(known):
         return np.zeros(len(places))
     reach = NEAR * max(np.ptp(places), np.ptp(known), 1e-9)

@@ -48,6 +48,9 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
     """Rows of the best-rate table, one for each cell, in the order of the study."""
     rows = []
     saved, cells = savings(spec, records), by_cell(spec, records)
+    fixed = (
+        spec.search.sampler == "grid" or spec.search.allocation == "adaptive"
+    )  # trials are no level's own to ask for
     for cell, found in cells.items():
         view = MethodSpec.of(spec, cell.method)
         others = _borrowed(cell, cells)
@@ -65,7 +68,7 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
                 bounds=view.rate_bounds,
                 uncertainty=uncertainty(view, model, best),
                 decision=decision(view, model, best),
-                budget=None if early or spec.search.sampler == "grid" else spec.budget,
+                budget=None if early or fixed else spec.budget,
                 readout=spec.search.readout,
                 others=others,
             )
@@ -82,15 +85,16 @@ def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list
     for folder in home.studies():
         try:
             spec = folder.spec()
-        except InputError as error:  # `tosmooth list` shows it; the others can be told all the same
-            log.warning("study %s is left out: %s", folder.path.name, error)
-            continue
-        known.add(spec.dataset.name)
-        if spec.dataset.name == dataset:
+            known.add(spec.dataset.name)
+            if spec.dataset.name != dataset:
+                continue
             found = read_records(folder, spec, None if folder.journal.exists() else storage)
             own = study_rows(spec, folder.levels(), found)
-            rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
-            records += found
+        except InputError as error:  # `tosmooth studies` shows it; the others can be told all the same
+            log.warning("study %s is left out: %s", folder.path.name, error)
+            continue
+        rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
+        records += found
     if not rows:
         there = ", ".join(sorted(known)) or "none"
         raise InputError(f"--dataset: no study of the home {home.root} is on {dataset!r} (datasets there: {there})")

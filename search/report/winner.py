@@ -1,5 +1,6 @@
 """The winning configuration of a level: a study file that trains it again, and its trained weights."""
 
+import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.atomic_write import replacing, write
 from tosmooth.trainables.methods import METHODS
 
+log = logging.getLogger(__name__)
+
 
 def write_winner(
     folder: StudyFolder, spec: StudySpec, records: Sequence[Record], level: str, output: Path
@@ -30,9 +33,13 @@ def write_winner(
     cells = [cell for cell in spec.cells() if level in (cell.level, cell.noise)]
     if not cells:
         raise InputError(f"--level: {level!r} is unknown: one of {', '.join(spec.dataset.noise)}")
-    found = [(cell, *_confirmed(spec, cell, records, level)) for cell in cells]
-    files = []
-    for cell, params, run in found:  # each method's was found: none is written where another lacks its own
+    files, refused = [], []
+    for cell in cells:
+        try:
+            params, run = _confirmed(spec, cell, records)
+        except InputError as error:  # of several methods the others are given all the same
+            refused.append(error)
+            continue
         stem = "-".join([spec.name, cell.noise, *([cell.method] if len(spec.method) > 1 else [])])
         study, copy = output / f"{stem}.yaml", output / f"{stem}.safetensors"
         write(_alone(spec, cell, params, stem), study)
@@ -41,18 +48,23 @@ def write_winner(
         with replacing(copy) as partial:
             shutil.copyfile(folder.weights(run.key), partial)
         files += [study, copy]
+    if not files:
+        raise refused[0]
+    for refusal in refused:
+        log.warning("%s", refusal)
     return files
 
 
-def _confirmed(spec: StudySpec, cell: Cell, records: Sequence[Record], level: str) -> tuple[Params, Record]:
+def _confirmed(spec: StudySpec, cell: Cell, records: Sequence[Record]) -> tuple[Params, Record]:
     """Chosen hyperparameters of a cell, and their confirmation run of the first seed."""
     found = [*borrowed(*cell, records), *of_cell(cell, records)]
     params = chosen(MethodSpec.of(spec, cell.method), found)
     run = confirmed(found, params, cell.method).get(spec.confirmation_seeds()[0])
+    level = f"--level: {cell.noise!r}" + (f", {cell.method}" if len(spec.method) > 1 else "")
     if params is None or run is None:
-        raise InputError(f"--level: {level!r}: its best rate is not confirmed yet; run the study to its end first")
+        raise InputError(f"{level}: its best rate is not confirmed yet; run the study to its end first")
     if run.state == "diverged":
-        raise InputError(f"--level: {level!r}: its best rate diverged on the first fresh seed: {run.reason}")
+        raise InputError(f"{level}: its best rate diverged on the first fresh seed: {run.reason}")
     return params, run
 
 

@@ -58,7 +58,8 @@ class Measuring:
         if self._levels is None:
             answer, errors = self._process.communicate()
             if (code := self._process.returncode) < 0:
-                advice = "perhaps for lack of memory; set dataset.size"
+                killed = code == -signal.SIGKILL
+                advice = "perhaps for lack of memory; set dataset.size" if killed else errors.strip()[-500:]
                 raise InputError(f"the process that measures the data was ended by signal {-code}, {advice}")
             if code != 0:
                 raise RuntimeError(f"measuring the data failed with exit code {code}\n{errors}")

@@ -111,6 +111,7 @@ def follow(client: JobSubmissionClient, job: str, say: Print, warn: Print) -> in
     printed, lost = 0, 0
     while True:
         try:
+            client.get_job_info(job)  # of a job that it does not know its log server says nothing that could be told
             for words in _following(client, job, printed):
                 say(words)
                 printed, lost = printed + len(words), 0

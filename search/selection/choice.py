@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tosmooth.search.records import Record
 from tosmooth.search.selection.comparison import best_trials, confirmed, winner
 from tosmooth.search.spec.method_spec import MethodSpec
-from tosmooth.search.spec.parameters import Params
+from tosmooth.search.spec.parameters import BASELINE_METHOD, Params
 from tosmooth.search.surrogate.fitting import search_model
 from tosmooth.search.surrogate.forecast import losses_after
 from tosmooth.search.surrogate.posterior import Posterior
@@ -39,9 +39,9 @@ def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
     """Configurations to retrain on fresh seeds, best first; `records` of one cell.
 
     `posterior`: the incumbent of the surrogate of all search trials; then one that promises more but may diverge, and
-    one far off that may well be better, if there are such; then the surrogate's next. None is like another: the best
-    rates lie close to where training diverges, two finalists of nearly one rate diverge under the same seed, and then
-    neither is a way out. `best`, and if the trials are too few for a surrogate: the best single trials.
+    under `auto` one far off that may well be better, if there are such; then the surrogate's next. None is like another:
+    the best rates lie close to where training diverges, two finalists of nearly one rate diverge under the same seed,
+    and then neither is a way out. `best`, and if the trials are too few for a surrogate: the best single trials.
 
     Under `finalists: auto` the best alone, unless it diverges on a fresh seed, another promises more, or one far from
     it may well be better: beside the edge of divergence, and between two hills, a dozen trials cannot tell, and the
@@ -49,17 +49,33 @@ def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
     """
     single = best_trials(records, spec.search.epoch, spec.confirmation.most_finalists)
     model = model_of(spec, records) if single else None
-    ranked = single if model is None else _ranked(model, single)[: spec.confirmation.most_finalists]
-    if spec.confirmation.finalists != "auto" or (model is not None and (model.bolder or model.split)):
+    auto = spec.confirmation.finalists == "auto"
+    if model is None:
+        ranked, several = single, not auto
+    else:
+        split = model.split if auto and _to_compare(spec, model, records) else None
+        ranked = _ranked(model, split, single)[: spec.confirmation.most_finalists]
+        several = not auto or model.bolder is not None or split is not None
+    if several:
         return ranked
     fresh = confirmed(records, ranked[0], spec.method).values() if ranked else ()
     return ranked[:1] if all(run.state == "complete" for run in fresh) else ranked
 
 
-def _ranked(model: Posterior, single: Sequence[Params]) -> list[Params]:
+def _to_compare(spec: MethodSpec, model: Posterior, records: Sequence[Record]) -> bool:
+    """True if `split` is confirmed besides: not of a cell that was confirmed before there was such a rule."""
+    baselines = spec.baselines(model.best)
+    arms = [(spec.method, model.best), (BASELINE_METHOD, baselines.ce), (BASELINE_METHOD, baselines.ls)]
+    least = spec.confirmation.fewest_seeds
+    done = all(len(confirmed(records, params, method)) >= least for method, params in arms)
+    begun = any(record.phase == "confirmation" and record.params == model.split for record in records)
+    return begun or not done
+
+
+def _ranked(model: Posterior, split: Params | None, single: Sequence[Params]) -> list[Params]:
     """Configurations that may be finalists, best first: none `alike` another, then the best single trials."""
     found: list[Params] = []
-    for params in (model.best, model.bolder, model.split, *model.ranked):
+    for params in (model.best, model.bolder, split, *model.ranked):
         if params is not None and not any(model.alike(params, other) for other in found):
             found.append(params)
     return [*found, *(params for params in single if params not in found)]
@@ -94,7 +110,8 @@ def uncertainty(spec: MethodSpec, model: Posterior | None, best: Params | None) 
 def decision(spec: MethodSpec, model: Posterior | None, best: Params | None) -> Decision | None:
     """How `best` was decided under the `model` of its cell; `None` without either.
 
-    Further trials are asked for where the expected loss is above `search.stop_when.accuracy_margin`, by default 0.1.
+    Further trials are asked for where the expected loss is above `search.stop_when.accuracy_margin`, by default 0.1,
+    unless the confirmation has chosen another than the surrogate.
     """
     if model is None or best is None:
         return None
@@ -105,7 +122,7 @@ def decision(spec: MethodSpec, model: Posterior | None, best: Params | None) -> 
         (0.0, 0.0) if runner_up is None else (model.behind(best, runner_up), model.beats(runner_up, best))
     )
     found = Decision(loss, runner_up, behind, p_runner_up)
-    if loss <= margin:
+    if loss <= margin or best != model.best:
         return found
     losses = losses_after(model, FURTHER)
     further, left = next(

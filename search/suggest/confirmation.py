@@ -30,7 +30,8 @@ def next_run(spec: MethodSpec, level: Level, records: Sequence[Record], failed: 
     """Run that the confirmation needs next, `None` for none at this moment. `records`: of one cell, both phases.
 
     With one finalist the runs go seed by seed, cross-entropy first: its warm-up is what the others branch from. Several
-    come before the baselines, and so does one that may yet give way where the baselines' recipe is the chosen one's.
+    come before the baselines, seed by seed too, and so does one that may yet give way where the baselines' recipe is
+    the chosen one's.
     Under `seeds: auto` a seed is added, for all arms, when all before it have ended and the gain's interval is still
     too wide. `failed` are the runs that failed under this driver; what failed under an earlier one is tried once more.
     """
@@ -59,7 +60,7 @@ def _wanted(spec: MethodSpec, records: Sequence[Record], seeds: Sequence[int], d
     if len(arms) < 2 and not may_change:
         distinct = [ce, *(arm for arm in arms if arm not in (ce, ls)), ls]
         return [Run(*arm, seed) for seed in seeds for arm in distinct]
-    compared = [Run(*arm, seed) for arm in arms for seed in seeds]
+    compared = [Run(*arm, seed) for seed in seeds for arm in arms]
     if any(done.get(run.known) in (None, "running") for run in compared):
         return compared
     return compared + [Run(*arm, seed) for arm in (ce, ls) for seed in seeds]

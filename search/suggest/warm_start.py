@@ -25,7 +25,7 @@ BASELINE, SPREAD, THEORY, PRIOR, BELOW, ABOVE, SAMPLER, REPEAT = (
     "baseline", "spread", "theory", "prior", "below", "above", "sampler", "repeat",
 )  # fmt: skip
 AGAIN = " again"  # behind BELOW and ABOVE
-NEAR = 0.25  # on the scale of `signed_log`, of which the space's 2.8 hold about four lengths of the model
+NEAR = 0.25  # on the scale of `signed_log`, from -8 to 0.8 2.8 long
 
 
 class Proposal(NamedTuple):

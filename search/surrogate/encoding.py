@@ -11,7 +11,7 @@ from tosmooth.search.spec.parameters import BASELINES, Parameter, Range, Space
 from tosmooth.search.spec.scales import SCALES, log_weight
 from tosmooth.search.surrogate.gaussian_process import Array, Prior
 
-# Of the lengths along the axes, which are 1 long: chosen as the model's other priors.
+# Lengths along the axes, which are 1 long. That of the others was chosen as the model's other priors.
 RATE_LENGTH, LENGTH = Prior(0.22, 0.5), Prior(1.5, 1.0)
 
 

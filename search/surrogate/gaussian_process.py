@@ -55,8 +55,8 @@ class Priors(NamedTuple):
     centre: float  # the quantile of the compressed accuracies that f is expected at
 
 
-# Of a cell: chosen, with the lengths, by how well they predict recorded surfaces from the trials of a search
-# (tests/benchmarks/tuning.py). Noise of 0.2 predicts somewhat better yet, but then intervals narrow too slowly
+# Of a cell: chosen, with the length beyond the rate's, by how well they predict recorded surfaces from the trials of a
+# search (tests/benchmarks/tuning.py). Noise of 0.2 predicts somewhat better yet, but then intervals narrow too slowly
 # (test_acquisition.py).
 PRIORS = Priors(Prior(0.6, 0.5), Prior(0.1, 0.8), 0.5, 0.0)
 

@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from tests.search.conftest import Command, Finished
-from tests.search.tools import TINY, records_of
+from tests.search.tools import TINY, records_of, tosmooth
 from tosmooth.search.preflight.limits import usable_cores
 from tosmooth.search.report.row import COLUMNS
 from tosmooth.search.report.winner import write_winner
@@ -221,11 +221,12 @@ def test_export_of_a_dataset_is_one_table_over_its_studies(command: Command, hom
 def test_export_of_a_dataset_goes_on_without_a_study_that_cannot_be_read(command: Command, home: Path) -> None:
     (broken := home / "studies" / "broken").mkdir()
     (broken / "study.yaml").write_text("name: [", encoding="utf-8")
-    arguments = ("export", "--dataset", "twonorm", "--home", home, "--format", "json")
     # A storage that is set for other studies is none of this one, whose journal lies in the home.
-    code, out, err = command(*arguments, "--storage", "sqlite:////nowhere/optuna.db")
-    assert (code, len(json.loads(out))) == (0, 2)
-    assert "study broken is left out: " in err
+    others = ("--storage", "sqlite:////nowhere/optuna.db")
+    arguments = ("export", "--dataset", "twonorm", "--home", home, "--format", "json", *others)
+    done = tosmooth(*arguments, cwd=home.parent)
+    assert (done.returncode, len(json.loads(done.stdout))) == (0, 2)
+    assert "study broken is left out: " in done.stderr
 
 
 def test_best_gives_a_study_that_runs_and_weights_that_load(command: Command, home: Path, tmp_path: Path) -> None:

@@ -91,13 +91,19 @@ def test_far_rate_that_may_be_better_is_named() -> None:
     assert note(runs(), decision=decided(p_runner_up=0.3), budget=12) == told
     equal = decided(p_runner_up=0.5)._replace(behind=-0.01)
     assert "is as good: better with probability 0.5" in note(runs(), decision=equal, budget=12)
+    bold = decided(p_runner_up=0.6)._replace(behind=-3.0)  # behind it only since it may diverge
+    assert "warmup=5 is 3.0 points ahead: better with probability 0.6" in note(runs(), decision=bold, budget=12)
+    # Not where fresh seeds have compared the two.
+    rest = {"rate": 0.6, "warmup": 5}
+    fresh = [replace(each, params=rest) for each in runs() if each.phase == "confirmation" and each.params == BEST]
+    assert note([*runs(), *fresh], decision=decided(p_runner_up=0.3), budget=12) == ""
 
 
 def test_more_trials_are_asked_for_where_they_would_tell() -> None:
     open_ = decided(0.31, further=8, left=0.09)
     loss = "the choice is expected to be 0.3 points below the best rate"
     assert note(runs(), decision=open_, budget=12) == (
-        f"{loss}: about 8 more trials would tell, go on with search.trials=20"
+        f"{loss}: about 8 more trials would tell, go on with search.trials=20 (at every level)"
     )
     hopeless = decided(0.31, left=0.2)
     assert note(runs(), decision=hopeless, budget=12) == f"{loss}, and 32 more trials would leave 0.2 of them"

@@ -24,7 +24,14 @@ from tosmooth.trainables.errors import InputError
 
 KEPT = ROOT / "tests" / "search" / "data" / "home-0.1"
 TEXTS = ("dataset", "noise", "method", "noise_rate_source", "best_parameters")
-SINCE = {"ce_val_accuracy", "ls_val_accuracy"}  # columns
+SINCE = {
+    "ce_val_accuracy",
+    "ls_val_accuracy",
+    "runner_up_rate",
+    "runner_up_behind",
+    "p_runner_up",
+    "expected_loss",
+}  # columns
 UNKNOWN = {"gain_low", "gain_high"}  # of two seeds, as these studies have: no interval any more
 MODELLED = {"rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}  # by the surrogate, whose priors have changed
 

@@ -85,7 +85,9 @@ def test_finalists_are_confirmed_first_then_the_baselines_on_the_same_seeds(tmp_
     assert len(set(arms)) == 4, "a baseline is a finalist; that is another test"
     seeds = driver.spec.confirmation_seeds()
     done = [(record.params["rate"], record.train_seed) for record in confirmations(records)]
-    assert done == [(rate, seed) for rate in arms for seed in seeds]
+    assert done == [(rate, seed) for seed in seeds for rate in arms[:2]] + [
+        (rate, seed) for rate in arms[2:] for seed in seeds
+    ]
     assert not {record.train_seed for record in searched(records)} & set(seeds), "the search used a fresh seed"
 
 
