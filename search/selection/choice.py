@@ -39,7 +39,7 @@ def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
     """Configurations to retrain on fresh seeds, best first; `records` of one cell.
 
     `posterior`: the incumbent of the surrogate of all search trials; then one that promises more but may diverge, and
-    under `auto` one far off that may well be better, if there are such; then the surrogate's next. None is like another:
+    under `auto` one far off that may well be better, if there are such; then the surrogate's next. No two are alike:
     the best rates lie close to where training diverges, two finalists of nearly one rate diverge under the same seed,
     and then neither is a way out. `best`, and if the trials are too few for a surrogate: the best single trials.
 
