@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from tosmooth.trainables.data.copies import Keys, keys_of
@@ -31,7 +31,9 @@ from tosmooth.trainables.noise.synthetic import Labels
 log = logging.getLogger(__name__)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # never one that starts a program, as EPS does
-MODES = ("RGB", "L", "P", "1")  # colour, grey, palette, black and white
+GREYS_16 = ("I;16", "I;16L", "I;16B", "I;16N")  # modes of 16 bits a pixel
+UNBOUNDED = ("I", "F")  # modes of 32 bits, of which no one says what is black and what is white
+GROUND = (255, 255, 255, 255)  # what shows through where a picture is transparent: white
 SIDE = 1024  # pixels a picture may be high or wide
 LARGEST = 2**23  # bytes of an encoded picture: one of 1024 x 1024 pixels is seldom larger
 HARMLESS = 2**26  # bytes of encoded pictures that are refused to no file: they are packed as it is
@@ -42,7 +44,7 @@ DECODED = 2**32
 # stored once for every row, before its size can be asked for. Few, as metadata may lie about what a column takes.
 ROWS, BATCH = 4, 2**26
 KEY = "key"  # the column of what equal pictures have in common
-LAYOUT = 3  # of the decoded file; another number has everything decoded anew
+LAYOUT = 4  # of the decoded file; another number has everything decoded anew
 
 Pixels = NDArray[np.uint8]
 Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
@@ -137,7 +139,7 @@ def _decode(encoded: list[pa.Buffer | None], path: Path, first_row: int, shape: 
 
 
 def _pixels(blob: pa.Buffer | None) -> Pixels:
-    """Pixels of one picture, uint8 [H, W, 3]."""
+    """Pixels of one picture, upright as its EXIF data say, uint8 [H, W, 3]."""
     if not blob:
         raise InputError("there is no picture: its bytes are in the file itself")
     if len(blob) > LARGEST:
@@ -145,9 +147,21 @@ def _pixels(blob: pa.Buffer | None) -> Pixels:
     with Image.open(io.BytesIO(blob), formats=FORMATS) as picture:
         if max(picture.size) > SIDE:
             raise InputError(f"{picture.width}x{picture.height} pixels: at most {SIDE}x{SIDE}")
-        if picture.mode not in MODES:
-            raise InputError(f"colours of mode {picture.mode}: one of {', '.join(MODES)}; convert it to RGB")
-        return np.asarray(picture.convert("RGB"))
+        return np.asarray(_opaque(ImageOps.exif_transpose(picture)).convert("RGB"))
+
+
+def _opaque(picture: Image.Image) -> Image.Image:
+    """Picture of 8 bits without transparency: it is laid on white, 16-bit greys are scaled.
+
+    Pillow's own conversion would show the colour that a transparent pixel happens to have, and clip 16-bit greys.
+    """
+    if picture.mode in UNBOUNDED:
+        raise InputError(f"colours of mode {picture.mode}, 32 bits a pixel: convert it to 8 or 16")
+    if picture.mode in GREYS_16:
+        return Image.fromarray(((np.asarray(picture).astype(np.uint32) + 128) // 257).astype(np.uint8))
+    if not picture.has_transparency_data:
+        return picture
+    return Image.alpha_composite(Image.new("RGBA", picture.size, GROUND), picture.convert("RGBA"))
 
 
 def _write(path: Path, chunks: Iterator[Chunk]) -> None:

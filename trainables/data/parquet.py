@@ -14,6 +14,7 @@ from tosmooth.trainables.errors import InputError, first_line, shown
 from tosmooth.trainables.noise.synthetic import Labels
 
 Features = NDArray[np.float32]
+LOST = 1e-3  # of a feature's spread: rounding beyond it is worse than what counting from another origin costs
 
 # A few kilobytes of Parquet can stand for any number of gigabytes: one value said to be in every row, a page of zeros.
 EXPANSION = 256  # bytes in memory to one in the file
@@ -82,8 +83,14 @@ def refuse_nulls(column: pa.Array | pa.ChunkedArray, where: str, first_row: int 
         raise InputError(f"{where}, row {row}: is empty: every row has a value")
 
 
-def read_features(path: Path, features: Sequence[str], labels: Sequence[str]) -> tuple[Features, list[Labels]]:
-    """Numeric columns as float32 [N, D], and the columns named in `labels`, each int64 [N]."""
+def read_features(
+    path: Path, features: Sequence[str], labels: Sequence[str], origins: Sequence[float] | None = None
+) -> tuple[Features, list[Labels], list[float]]:
+    """Numeric columns as float32 [N, D], the columns named in `labels`, each int64 [N], and the origin of each feature.
+
+    A feature counts from its origin: 0, or its mean where float32 would lose its spread, as of times in seconds since
+    1970. `origins`: of the training set, for what is read beside it.
+    """
     with readable(path, [*features, *labels]) as file:
         for check, names in ((_require_numbers, features), (require_integers, labels)):
             for name in names:
@@ -92,16 +99,34 @@ def read_features(path: Path, features: Sequence[str], labels: Sequence[str]) ->
         check_memory(path, 8 * rows * columns, f"{rows} rows of {columns} columns")
         table = file.read(columns=[*features, *labels])
         inputs = np.empty((table.num_rows, len(features)), np.float32)
+        known: list[float] = []
         for i, name in enumerate(features):
-            inputs[:, i] = _numbers(table[name], f"{path}, column {name!r}")
-        return inputs, [labels_of(table[name], f"{path}, column {name!r}") for name in labels]
+            where = f"{path}, column {name!r}"
+            numbers = _numbers(table[name], where)
+            known.append(_origin(numbers, where) if origins is None else origins[i])
+            inputs[:, i] = numbers - known[-1]
+        return inputs, [labels_of(table[name], f"{path}, column {name!r}") for name in labels], known
 
 
-def _numbers(column: pa.ChunkedArray, where: str) -> Features:
+def _numbers(column: pa.ChunkedArray, where: str) -> NDArray[np.float64]:
     refuse_nulls(column, where)
-    with np.errstate(over="ignore"):  # what does not fit is named below
-        numbers = np.asarray(column, np.float64).astype(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(numbers))
+    numbers = np.asarray(column, np.float64)
+    wrong = np.flatnonzero(~(np.abs(numbers) <= np.finfo(np.float32).max))
     if len(wrong):
         raise InputError(f"{where}, row {wrong[0]}: {column[wrong[0]].as_py()} is refused: a finite number of float32")
     return numbers
+
+
+def _origin(numbers: NDArray[np.float64], where: str) -> float:
+    """Number from which a feature counts. Raises `InputError` where its values are too near to each other even so."""
+    if len(numbers) == 0 or numbers.min() == numbers.max():
+        return 0.0
+    origin = float(numbers.mean())
+    spread = float(np.abs(numbers - origin).mean())
+    rounding = max(np.abs(numbers - numbers.astype(np.float32)).max(), 1e-9 * abs(origin))
+    if rounding <= LOST * spread:  # the latter: of so little spread beside its mean `scale_of` takes it for constant
+        return 0.0
+    if np.spacing(np.abs(numbers).max()) > LOST * spread:
+        rule = "numbers of float64 keep 15 digits; subtract what all of them share before they are written"
+        raise InputError(f"{where}: its values, near {origin:.17g}, differ by {spread:.3g}: {rule}")
+    return origin

@@ -1,6 +1,6 @@
 """Sources other than generators and CIFAR: scikit-learn's bundled data sets, and the user's own Parquet."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,12 @@ def table(config: DataConfig, folders: Folders) -> Source:
         raise InputError("dataset.table: None is refused: a table of the user's own is described there")
     columns = {"label": wanted.label} | ({"clean_label": wanted.clean_label} if wanted.clean_label else {})
     folders.bring(wanted.train, *([wanted.test] if wanted.test is not None else []))
-    train = _table(folders.data / wanted.train, wanted, columns, folders.cache)
+    train, origins = _table(folders.data / wanted.train, wanted, columns, folders.cache)
     classes = _classes(train.labels, folders.data / wanted.train)
     test = None
     if wanted.test is not None:
         path = folders.data / wanted.test
-        test = _table(path, wanted, {"clean_label": wanted.label}, folders.cache)
+        test, _ = _table(path, wanted, {"clean_label": wanted.label}, folders.cache, origins)
         if test.inputs.shape[1:] != train.inputs.shape[1:]:
             sizes = f"{list(test.inputs.shape[1:])}, those of the training set {list(train.inputs.shape[1:])}"
             raise InputError(f"{path}: its pictures are of the size {sizes}: the two are alike")
@@ -52,15 +52,19 @@ def table(config: DataConfig, folders: Folders) -> Source:
     return Source(train=train, test=test, classes=classes, standardise=wanted.features is not None)
 
 
-def _table(path: Path, wanted: TableSource, columns: Mapping[str, str], cache: Path) -> Examples:
+def _table(
+    path: Path, wanted: TableSource, columns: Mapping[str, str], cache: Path, origins: Sequence[float] | None = None
+) -> tuple[Examples, list[float] | None]:
+    """Read one file; also the origin of each feature, of pictures none."""
     if not path.is_file():
         raise InputError(f"{path}: there is no such file: dataset.table is relative to the data folder (--data-dir)")
     if wanted.features is not None:
-        inputs, labels = read_features(path, wanted.features, list(columns.values()))
-        return of_features(inputs, dict(zip(columns, labels, strict=True)))
+        inputs, labels, known = read_features(path, wanted.features, list(columns.values()), origins)
+        return of_features(inputs, dict(zip(columns, labels, strict=True))), known
     image = str(wanted.image)
     digest = remembered_sha256(path, cache)
-    return decoded(cache, "table", [digest, image, columns], lambda: pictures(unchanged(path, digest), image, columns))
+    read = decoded(cache, "table", [digest, image, columns], lambda: pictures(unchanged(path, digest), image, columns))
+    return read, None
 
 
 def _classes(labels: Mapping[str, Labels], path: Path) -> int:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from tests.conftest import ROOT
@@ -189,10 +191,71 @@ def test_processes_that_start_together_decode_once(tmp_path: Path, save: Save) -
     assert len(list(tmp_path.glob("decoded-*"))) == 1
 
 
-def rgba(size: tuple[int, int]) -> bytes:
+def saved(picture: Image.Image, format: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
-    Image.new("RGBA", size).save(file, "PNG")
+    picture.save(file, format, **options)
     return file.getvalue()
+
+
+def one_of(content: bytes, tmp_path: Path, save: Save) -> NDArray[np.uint8]:
+    """Pixels of the one picture that this content is."""
+    path = save(tmp_path / "a.parquet", img=packed([content]), label=[0])
+    return read(path, tmp_path / "cache").inputs[0].numpy().copy()  # it is mapped: to write to it kills
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_picture_is_turned_upright_as_its_exif_data_say(orientation: int, tmp_path: Path, save: Save) -> None:
+    turns = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90"}
+    turns |= {7: "TRANSVERSE", 8: "ROTATE_270"}  # how a camera that is held so lays the upright picture down
+    upright = Image.fromarray(PIXELS[0])
+    stored = upright.transpose(Image.Transpose[turns[orientation]]) if orientation in turns else upright
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    np.testing.assert_array_equal(one_of(saved(stored, exif=exif), tmp_path, save), PIXELS[0])
+
+
+def glyph() -> Image.Image:
+    """Dark pixels that are opaque in the middle and transparent around it: the hidden colour is the glyph's."""
+    pixels = np.full((8, 6, 4), (10, 20, 30, 0), np.uint8)
+    pixels[2:6, 2:4, 3] = 255
+    return Image.fromarray(pixels)
+
+
+PALETTE = Image.fromarray(np.pad(np.ones((4, 2), np.uint8), 2), "P")
+PALETTE.putpalette([10, 20, 30] * 2)
+COLOURED = Image.fromarray(np.where(np.asarray(glyph())[..., 3:] == 0, (10, 20, 31), (10, 20, 30)).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("content", "colour"),
+    [
+        (saved(glyph()), [10, 20, 30]),
+        (saved(glyph(), "WEBP", lossless=True, exact=True), [10, 20, 30]),
+        (saved(glyph().convert("LA")), [18] * 3),
+        (saved(PALETTE, transparency=0), [10, 20, 30]),
+        (saved(PALETTE, transparency=b"\x00\xff"), [10, 20, 30]),
+        (saved(PALETTE, "GIF", transparency=0), [10, 20, 30]),
+        (saved(COLOURED, transparency=(10, 20, 31)), [10, 20, 30]),
+    ],
+    ids=["RGBA", "WebP", "LA", "palette", "palette-alpha", "GIF", "colour"],
+)
+def test_what_is_transparent_is_laid_on_white(content: bytes, colour: list[int], tmp_path: Path, save: Save) -> None:
+    found = one_of(content, tmp_path, save)
+    assert found[2:6, 2:4].reshape(-1, 3).tolist() == [colour] * 8
+    found[2:6, 2:4] = 255
+    assert (found == 255).all()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_greys_of_16_bits_keep_their_order(format: str, tmp_path: Path, save: Save) -> None:
+    deep = np.linspace(0, 65535, 48).round().astype(np.uint16).reshape(8, 6)
+    found = one_of(saved(Image.fromarray(deep), format), tmp_path, save)
+    np.testing.assert_array_equal(found, np.repeat(np.round(deep / 257)[..., None], 3, axis=2))
+
+
+def test_printers_colours_are_read(tmp_path: Path, save: Save) -> None:
+    inks = Image.new("CMYK", (6, 8), (0, 255, 255, 0))
+    assert one_of(saved(inks, "TIFF"), tmp_path, save)[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +266,7 @@ def rgba(size: tuple[int, int]) -> bytes:
         (b"", "there is no picture"),
         (None, "there is no picture"),
         (encoded(PIXELS[0, :5]), "6x5 pixels, those before 6x8: all pictures have one size"),
-        (rgba((6, 8)), "colours of mode RGBA"),
+        (saved(Image.new("F", (6, 8)), "TIFF"), "colours of mode F, 32 bits a pixel: convert it to 8 or 16"),
         (encoded(np.zeros((1, 1025, 3), np.uint8)), "1025x1 pixels: at most 1024x1024"),
         (encoded(np.zeros((12_000, 12_000), np.uint8)), "does not decode"),  # Pillow's decompression bomb
     ],

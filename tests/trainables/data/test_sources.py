@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from tosmooth.trainables.config import DataConfig, TableSource
 from tosmooth.trainables.data.datasets import LevelData, load_level
+from tosmooth.trainables.data.parquet import read_features
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 
@@ -71,6 +73,44 @@ def test_features_of_a_table_are_standardised_by_the_train_rows(folders: Folders
     )
     assert data.test is not None
     np.testing.assert_allclose(data.test.inputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1_760_000_000 + 20 * CLEAN + RNG.uniform(0, 12, 60),  # times in seconds since 1970
+        1_760_000_000_000_000_000 + 20_000_000_000 * CLEAN,  # in nanoseconds, whole
+        -3e30 + 1e25 * CLEAN,
+        5e6 + 0.5 * CLEAN,  # a counter with a fraction
+    ],
+)
+def test_feature_far_from_zero_keeps_its_spread(values: NDArray[Any], folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", a=values, b=COLUMNS["b"], label=GIVEN)
+    save(folders.data / "test.parquet", a=values[:10], b=COLUMNS["b"][:10], label=CLEAN[:10])
+    data = load_table(folders, dataclasses.replace(FEATURES, test="test.parquet"))
+    rows, exact = data.train.rows.numpy(), np.array([float(int(v) - int(values[0])) + float(v % 1) for v in values])
+    if values.dtype.kind == "f":
+        exact = values - values[0]
+    expected = (exact - exact[rows].mean()) / exact[rows].std()
+    assert data.test is not None
+    np.testing.assert_allclose(data.train.inputs[:, 0], expected, atol=1e-3)
+    np.testing.assert_allclose(data.test.inputs[:, 0], expected[:10], atol=1e-3)
+
+
+def test_feature_whose_values_no_float_tells_apart_is_refused(folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", a=1e9 + 1e-7 * np.arange(60), b=COLUMNS["b"], label=GIVEN)
+    with pytest.raises(
+        InputError, match=r"column 'a': its values, near 1\d+.*, differ by .*: numbers of float64 keep 15"
+    ):
+        load_table(folders, FEATURES)
+
+
+def test_features_near_zero_are_read_as_before(folders: Folders, save: Save) -> None:
+    # The digest of a study that was run before: of these very numbers as float32.
+    save(folders.data / "train.parquet", **COLUMNS)
+    inputs, _, origins = read_features(folders.data / "train.parquet", ["a", "b"], ["label"])
+    assert origins == [0.0, 0.0]
+    np.testing.assert_array_equal(inputs, np.stack([COLUMNS["a"], COLUMNS["b"]], axis=1).astype(np.float32))
 
 
 def test_table_of_pictures_is_read(folders: Folders, save: Save, small_cifar: "SmallCifar") -> None:
