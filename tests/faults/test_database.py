@@ -16,7 +16,7 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tests.faults.servers import PASSWORD, postgres
-from tests.search.tools import TINY, numbers, records_of, run_here, start, table_of, tiny, wait_for_lines
+from tests.search.tools import TINY, numbers, records_of, run_apart, start, table_of, tiny, wait_for_lines
 from tests.tools import wait_for
 from tosmooth.search.storage import retrying_database as patience
 from tosmooth.search.storage.home import Home
@@ -273,7 +273,7 @@ def test_study_goes_on_where_postgresql_was_restarted(tmp_path: Path) -> None:
         assert PASSWORD not in out + err
         folder = Home(tmp_path / "home").existing("tiny")
         found = read_records(folder, folder.spec(), server.url)
-    run_here(tiny(), tmp_path / "undisturbed")
+    run_apart(tiny(), tmp_path / "undisturbed")
     assert numbers(found) == numbers(records_of(tmp_path / "undisturbed"))
     assert {record.attempts for record in found} == {1}
     assert table_of(tmp_path / "home") == table_of(tmp_path / "undisturbed")
@@ -308,5 +308,5 @@ def test_study_waits_for_a_server_that_is_read_only_after_a_failover(tmp_path: P
         assert "Traceback" not in err
         folder = Home(tmp_path / "home").existing("tiny")
         found = read_records(folder, folder.spec(), server.url)
-    run_here(tiny(), tmp_path / "undisturbed")
+    run_apart(tiny(), tmp_path / "undisturbed")
     assert numbers(found) == numbers(records_of(tmp_path / "undisturbed"))

@@ -23,7 +23,7 @@ import ray
 from rich.console import Console
 
 from tests.faults.servers import PASSWORD, postgres
-from tests.search.tools import RECONNECT, TINY, TOSMOOTH, start, tosmooth
+from tests.search.tools import TINY, TOSMOOTH, apart, start, tosmooth
 from tests.tools import Payload, free_port, wait_for
 from tosmooth.search.cli.credentials import resolve
 from tosmooth.search.run.ray_cluster import cluster
@@ -204,12 +204,8 @@ def test_what_lies_in_tunes_folder_is_never_unpickled(watched: Watched) -> None:
     assert not (watched.home / "studies" / "tiny" / "tune").exists()
 
 
-@pytest.mark.faults
-def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another user of the machine reaches loopback, and would have Ray run any code for him."""
-    monkeypatch.setenv(RECONNECT, "3600")  # see `run_here`
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+def strangers_at_ray(folder: Path) -> list[subprocess.CompletedProcess[str]]:
+    """What those hear who call a Ray that was started here: two without this run's token, one with it."""
     code = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]); print('in')"
     before = dict(os.environ)
     with cluster(None, Console(quiet=True)):
@@ -220,16 +216,25 @@ def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.Monk
             mode = {"RAY_AUTH_MODE": "token"} if token in known.values() else {}
             command = [sys.executable, "-c", code, address]
             answers.append(subprocess.run(command, env=ours | known | mode, capture_output=True, text=True))
-        seen = Watched(tmp_path, 0, "", "", {}, [], tmp_path)
+        seen = Watched(folder, 0, "", "", {}, [], folder)
         look_at(os.getpid(), seen)
         (session,) = sessions(os.getpid())
         assert leaks(token, session) == []
         assert [command for command in seen.commands if token in command] == []
+    told = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    assert [os.environ.get(name) for name in told] == [before.get(name) for name in told]  # a cluster may be next
+    return answers
+
+
+@pytest.mark.faults
+def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another user of the machine reaches loopback, and would have Ray run any code for him."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    answers = apart(strangers_at_ray, tmp_path)
     assert [(answer.returncode, answer.stdout) for answer in answers] == [(1, ""), (1, ""), (0, "in\n")]
     assert all("AuthenticationError" in answer.stderr for answer in answers[:2])
     assert list(tmp_path.iterdir()) == []  # Ray's own token would lie there for all time, readable by others
-    told = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER")
-    assert [os.environ.get(name) for name in told] == [before.get(name) for name in told]  # a cluster may be next
 
 
 def test_the_guard_sees_who_is_called(tmp_path: Path) -> None:

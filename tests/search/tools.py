@@ -1,15 +1,15 @@
 """A tiny study: the parts of its driver on a folder, with reports made up instead of training; and the command."""
 
 import csv
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
-from unittest import mock
+from typing import Any, TypeVar
 
 from mlflow import MlflowClient
 from ray.tune.search import Searcher
@@ -37,7 +37,7 @@ from tosmooth.search.suggest.asking import Suggester
 from tosmooth.search.tracking.store import database
 from tosmooth.trainables.files.folders import Folders
 
-RECONNECT = "RAY_gcs_rpc_server_reconnect_timeout_s"  # read when a process starts Ray for the first time
+Result = TypeVar("Result")
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 TINY = """
 name: tiny
@@ -194,14 +194,24 @@ def tosmooth(*arguments: str | Path, cwd: Path, seconds: float = 200) -> subproc
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def run_here(spec: StudySpec, home: Path) -> list[Row]:
-    """Run a study in this process.
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function of a test module in a process of its own.
 
     Ray ends a process, with exit code 1 and no word of pytest, when one of its clients that outlived `ray.shutdown` has
-    missed its server for a minute. A command is over by then; the tests start and stop Ray many times in one process.
+    missed its server for a minute. A command is over by then; pytest's process is not.
     """
-    with mock.patch.dict(os.environ, {RECONNECT: "3600"}):
-        return run(spec, Options(Home(home)), Console(stderr=True, quiet=True))
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def run_here(spec: StudySpec, home: Path) -> list[Row]:
+    """Run a study in this process: for what ends before Ray is started, and by way of `apart`."""
+    return run(spec, Options(Home(home)), Console(stderr=True, quiet=True))
+
+
+def run_apart(spec: StudySpec, home: Path) -> list[Row]:
+    """Run a study in a process of its own."""
+    return apart(run_here, spec, home)
 
 
 def records_of(home: Path) -> list[Record]:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import ray
@@ -23,11 +24,13 @@ from safetensors import safe_open
 from tests.search.conftest import Command, Finished
 from tests.search.tools import (
     TINY,
+    apart,
     left_after,
     lines_of,
     mlflow_runs,
     numbers,
     records_of,
+    run_apart,
     run_here,
     start,
     table_of,
@@ -185,7 +188,7 @@ def test_mlflow_shows_cells_trials_epochs_and_files(finished: Finished) -> None:
 def test_run_again_trains_nothing_and_gives_the_same_table(finished: Finished, tmp_path: Path) -> None:
     home = copy_of(finished, tmp_path)  # moved, too
     before = (folder_of(home).history.read_bytes(), folder_of(home).journal.read_bytes())
-    rows = run_here(tiny(), home)
+    rows = run_apart(tiny(), home)
     assert (folder_of(home).history.read_bytes(), folder_of(home).journal.read_bytes()) == before
     assert [row.noise for row in rows] == ["clean", "symmetric-0.4"]
     assert (folder_of(home).path / "best_rates.csv").read_bytes() == (
@@ -197,10 +200,10 @@ def test_run_again_trains_nothing_and_gives_the_same_table(finished: Finished, t
 def test_the_same_seed_gives_the_same_proposals_and_numbers_and_more_trials_go_on(
     finished: Finished, tmp_path: Path
 ) -> None:
-    run_here(tiny(), tmp_path / "twice")
+    run_apart(tiny(), tmp_path / "twice")
     assert numbers(records_of(tmp_path / "twice")) == numbers(records_of(finished.home))
     assert table_of(tmp_path / "twice") == table_of(finished.home)
-    rows = run_here(tiny("search.trials=5"), tmp_path / "twice")
+    rows = run_apart(tiny("search.trials=5"), tmp_path / "twice")
     assert [row.trials for row in rows] == [5, 5]
     before = numbers(records_of(finished.home))
     assert [trial for trial in numbers(records_of(tmp_path / "twice")) if trial in before] == before
@@ -217,14 +220,14 @@ def test_a_home_that_was_searched_with_successive_halving_is_exported_and_goes_o
     said = command("export", "tiny", "--home", home, "--format", "csv")
     assert (said.code, said.out) == (0, (folder_of(home).path / "best_rates.csv").read_text(encoding="utf-8"))
     before = numbers(records_of(home))
-    rows = run_here(tiny("search.trials=5", "search.pruner=median"), home)
+    rows = run_apart(tiny("search.trials=5", "search.pruner=median"), home)
     assert [row.trials for row in rows] == [5, 5]
     assert [trial for trial in numbers(records_of(home)) if trial in before] == before
     assert "successive-halving" not in file.read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
-def test_tune_forgets_the_trials_that_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def held_by_tune(home: Path) -> list[int]:
+    """How many trials Tune holds whenever one is added to a study."""
     kept: list[int] = []
 
     class Watched(PruningScheduler):
@@ -233,9 +236,15 @@ def test_tune_forgets_the_trials_that_ended(tmp_path: Path, monkeypatch: pytest.
             held = {*tune_controller.get_trials(), *tune_controller._stopped_trials, *tune_controller._trials_to_cache}
             kept.append(len(held))
 
-    monkeypatch.setattr("tosmooth.search.run.runner.PruningScheduler", Watched)
-    rows = run_here(tiny(), tmp_path)
+    with mock.patch("tosmooth.search.run.runner.PruningScheduler", Watched):
+        rows = run_here(tiny(), home)
     assert [row.trials for row in rows] == [4, 4]
+    return kept
+
+
+@pytest.mark.slow
+def test_tune_forgets_the_trials_that_ended(tmp_path: Path) -> None:
+    kept = apart(held_by_tune, tmp_path)
     assert len(kept) > 16  # the searches and their confirmation
     assert max(kept) <= 2  # the one that is added, and one that is only just ending
 
@@ -243,17 +252,18 @@ def test_tune_forgets_the_trials_that_ended(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.slow
 @pytest.mark.faults
 def test_a_journal_that_lost_its_end_is_named_and_the_study_ends_with_the_same_table(
-    finished: Finished, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    finished: Finished, tmp_path: Path
 ) -> None:
     home = copy_of(finished, tmp_path)
     journal = folder_of(home).journal
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[: len(lines) // 2]))
     journal.with_name("journal.last.log").write_bytes(b"of a home of before: no one reads it")
-    run_here(tiny(), home)
+    done = tosmooth("run", finished.file, "--home", "home", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     assert re.search(
         r"Optuna's storage lacks trial twonorm/\S+/\d+ and \d+ more: what the study still asks for is trained again",
-        caplog.text,
+        " ".join(done.stderr.split()),
     )
     assert numbers(records_of(home)) == numbers(records_of(finished.home))
     assert table_of(home) == table_of(finished.home)
@@ -307,6 +317,20 @@ def test_a_ray_that_cannot_be_started_here_is_one_message(monkeypatch: pytest.Mo
         pass
 
 
+def on_a_disk_that_fails(name: str, number: int, home: Path) -> str:
+    """What a study says that cannot write to the file of that name, once it wants five trials."""
+    append = LineWriter.append
+
+    def full(writer: LineWriter, values: Any) -> None:
+        if writer._path.name == name:
+            raise OSError(number, os.strerror(number), str(writer._path))
+        append(writer, values)
+
+    with mock.patch.object(LineWriter, "append", full), pytest.raises(InputError) as caught:
+        run_here(tiny("search.trials=5"), home)
+    return str(caught.value)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "number", "words"),
@@ -318,21 +342,11 @@ def test_a_ray_that_cannot_be_started_here_is_one_message(monkeypatch: pytest.Mo
     ],
 )
 def test_a_disk_that_takes_no_more_before_or_while_trials_run_is_one_message(
-    name: str, number: int, words: str, finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, number: int, words: str, finished: Finished, tmp_path: Path
 ) -> None:
     home = copy_of(finished, tmp_path)
-    append = LineWriter.append
-
-    def full(writer: LineWriter, values: Any) -> None:
-        if writer._path.name == name:
-            raise OSError(number, os.strerror(number), str(writer._path))
-        append(writer, values)
-
-    monkeypatch.setattr(LineWriter, "append", full)
-    says = rf"{name}: {words} and run the study again: it goes on"
-    with pytest.raises(InputError, match=says):
-        run_here(tiny("search.trials=5"), home)
-    monkeypatch.undo()
+    says = apart(on_a_disk_that_fails, name, number, home)
+    assert re.search(rf"{name}: {words} and run the study again: it goes on", says)
     assert numbers(records_of(home))[:4] == numbers(records_of(finished.home))[:4]
 
 
@@ -405,7 +419,7 @@ def test_trials_run_side_by_side_in_as_many_processes_as_there_are_slots(tmp_pat
     spec = tiny("resources.concurrent=2", "search.trials=20", "training.epochs=30", "dataset.validation_fraction=0.1")
     if usable_cores() < 2:
         pytest.skip("One core runs one trial at a time.")
-    run_here(spec, tmp_path / "home")
+    run_apart(spec, tmp_path / "home")
     records = [record for record in records_of(tmp_path / "home") if record.curve]
     spans = [(r.curve[0]["time"] or 0.0, r.curve[-1]["time"] or 0.0) for r in records]
     # Which trials ran at the same time, not how fast: a busy machine slows both.

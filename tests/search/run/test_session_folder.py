@@ -10,12 +10,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import ray
 from filelock import FileLock
 from rich.console import Console
 
+from tests.search.tools import apart
 from tests.tools import wait_for
 from tosmooth.search.run import ray_cluster, session_folder
 from tosmooth.search.run.session_folder import LOCK, LONGEST, PREFIX, place, places, remove, remove_left
@@ -101,20 +103,25 @@ def test_places_are_those_of_the_environment_then_tmp(monkeypatch: pytest.Monkey
     assert places() == [Path(each) for each in ("/a", tmp_path, "/tmp", "/run/user/1000")]  # noqa: S108
 
 
-@pytest.mark.ray
-def test_ray_fits_into_the_longest_place_and_leaves_nothing(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    longest = short / ("x" * (LONGEST - len(str(short)) - 1))
-    longest.mkdir()
-    monkeypatch.setattr(session_folder, "places", lambda: [longest])
-    monkeypatch.setattr(ray_cluster, "usable_cores", lambda: 3)  # more than most test machines have
-    with ray_cluster.cluster(None, Console(quiet=True)):
+def ray_in(place: Path) -> None:
+    """Start Ray with its session's folder in a place, and look at it."""
+    cores = mock.patch.object(ray_cluster, "usable_cores", return_value=3)  # more than most test machines have
+    here = mock.patch.object(session_folder, "places", return_value=[place])
+    with here, cores, ray_cluster.cluster(None, Console(quiet=True)):
         assert ray.cluster_resources()["CPU"] == 3
-        (folder,) = longest.iterdir()
+        (folder,) = place.iterdir()
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700  # Ray's own may be written by everyone
         (session,) = (path for path in folder.glob("*/session_*") if not path.is_symlink())
         sockets = list((session / "sockets").iterdir())
         assert {re.sub(r"\.\d+$", "", socket.name) for socket in sockets} >= {"plasma_store", "raylet"}
         assert ray.get(ray.remote(lambda: 1).remote()) == 1
+
+
+@pytest.mark.ray
+def test_ray_fits_into_the_longest_place_and_leaves_nothing(short: Path) -> None:
+    longest = short / ("x" * (LONGEST - len(str(short)) - 1))
+    longest.mkdir()
+    apart(ray_in, longest)
     wait_for("an empty folder", lambda: not list(longest.iterdir()))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.search.tools import Driver, records_of, run_here, tiny, tosmooth
+from tests.search.tools import Driver, records_of, run_apart, run_here, tiny, tosmooth
 from tosmooth.search.records import PHASES, Record
 from tosmooth.search.run.deletion import delete_study
 from tosmooth.search.spec.study import StudySpec
@@ -113,8 +113,8 @@ def test_command_ends_with_exit_code_2_where_the_folder_cannot_be_used(tmp_path:
 def test_results_are_the_same_with_trunks_and_without_from_fewer_epochs(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     shared = tiny(*ONE, f"trunks={{keep: true, folder: '{kept.as_uri()}'}}")
-    (row,) = run_here(shared, tmp_path / "shared")
-    (alone,) = run_here(tiny(*ONE, "trunks.share=false"), tmp_path / "alone")
+    (row,) = run_apart(shared, tmp_path / "shared")
+    (alone,) = run_apart(tiny(*ONE, "trunks.share=false"), tmp_path / "alone")
     with_, without = records_of(tmp_path / "shared"), records_of(tmp_path / "alone")
     assert results(with_) == results(without)
     assert dataclasses.replace(row, hours=alone.hours, epochs=alone.epochs, epochs_spared=0) == alone
@@ -140,7 +140,7 @@ def test_results_are_the_same_with_trunks_and_without_from_fewer_epochs(tmp_path
     (kept / "tiny-00000000").mkdir()
     (kept / "tiny-00000000" / "theirs.trunk").touch()
     shutil.copytree(kept, tmp_path / "copy")
-    run_here(tiny(*ONE, f"trunks.folder={kept}"), tmp_path / "shared")
+    run_apart(tiny(*ONE, f"trunks.folder={kept}"), tmp_path / "shared")
     assert trunk_files(place) == []
     shutil.copytree(tmp_path / "copy", kept, dirs_exist_ok=True)
     delete_study(Home(tmp_path / "shared"), Home(tmp_path / "shared").existing("tiny"), None, None)
