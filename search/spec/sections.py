@@ -101,7 +101,7 @@ class SearchSpec:
 
     trials: int | None = None  # per cell, baselines included; None: 30, for a grid: all of it
     # `posterior`: the trial that by the readout's own model gains or tells most; the others are Optuna's
-    sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "tpe"
+    sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "posterior"
     # Training seeds that the trials of a level take in turn; own: each has another.
     training_seeds: int | Literal["own"] = 3
     epoch: Rule = "last"  # whose noisy-validation accuracy scores a trial

@@ -33,7 +33,9 @@ class _Cell:
     def of(cls, spec: MethodSpec, subset: TrainingSubset) -> "_Cell":
         ended = subset.records()
         rule = spec.search.epoch
-        runs = [(r.state, tuple(r.params.items()), r.train_seed, at_epoch(r, "val_accuracy", rule)) for r in ended]
+        runs = [
+            (r.state, r.epochs, tuple(r.params.items()), r.train_seed, at_epoch(r, "val_accuracy", rule)) for r in ended
+        ]
         return cls(spec, ended, subset.completed, (repr(spec.space), *runs))
 
 
@@ -74,10 +76,12 @@ def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = Non
     feasibility = Feasibility.of(
         np.array([axes.edge(r.params) for r in ended]), np.array([r.state == "diverged" for r in ended])
     )
+    pruned = [(r, y) for r in records if r.state == "pruned" and (y := _forecast(r, runs, scores)) is not None]
+    known = [*zip(runs, scores, strict=True), *pruned]
     model = Model.of(
-        x=np.array([axes.point(run.params) for run in runs]),
-        seeds=[run.train_seed for run in runs],
-        y=np.array(scores),
+        x=np.array([axes.point(run.params) for run, _ in known]),
+        seeds=[run.train_seed for run, _ in known],
+        y=np.array([score for _, score in known]),
         lengths=axes.lengths(),
     )
     ranked = [runs[i].params for i in sorted(range(len(runs)), key=lambda i: -scores[i])]
@@ -85,6 +89,30 @@ def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = Non
     found = distinct([*own, *candidates(spec, ranked, completed)], axes)
     points, edge_points = (np.array([place(params) for params in found]) for place in (axes.point, axes.edge))
     return Posterior(found, len(own), places_of(spec), axes, model, points, feasibility, edge_points)
+
+
+def _forecast(pruned: Record, runs: Sequence[Record], scores: Sequence[float]) -> float | None:
+    """Accuracy that a pruned trial would have reached: its last ones, and what complete trials gained from there on.
+
+    That is the median of those whose warm-up was over by then, `None` where there is none; at most the median of their
+    accuracies, below which the trial was when it was stopped. A mean of two epochs, as the pruner looks at two.
+    """
+    last = range(max(0, pruned.epochs - 2), pruned.epochs)
+    now, before = _mean_accuracy(pruned, last), []
+    for run, score in zip(runs, scores, strict=True):
+        then = _mean_accuracy(run, last) if run.params.get("warmup", 0) <= last.start else None
+        if then is not None:
+            before.append((score, score - then))
+    if now is None or not before:
+        return None
+    reached, gained = np.median(np.array(before), axis=0).tolist()
+    return float(min(now + gained, reached))
+
+
+def _mean_accuracy(record: Record, epochs: range) -> float | None:
+    values = [record.curve[i].get("val_accuracy") for i in epochs if i < record.epochs]
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
 
 
 def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:

@@ -2,7 +2,8 @@
 
 The accuracy that a trial reaches is modelled in `search.surrogate.gaussian_process`, the probability that it completes
 in `search.surrogate.feasibility`. Diverged trials say nothing of the former: close to the edge of divergence accuracy
-is often the highest. Pruned trials are left out of both, since what they would have reached is not known.
+is often the highest. Pruned trials have the accuracy that `search.surrogate.fitting` expects of them; as none of them
+reached it, none is the incumbent.
 """
 
 import math

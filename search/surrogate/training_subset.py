@@ -1,7 +1,8 @@
 """Training subset: those of a cell's many trials that the surrogate is fitted to, bounded however long the search.
 
-A Gaussian process takes the cube of its runs: 200 take a quarter of a second, 2,000 minutes. Up to `MOST` trials, those
-that completed and those that diverged together, nothing is left out. Beyond that, `MOST` of each kind at most:
+A Gaussian process takes the cube of its runs: 200 take a quarter of a second, 2,000 minutes. Up to `MOST` trials, all
+that ended together, nothing is left out. Beyond that, at most `MOST` of those with an accuracy, which completed or were
+pruned, and of those that diverged:
 
 - the first of the cell: the baselines, with which all is compared, the initial design (what theory and an earlier
   study proposed, and points spread evenly);
@@ -22,7 +23,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tosmooth.search.records import Record, Rule, at_epoch
+from tosmooth.search.records import ENDED, Record, Rule, at_epoch
 from tosmooth.search.spec.parameters import Params
 
 MOST = 192
@@ -32,13 +33,13 @@ GROWTH = 64
 
 @dataclass(slots=True)
 class TrainingSubset:
-    """Trials of one cell's search that completed or diverged, taken in as they end, in any order."""
+    """Trials of one cell's search that completed, diverged or were pruned, taken in as they end, in any order."""
 
     rule: Rule  # whose accuracy scores a trial
     _records: dict[int, Record] = field(default_factory=dict)  # by number
-    _complete: list[int] = field(default_factory=list)  # numbers, in rising order
+    _scored: list[int] = field(default_factory=list)  # numbers of those that have an accuracy, in rising order
     _diverged: list[int] = field(default_factory=list)
-    _ranked: list[tuple[float, int]] = field(default_factory=list)  # the best first
+    _ranked: list[tuple[float, int]] = field(default_factory=list)  # of those that completed, the best first
     _next: int = MOST + 1  # trials with which there is another choice
     _chosen: list[Record] = field(default_factory=list)  # as of the last of these, beyond `MOST`
     completed: int | None = None  # trials that did, where the chosen ones stand for more
@@ -55,11 +56,11 @@ class TrainingSubset:
         return subset
 
     def add(self, record: Record) -> None:
-        """Take in a trial; one that is pruned, failed or running says nothing."""
-        if record.phase != "search" or record.state not in ("complete", "diverged"):
+        """Take in a trial; one that failed or is running says nothing."""
+        if record.phase != "search" or record.state not in ENDED:
             return
         self._records[record.number] = record
-        insort(self._complete if record.state == "complete" else self._diverged, record.number)
+        insort(self._diverged if record.state == "diverged" else self._scored, record.number)
         value = at_epoch(record, "val_accuracy", self.rule) if record.state == "complete" else None
         if value is not None:
             insort(self._ranked, (-value, record.number))
@@ -76,9 +77,9 @@ class TrainingSubset:
 
     def _choose(self) -> None:
         best = [number for _, number in self._ranked[:BEST]]
-        kept = {*thinned(self._complete, best), *thinned(self._diverged, [])}
+        kept = {*thinned(self._scored, best), *thinned(self._diverged, [])}
         self._chosen = [self._records[number] for number in sorted(kept)]
-        self.completed, self.since = len(self._complete), []
+        self.completed, self.since = len(self._ranked), []
 
 
 def thinned(numbers: list[int], best: list[int]) -> list[int]:

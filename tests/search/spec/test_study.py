@@ -38,7 +38,7 @@ def test_study_settles_every_choice_that_the_file_leaves_open() -> None:
         "rate": Range(low=-8.0, high=0.8, scale="symlog"),
         "warmup": Range(low=0, high=4),  # half of the 8 epochs
     }
-    assert (spec.budget, spec.search.sampler, spec.search.pruner) == (30, "tpe", "none")
+    assert (spec.budget, spec.search.sampler, spec.search.pruner) == (30, "posterior", "none")
     assert (spec.search.pruner_min_epochs, spec.search.pruner_grace) == (None, None)
     median = small("search.pruner=median").search
     assert (median.pruner_min_epochs, median.pruner_grace) == (2, 2)  # a quarter of 8 epochs
@@ -341,7 +341,7 @@ def test_study_loads_without_torch_and_the_heavy_libraries() -> None:
 def test_a_study_is_a_grid_from_its_start_or_never() -> None:
     overrides = ("search.sampler=grid", "space.rate.values=[-1, 0]", "space.warmup.values=[0]")
     old, new = small("space.rate.values=[-1, 0]", "space.warmup.values=[0]"), small(*overrides)
-    assert difference(old, new) == ["sampler: tpe -> grid"]
+    assert difference(old, new) == ["sampler: posterior -> grid"]
     assert difference(new, new) == []
 
 

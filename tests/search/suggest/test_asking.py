@@ -172,7 +172,8 @@ def test_a_lost_attempt_teaches_neither_sampler_nor_pruner(tmp_path: Path) -> No
 
 
 def test_a_diverged_trial_teaches_the_sampler_that_it_is_no_better_than_chance(tmp_path: Path) -> None:
-    spec = tiny("search.trials=60", "space={rate: {low: -8, high: 0.8, scale: linear}, warmup: {values: [0]}}")
+    space = "space={rate: {low: -8, high: 0.8, scale: linear}, warmup: {values: [0]}}"
+    spec = tiny("search={trials: 60, sampler: tpe}", space)
     suggester = open_suggester(tmp_path, spec)
     rates = []
     for _ in range(60):

@@ -135,14 +135,59 @@ def test_of_equal_trials_the_one_farther_from_divergence_is_the_best() -> None:
     assert posterior(records).best == {"rate": -8.0, "warmup": 2}
 
 
-def test_pruned_and_running_trials_say_nothing() -> None:
+def test_failed_and_running_trials_say_nothing() -> None:
     records = hill(-1.4)
-    others = [
-        run(20, 0.5, 99.0, state="pruned"),
-        run(21, 0.6, 99.0, state="running"),
-        run(22, 0.7, 99.0, state="failed"),
-    ]
+    others = [run(21, 0.6, 99.0, state="running"), run(22, 0.7, 99.0, state="failed")]
     assert posterior([*records, *others]).best == posterior(records).best
+
+
+def rising(number: int, rate: float, end: float, warmup: int = 0, epochs: int = 6, state: State = "complete") -> Record:
+    """Run whose accuracy rises by 2 points an epoch to `end` at its sixth; it has the first `epochs` of these."""
+    val = [end - 2 * (6 - epoch) for epoch in range(1, epochs + 1)]
+    return record(number, rate, warmup, val=val, level="twonorm/symmetric-0.2", train_seed=number % 3, state=state)
+
+
+def forecasts(records: list[Record]) -> dict[float, float]:
+    """Accuracies that the model was fitted to, by rate."""
+    found = posterior(records)
+    rates = np.array([found.axes.point({"rate": rate, "warmup": 0})[0] for rate in (r.params["rate"] for r in records)])
+    values = found.model.accuracy(found.model.z)
+    return {
+        r.params["rate"]: float(values[(found.model.x[:, 0] == place).argmax()])
+        for r, place in zip(records, rates, strict=True)
+        if (found.model.x[:, 0] == place).any()
+    }
+
+
+def test_a_pruned_trial_counts_as_what_complete_ones_reached_from_there() -> None:
+    complete = [rising(i, rate, 80 - i) for i, rate in enumerate((-1.0, -0.5, 0.0, 0.1, -2.0))]
+    pruned = rising(5, -6.0, 62.0, epochs=3, state="pruned")  # at 56 after three epochs, where others gain six more
+    assert forecasts([*complete, pruned])[-6.0] == pytest.approx(62.0)
+    # It lay below the median when it was stopped: it is not taken for better than that, whatever others gained.
+    late = [rising(i, rate, 80 - i, warmup=2) for i, rate in enumerate((-1.0, -0.5, 0.0, 0.1, -2.0))]
+    near = rising(5, -6.0, 81.0, epochs=4, state="pruned")
+    assert forecasts([*late, near])[-6.0] == pytest.approx(78.0)
+    # No run to compare with: all were still in their warm-up then.
+    assert -6.0 not in forecasts([*late, rising(5, -6.0, 62.0, epochs=2, state="pruned")])
+
+
+def test_where_a_trial_was_pruned_less_is_expected_and_it_is_not_the_best() -> None:
+    complete = [rising(i, rate, 80 - i) for i, rate in enumerate((-1.0, -0.5, 0.0, 0.1, -2.0))]
+    pruned = rising(5, -7.0, 50.0, epochs=3, state="pruned")
+    without, found = posterior(complete), posterior([*complete, pruned])
+    place = {"rate": -7.0, "warmup": 0}
+    assert found.behind(found.best, place) > without.behind(without.best, place) + 5
+    assert found.best == without.best
+    assert all(params["rate"] != -7.0 for params in found.ranked)
+
+
+def test_a_search_does_not_look_again_where_it_pruned() -> None:
+    spec = load_study("twonorm")
+    complete = [rising(i, rate, 80 - 2 * i) for i, rate in enumerate((0.8, 0.0, 0.1, 0.4, -0.5))]
+    pruned = [rising(5 + i, rate, 50.0, epochs=3, state="pruned") for i, rate in enumerate((-8.0, -4.0, -2.0))]
+    acquisitions = [Acquisition(posterior(records, spec)) for records in (complete, [*complete, *pruned])]
+    before, after = (acquisition.gain({"rate": -4.0, "warmup": 0}) for acquisition in acquisitions)
+    assert after < before / 2
 
 
 def test_too_few_or_equal_trials_say_nothing() -> None:

@@ -1,6 +1,7 @@
 """What a cell's model is given: all of a usual search, and no more than so much of any."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -56,6 +57,20 @@ def test_up_to_the_bound_the_model_is_that_of_all_trials() -> None:
     assert model.candidates == all_of_them.candidates
     assert (model.best, model.interval) == (all_of_them.best, all_of_them.interval)
     assert (Acquisition(model).gains == Acquisition(all_of_them).gains).all()
+
+
+def test_pruned_trials_share_the_places_of_the_complete_ones() -> None:
+    found = records(1000, diverged=4)
+    found = [
+        replace(each, state="pruned") if i % 3 == 0 and each.state == "complete" else each
+        for i, each in enumerate(found)
+    ]
+    telling = TrainingSubset.of(found, "last")
+    kinds = Counter(record.state for record in telling.records())
+    assert kinds["diverged"] <= MOST
+    assert MOST * 0.8 < kinds["complete"] + kinds["pruned"] <= MOST
+    assert kinds["pruned"] > MOST / 5
+    assert telling.completed == sum(record.state == "complete" for record in found)
 
 
 @pytest.mark.parametrize("count", [MOST + 1, 1000, 20_000])
