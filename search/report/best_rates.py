@@ -7,10 +7,10 @@ from typing import Any
 
 from tosmooth.search.records import ENDED, Record
 from tosmooth.search.report.cell_results import CellResults
-from tosmooth.search.report.notes import FEWEST, in_words, notes, theory_of
+from tosmooth.search.report.notes import in_words, notes, theory_of
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import Decision
-from tosmooth.search.selection.comparison import estimated_noise_rate, outcomes, paired_gain
+from tosmooth.search.selection.comparison import FEWEST, estimated_noise_rate, outcomes, paired_gain
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
 
 

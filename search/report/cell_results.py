@@ -27,6 +27,7 @@ class CellResults:
     epoch: Rule  # by which trials are scored
     rule: ConfirmationSpec
     best: Params | None  # what was chosen; None before a trial completes
+    selected: Params | None = None  # what the search chose, where the fresh seeds chose a baseline instead
     baselines: Baselines
     bounds: tuple[float, float] | None  # of the rates searched
     uncertainty: Uncertainty | None = None

@@ -11,14 +11,13 @@ from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.data_notes import FEW_COPIES, MANY_COPIES, on_data
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import FURTHER
-from tosmooth.search.selection.comparison import confirmed, gain_width
+from tosmooth.search.selection.comparison import FEWEST, confirmed, gain_width, outcomes, paired_gain
 from tosmooth.search.selection.theory import theory_rate
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params
 from tosmooth.search.spec.scales import signed_log
 from tosmooth.search.surrogate.fitting import LEAST
 
 SURE = 1.0  # points of standard error up to which the noisy validation counts as large
-FEWEST = 3  # fresh seeds that say how far a gain differs: the interval of two is arbitrary
 LIKELY = 0.1  # probability from which a far rate is worth a word
 CLOSE = 0.05  # points that no one would call a difference
 MOST = 160  # characters that are shown of the reason why trials failed
@@ -118,13 +117,23 @@ def _on_choice(cell: CellResults, row: Row) -> list[str]:
     found = ["plain cross-entropy is the best rate found"] if row.best_rate == 0 else []
     on_bound = [bound for bound in cell.bounds or () if row.best_rate is not None and close(row.best_rate, bound)]
     found += [f"best rate lies on the bound {bound:g}" for bound in on_bound]
-    found += _on_decision(cell)
+    found += [*_on_overruled(cell), *_on_decision(cell)]
     found += ["trials scored at their best epoch by noisy validation"] if cell.epoch == "best" else []
     if cell.readout == "posterior" and row.best_rate is not None and row.rate_low is None:
         ended = row.trials - row.pruned
         few = f"{ended} trials ended, an interval of the best rate needs {LEAST}"
         found.append(few if ended < LEAST else "all trials are equally good, so no interval of the best rate is known")
     return found
+
+
+def _on_overruled(cell: CellResults) -> list[str]:
+    """Say what the search chose where a baseline did better on the fresh seeds, and by how much."""
+    if cell.selected is None:
+        return []
+    runs = cell.arm, confirmed(cell.known, cell.selected, cell.method)
+    behind, _, _ = paired_gain(*(outcomes(arm, "val_accuracy", cell.level, cell.epoch) for arm in runs))
+    told = "" if behind is None else f", by {_points(behind)} points of noisy validation"
+    return [f"the search chose {in_words(cell.selected)}, which does worse on the fresh seeds{told}"]
 
 
 def _on_decision(cell: CellResults) -> list[str]:

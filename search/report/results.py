@@ -10,7 +10,7 @@ from tosmooth.search.report import plots, tables
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
-from tosmooth.search.selection.choice import chosen, decision, model_of, uncertainty
+from tosmooth.search.selection.choice import chosen, decision, model_of, selected, uncertainty
 from tosmooth.search.selection.comparison import borrowed
 from tosmooth.search.selection.stopping import savings
 from tosmooth.search.spec.method_spec import MethodSpec
@@ -55,6 +55,7 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
         view = MethodSpec.of(spec, cell.method)
         others = _borrowed(cell, cells)
         best, model = chosen(view, [*others, *found]), model_of(view, found)
+        searched = selected(view, [*others, *found])
         early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         row = best_row(
             CellResults(
@@ -64,10 +65,11 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
                 epoch=spec.search.epoch,
                 rule=spec.confirmation,
                 best=best,
+                selected=None if searched == best else searched,
                 baselines=view.baselines(best),
                 bounds=view.rate_bounds,
                 uncertainty=uncertainty(view, model, best),
-                decision=decision(view, model, best),
+                decision=decision(view, model, best) if searched == best else None,
                 budget=None if early or fixed else spec.budget,
                 readout=spec.search.readout,
                 others=others,

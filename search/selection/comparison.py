@@ -12,6 +12,8 @@ from scipy.special import stdtrit
 from tosmooth.search.records import Level, Record, Rule, at_epoch
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
 
+FEWEST = 3  # fresh seeds that say how far a gain differs: the interval of two is arbitrary
+
 
 def score(record: Record, epoch: Rule) -> float | None:
     """Noisy-validation accuracy by which a trial is judged, in percent; `None` where it has none."""

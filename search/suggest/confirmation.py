@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from tosmooth.search.records import Level, Record, State, TrialKey
-from tosmooth.search.selection.choice import chosen, finalists
+from tosmooth.search.selection.choice import finalists, selected
 from tosmooth.search.selection.comparison import gain_width
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Frozen, Params, frozen
@@ -53,7 +53,7 @@ def next_run(spec: MethodSpec, level: Level, records: Sequence[Record], failed: 
 def _wanted(spec: MethodSpec, records: Sequence[Record], seeds: Sequence[int], done: Done) -> list[Run]:
     """Runs on these seeds, in their order, as far as is known now what they are."""
     arms = [(spec.method, params) for params in finalists(spec, records)]
-    best = chosen(spec, records)
+    best = selected(spec, records)
     baselines = spec.baselines(best)
     may_change = spec.confirmation.finalists == "auto" and best is not None and baselines != spec.baselines()
     ce, ls = (BASELINE_METHOD, baselines.ce), (BASELINE_METHOD, baselines.ls)
@@ -68,7 +68,7 @@ def _wanted(spec: MethodSpec, records: Sequence[Record], seeds: Sequence[int], d
 
 def _enough(spec: MethodSpec, level: Level, records: Sequence[Record]) -> bool:
     """True if the gain is known as closely as the study asks, by runs on seeds that every arm has had."""
-    best = chosen(spec, records)
+    best = selected(spec, records)
     widest = spec.confirmation.widest_gain
     if best is None or widest is None:
         return True

@@ -51,7 +51,7 @@ class Priors(NamedTuple):
 
     amplitude: Prior
     noise: Prior
-    share: float  # the seeds' own functions' variance by that of f, at most: from 0, evenly
+    share: float  # the seeds' own functions' variance by that of f, at most; its third root is even from 0
     centre: float  # the quantile of the compressed accuracies that f is expected at
 
 
@@ -208,7 +208,7 @@ def _settings(lengths: Sequence[Prior], noise: Prior, runs: int, priors: Priors)
         .random_base2(8 if runs <= 128 else 6 if runs <= 384 else 5)
         .clip(1e-6, 1 - 1e-6)
     )
-    columns = [priors.amplitude.at(u[:, 0]) ** 2, noise.at(u[:, 1]), priors.share * u[:, 2]]
+    columns = [priors.amplitude.at(u[:, 0]) ** 2, noise.at(u[:, 1]), priors.share * u[:, 2] ** 3]
     return np.stack([*columns, *(prior.at(u[:, 3 + i]) for i, prior in enumerate(lengths))], axis=1)
 
 

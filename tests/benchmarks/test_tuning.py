@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from bench_search import recorded, searched
+from interpolation import differences
 from surface import Surface
 from surfaces import DATA, FAMILY, RATES
 from tuning import CANDIDATES, Beliefs, Tuned, best_beliefs, portfolio, prediction_loss
@@ -67,3 +68,11 @@ def test_every_recorded_surface_has_the_levels_and_seeds_that_its_entry_says() -
         assert (len(surface.seeds), tuple(surface.warmups)) == (entry.seeds, entry.warmups), name
         assert surface.rates.tolist() == sorted(RATES), name
         assert surface.epochs == entry.spec().training.epochs, name
+
+
+def test_what_is_interpolated_is_compared_with_what_was_recorded_between() -> None:
+    found = differences("waveform", DATA)
+    assert {each.noise for each in found} == {"clean", "symmetric-0.2", "symmetric-0.4", "symmetric-0.6"}
+    assert {each.params["rate"] for each in found} == {0.7, 0.3, -0.1, -0.5, -1.4, -3.0, -5.0}  # at -7 all diverged
+    assert all(abs(each.mean) < 3 and each.error > 0 for each in found)
+    assert max(abs(each.mean) for each in found) > 1  # near the edge of divergence a line is no measurement

@@ -6,8 +6,10 @@ import pytest
 
 from tests.search.surrogate.test_posterior import hill, run
 from tests.search.tools import gls
-from tosmooth.search.selection.choice import chosen, decision, finalists, model_of, uncertainty
+from tosmooth.search.records import Record, State
+from tosmooth.search.selection.choice import chosen, decision, finalists, model_of, selected, uncertainty
 from tosmooth.search.spec.loading import load_study
+from tosmooth.search.spec.parameters import Params
 
 POSTERIOR, BEST = (
     load_study("twonorm", ["confirmation.finalists=2", f"search.readout={name}"]) for name in ("posterior", "best")
@@ -117,14 +119,42 @@ def test_too_few_trials_for_a_model_leave_the_best_single_one() -> None:
 
 def test_confirmation_runs_decide_between_the_finalists_and_change_them_not() -> None:
     arms = finalists(gls(POSTERIOR), RECORDS)
-    fresh = [
-        replace(run(i, 0.0, accuracy, seed=50 + i), phase="confirmation", params=params)
-        for i, (params, accuracy) in enumerate(zip(arms, (70.0, 95.0), strict=True))
-    ]
-    fresh = [replace(record, train_seed=50) for record in fresh]
-    assert finalists(gls(POSTERIOR), [*RECORDS, *fresh]) == arms
+    ended = [fresh(i, params, y, 50) for i, (params, y) in enumerate(zip(arms, (70.0, 95.0), strict=True))]
+    assert finalists(gls(POSTERIOR), [*RECORDS, *ended]) == arms
     assert chosen(gls(POSTERIOR), RECORDS) == arms[0]
-    assert chosen(gls(POSTERIOR), [*RECORDS, *fresh]) == arms[1]
+    assert chosen(gls(POSTERIOR), [*RECORDS, *ended]) == arms[1]
+
+
+def fresh(number: int, params: Params, accuracy: float, seed: int, state: State = "complete") -> Record:
+    record = run(number, 0.0, accuracy, seed=seed, state=state)
+    return replace(record, phase="confirmation", params=params)
+
+
+def test_a_baseline_that_is_surely_better_on_the_fresh_seeds_is_chosen() -> None:
+    spec = gls(load_study("twonorm"))
+    best = selected(spec, RECORDS)
+    assert best is not None
+    arms = (best, {"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0})
+
+    def confirmation(*accuracies: float, spread: float = 0.0) -> list[Record]:
+        """Three fresh seeds of the arms; the search's choice differs by `spread` from one to the next."""
+        return [
+            fresh(100 + 10 * s + i, params, accuracy + s + (i == 0) * spread * (s - 1), 50 + s)
+            for i, (params, accuracy) in enumerate(zip(arms, accuracies, strict=False))
+            for s in range(3)
+        ]
+
+    assert chosen(spec, [*RECORDS, *confirmation(80, 79, 78)]) == best
+    assert chosen(spec, [*RECORDS, *confirmation(78, 79, 78)]) == arms[1]
+    assert chosen(spec, [*RECORDS, *confirmation(78, 79, 80)]) == arms[2]
+    assert selected(spec, [*RECORDS, *confirmation(78, 79, 80)]) == best
+    assert chosen(spec, [*RECORDS, *confirmation(80, 80, 80)]) == best  # of equals what the search found
+    # A lead of 1 point, whose interval is 1 +- 4.30 * 0.3 / sqrt(3) and 1 +- 4.30 * 0.5 / sqrt(3).
+    assert chosen(spec, [*RECORDS, *confirmation(78, 79, 78, spread=0.3)]) == arms[1]
+    assert chosen(spec, [*RECORDS, *confirmation(78, 79, 78, spread=0.5)]) == best
+    # As long as there is one common seed nothing is sure.
+    one = [record for record in confirmation(78, 79, 78) if record.train_seed == 50]
+    assert chosen(spec, [*RECORDS, *one]) == best
 
 
 def test_sureness_is_that_of_the_model_and_the_readout_best_has_none() -> None:
@@ -149,8 +179,8 @@ def test_interval_is_widened_to_hold_what_the_search_chose() -> None:
 
 
 def test_confirmation_runs_leave_the_model_as_it_was() -> None:
-    fresh = replace(run(30, 0.5, 99.0, seed=60), phase="confirmation")
-    before, after = model_of(gls(POSTERIOR), RECORDS), model_of(gls(POSTERIOR), [*RECORDS, fresh])
+    more = fresh(30, {"rate": 0.5, "warmup": 0}, 99.0, 60)
+    before, after = model_of(gls(POSTERIOR), RECORDS), model_of(gls(POSTERIOR), [*RECORDS, more])
     assert before is not None
     assert after is not None
     assert after.interval == before.interval

@@ -276,6 +276,16 @@ def test_where_cross_entropy_itself_is_chosen_there_is_no_gain_over_itself() -> 
     assert row.note == "plain cross-entropy is the best rate found"
 
 
+def test_where_the_fresh_seeds_chose_a_baseline_the_note_says_what_the_search_chose() -> None:
+    others = [r for r in CONFIRMED if r.params != LS]
+    better = [confirmation(LS, seed, 79.0, 58.5) for seed in (7, 8, 9)]
+    given = replace(GIVEN, records=[*SEARCH, *others, *better], best=LS, selected=NLS, bounds=(-8.0, 0.8))
+    row = best_row(given)
+    assert (row.best_rate, row.test_accuracy) == (0.1, 79.0)
+    lost = "the search chose rate=-2, warmup=3, which does worse on the fresh seeds, by 0.5 points of noisy validation"
+    assert lost in row.note.split("; ")
+
+
 def test_records_of_other_cells_are_passed_over() -> None:
     other = replace(SEARCH[2], level="twonorm/symmetric-0.1", params={"rate": 0.5, "warmup": 0})
     assert row_of([*SEARCH, replace(other, method="gls2"), other, *CONFIRMED]) == row_of(SEARCH + CONFIRMED)
