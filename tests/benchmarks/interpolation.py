@@ -39,7 +39,7 @@ def main() -> None:
 def differences(name: str, folder: Path) -> list[Difference]:
     """Differences at every point that was recorded between those of the grid."""
     classes = FAMILY[name].classes
-    grid = Surface.read(folder / f"{name}.parquet", classes)
+    grid = Surface.read(folder / f"{name}.parquet", classes, between=False)
     between = Surface.read(folder / f"{name}-between.parquet", classes)
     seeds = [seed for seed in grid.seeds if seed in between.seeds]
     found = []

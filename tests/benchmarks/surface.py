@@ -58,9 +58,15 @@ class Surface:
     levels: Mapping[str, _Level]
 
     @classmethod
-    def read(cls, path: Path, classes: int) -> "Surface":
-        """From a Parquet file, or from a folder of parts as far as every level has the same seeds."""
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    def read(cls, path: Path, classes: int, between: bool = True) -> "Surface":
+        """From a Parquet file, or from a folder of parts as far as every level has the same seeds.
+
+        between: with the rates between the grid's, where NAME-between.parquet lies beside NAME.parquet.
+        """
+        more = path.with_name(f"{path.stem}-between.parquet")
+        files = (
+            sorted(path.glob("*.parquet")) if path.is_dir() else [path, *([more] if between and more.exists() else [])]
+        )
         require(bool(files), "surface", str(path), "a Parquet file, or a folder of them")
         rows = [{FACTOR: 1.0} | row for file in files for row in pq.read_table(file).to_pylist()]
         noises = list(dict.fromkeys(row["noise"] for row in rows))

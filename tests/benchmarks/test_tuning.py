@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from bench_search import recorded, searched
 from interpolation import differences
 from surface import Surface
-from surfaces import DATA, FAMILY, RATES
+from surfaces import BETWEEN, DATA, FAMILY, RATES
 from tuning import CANDIDATES, Beliefs, Tuned, best_beliefs, portfolio, prediction_loss
 
 from tosmooth.search.suggest import initial_design
@@ -66,7 +66,8 @@ def test_every_recorded_surface_has_the_levels_and_seeds_that_its_entry_says() -
         surface, entry = Surface.read(DATA / f"{name}.parquet", FAMILY[name].classes), FAMILY[name]
         assert surface.noises == [cell.noise for cell in entry.spec().cells()], name
         assert (len(surface.seeds), tuple(surface.warmups)) == (entry.seeds, entry.warmups), name
-        assert surface.rates.tolist() == sorted(RATES), name
+        between = BETWEEN if (DATA / f"{name}-between.parquet").exists() else ()
+        assert surface.rates.tolist() == sorted([*RATES, *between]), name
         assert surface.epochs == entry.spec().training.epochs, name
 
 
