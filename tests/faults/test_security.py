@@ -207,6 +207,8 @@ def test_what_lies_in_tunes_folder_is_never_unpickled(watched: Watched) -> None:
 def strangers_at_ray(folder: Path) -> list[subprocess.CompletedProcess[str]]:
     """What those hear who call a Ray that was started here: two without this run's token, one with it."""
     code = "import sys; from ray._raylet import GcsClient; GcsClient(address=sys.argv[1]); print('in')"
+    os.environ["HOME"] = str(folder)
+    os.environ.pop("RAY_AUTH_MODE", None)
     before = dict(os.environ)
     with cluster(None, Console(quiet=True)):
         address, token = ray.get_runtime_context().gcs_address, os.environ["RAY_AUTH_TOKEN"]
@@ -227,10 +229,8 @@ def strangers_at_ray(folder: Path) -> list[subprocess.CompletedProcess[str]]:
 
 
 @pytest.mark.faults
-def test_a_stranger_is_not_let_into_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stranger_is_not_let_into_ray(tmp_path: Path) -> None:
     """Another user of the machine reaches loopback, and would have Ray run any code for him."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     answers = apart(strangers_at_ray, tmp_path)
     assert [(answer.returncode, answer.stdout) for answer in answers] == [(1, ""), (1, ""), (0, "in\n")]
     assert all("AuthenticationError" in answer.stderr for answer in answers[:2])
