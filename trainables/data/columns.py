@@ -1,0 +1,541 @@
+"""Features from the columns of a user's own table: which columns they are, and their numbers, whatever their type.
+
+| column of the table | features |
+|---|---|
+| whole numbers, floats, decimals, bool (0 or 1), dictionaries of these | its values |
+| timestamp, date | seconds since 1970, in UTC where it has a zone |
+| time of day | seconds since midnight |
+| duration | seconds |
+| lists of any of these, nested too, and tensors; all rows of one length | one for every position: `x[0]`, `x[1]`, ... |
+| text that holds such lists, as JSON writes them | the same |
+| text, and dictionaries of it, with `categorical: onehot` | one for every category, 1 or 0: `colour=blue`, ... |
+
+All is worked out in float64, whole numbers and decimals exactly before that. Whatever is wrong with a column is an
+`InputError` that names place, column, value and rule.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tosmooth.trainables.data.parquet import EXPANSION, HARMLESS, LOST
+from tosmooth.trainables.errors import InputError, first_line, require, shown
+
+Place = Callable[[int], str]  # names file and row
+Floats = NDArray[np.float64]
+
+INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*|")  # as pandas calls the index that it writes along
+MOST_CATEGORIES = 1000
+BLOCK = 2**16  # numbers that are worked on at once: they fit into the processor's cache
+EXACT = 2**53  # whole numbers up to this one are exact in float64
+LEAST = float(np.finfo(np.float32).tiny) / LOST  # a spread below it is rounded away in float32, origin or not
+PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+# What stands among numbers where one is missing, or was written for people to read.
+STRAY = r"(?i)^\s*(|\?+|-+|\.|#?n/?a|nan|null|none|[+-]?\d{1,3}(,\d{3})+(\.\d*)?)\s*$"
+LIST = r"^\s*((array|tensor)\()?\["
+NO_LIST = "no list of numbers as JSON has it, [0.1, 0.2]: write it so, with tolist() and not as numpy prints it"
+
+
+@dataclass(frozen=True, slots=True)
+class AllBut:
+    """All columns of a table are features, but these and its labels: names and patterns."""
+
+    all_but: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What one column of the training set became, to be done to that of the test set likewise."""
+
+    name: str
+    kind: str  # "numbers", "dates and times", ..., "categories": columns of one kind have one unit
+    shape: tuple[int, ...] = ()  # of the list in each row; (): one number
+    categories: tuple[str, ...] = ()  # "categories": one for each feature
+    origins: tuple[Fraction, ...] = ()  # exact number from which each feature counts, in its unit: 0 but for a few
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Name of each feature."""
+        if self.kind == "categories":
+            return tuple(f"{self.name}={category}" for category in self.categories)
+        return tuple(self.name + _index(index) for index in np.ndindex(self.shape))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the columns of a training set became, in the table's order."""
+
+    columns: tuple[Column, ...]
+    unseen: int = 0  # rows of the table just read with a category that the training set does not have: 0 in all of it
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each of the D features."""
+        return tuple(name for column in self.columns for name in column.features)
+
+    @property
+    def origins(self) -> tuple[Fraction, ...]:
+        """Number from which each of the D features counts."""
+        return tuple(origin for column in self.columns for origin in column.origins)
+
+
+def chosen_features(wanted: Sequence[str] | AllBut, names: Sequence[str], others: Sequence[str], key: str) -> list[str]:
+    """Choose those of a table's columns `names` that are features: `wanted` lists names and patterns such as `f*`.
+
+    They come in the order of the list, what a pattern matches in the table's, each once. `others` are columns of
+    labels, never features; an index that pandas wrote is one by its exact name alone. Wrong or unknown names raise
+    `InputError`, which begins with `key`.
+    """
+    usual = [name for name in names if name not in others and not INDEX.fullmatch(name)]
+    if isinstance(wanted, AllBut):
+        left_out = {name for entry in wanted.all_but for name in _matching(entry, names, names, key)}
+        chosen = [name for name in usual if name not in left_out]
+        require(bool(chosen), key, wanted.all_but, "without these, labels and index no column is left")
+    else:
+        for entry in wanted:
+            require(entry not in others, key, entry, "a column of labels is no feature: leave it out")
+            require(list(wanted).count(entry) == 1 or entry not in names, key, entry, "each column once")
+        chosen = list(dict.fromkeys(name for entry in wanted for name in _matching(entry, names, usual, key)))
+    for name in chosen:
+        require(names.count(name) == 1, key, name, "the table has more than one column of this name")
+    return chosen
+
+
+def _matching(entry: str, names: Sequence[str], usual: Sequence[str], key: str) -> list[str]:
+    """The column that has this very name, else those of `usual` that it matches as a pattern: at least one."""
+    if entry in names:
+        return [entry]
+    for pattern in (entry, entry.replace("[", "[[]")):  # x[*] means x[0], x[1], ... where it means nothing else
+        if found := [name for name in usual if fnmatchcase(name, pattern)]:
+            return found
+    if any(fnmatchcase(name, entry) for name in names):
+        raise InputError(f"{key}: {shown(entry)} is refused: it matches labels or an index alone: neither is a feature")
+    raise InputError(f"{key}: {shown(entry)} is refused: no column has this name: {_nearest(entry, usual)}")
+
+
+def _nearest(entry: str, names: Sequence[str]) -> str:
+    """Say which columns may have been meant; else name the first."""
+    plain = {name.strip().lower(): name for name in reversed(names)}
+    near = get_close_matches(entry.strip("*? ").lower(), plain, n=3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(repr(plain[name]) for name in near)}?"
+    return f"the columns are {shown(', '.join(names))}"
+
+
+def features_of(
+    table: pa.Table, place: Place, fitted: Fitted | None = None, categorical: Literal["refuse", "onehot"] = "refuse"
+) -> tuple[NDArray[np.float32], Fitted]:
+    """Make features, float32 [N, D], of all columns of a table of N > 0 rows, as the table of this module says.
+
+    Also returns what is to be done to a test set, which is read with that as `fitted`: it must fit, and `unseen` of
+    what comes back says how many of its rows have a category that the training set lacks (all of its features are 0).
+    A feature counts from its origin: 0, or its mean where float32 would lose its spread, as of times since 1970.
+    `place` names file and row in messages. Beside the two tables this takes room for some blocks of numbers. Columns
+    that are no features, or have an empty, infinite or lost value, raise `InputError`.
+    """
+    _check_table(table, place, fitted)
+    known = [None] * table.num_columns if fitted is None else fitted.columns
+    places = [_of_column(place, name) for name in table.column_names]
+    read = [_read(*each, categorical) for each in zip(table.columns, places, known, strict=True)]
+    width = sum(each.width for each in read)
+    _check_memory(table.num_rows * width, table, f"{place(0)}: {width} features of {table.num_rows} rows")
+    inputs = np.empty((table.num_rows, width), np.float32)
+    unseen = np.zeros(table.num_rows, bool)
+    columns, start = [], 0
+    for name, where, each, column in zip(table.column_names, places, read, known, strict=True):
+        column = column or each.fit(name, where)
+        each.write(inputs[:, start : start + each.width], column, where, unseen)
+        columns.append(column)
+        start += each.width
+    return inputs, Fitted(tuple(columns), int(unseen.sum()))
+
+
+def _of_column(place: Place, name: str) -> Place:
+    return lambda row: f"{place(row)}, column {name!r}"
+
+
+def _index(index: Iterable[object]) -> str:
+    return "".join(f"[{i}]" for i in index)
+
+
+def _check_table(table: pa.Table, place: Place, fitted: Fitted | None) -> None:
+    if table.num_rows == 0:
+        raise InputError(f"columns {shown(', '.join(table.column_names))}: no rows: a row for every example")
+    try:
+        table.validate(full=True)
+    except pa.ArrowException as error:
+        raise InputError(f"{place(0)}: damaged: bring it anew ({first_line(error)})") from error
+    if fitted is not None and (names := [column.name for column in fitted.columns]) != table.column_names:
+        has, had = shown(", ".join(table.column_names)), shown(", ".join(names))
+        raise InputError(f"{place(0)}: its features are {has}, those of the training set {had}: the two are alike")
+
+
+def _check_memory(numbers: int, held: pa.Table | pa.ChunkedArray, what: str) -> None:
+    """Refuse what takes memory out of proportion to what is there: lists that share one, a feature a category."""
+    most = max(HARMLESS, EXPANSION * held.get_total_buffer_size())
+    if 4 * numbers > most:
+        raise InputError(f"{what}: {4 * numbers} bytes in memory: at most {most}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Categories:
+    """The categories of a training set, and which one each row has [N]: -1 for none of them."""
+
+    categories: tuple[str, ...]
+    positions: NDArray[np.int64]
+
+    @property
+    def width(self) -> int:
+        return len(self.categories)
+
+    def fit(self, name: str, where: Place) -> Column:
+        return Column(name, "categories", (), self.categories, (Fraction(0),) * self.width)
+
+    def write(self, out: NDArray[np.float32], column: Column, where: Place, unseen: NDArray[np.bool_]) -> None:
+        out[:] = 0
+        rows = np.flatnonzero(self.positions >= 0)
+        out[rows, self.positions[rows]] = 1
+        unseen |= self.positions < 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Numbers:
+    """Numbers of a column, `width` to a row, as Arrow has them."""
+
+    kind: str
+    shape: tuple[int, ...]
+    # [n, w] of what float64 holds exactly, or of whole numbers [n, w, words] of 32 bits in two's complement.
+    chunks: list[NDArray[Any]]
+    per_unit: Fraction  # what one of a feature's unit is as whole number: of milliseconds 1000
+
+    @property
+    def width(self) -> int:
+        return math.prod(self.shape)
+
+    def fit(self, name: str, where: Place) -> Column:
+        return Column(name, self.kind, self.shape, (), _origins(self, where))
+
+    def write(self, out: NDArray[np.float32], column: Column, where: Place, unseen: NDArray[np.bool_]) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            for row, beyond in self.beyond(column.origins):
+                block = out[row : row + len(beyond)]
+                block[:] = beyond
+                if not np.isfinite(block).all():
+                    _refuse_largest(self, column.origins, where)
+
+    def beyond(self, origins: Sequence[Fraction]) -> Iterator[tuple[int, Floats]]:
+        """What the numbers are beyond the origin of their position, [n, w], in blocks of rows that begin at a row."""
+        whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
+        plain, rests, per_unit = np.array(origins, np.float64), np.array(rest, np.float64), float(self.per_unit)
+        row = 0
+        for chunk in self.chunks:
+            words = _words(whole, chunk.shape[2]) if chunk.ndim == 3 else None
+            step = max(1, BLOCK // chunk[0].size)
+            for start in range(0, len(chunk), step):
+                block = chunk[start : start + step]
+                if words is None:
+                    yield row + start, block.astype(np.float64) - plain
+                else:
+                    yield row + start, (_less(block, words) - rests) / per_unit
+            row += len(chunk)
+
+
+def _words(whole: Sequence[int], words: int) -> Floats:
+    """Whole numbers as words of 32 bits, the lowest first, the last with the sign [w, words]."""
+    last = 32 * (words - 1)
+    parts = [[number >> i & 0xFFFFFFFF for i in range(0, last, 32)] + [number >> last] for number in whole]
+    return np.array(parts, np.float64)
+
+
+def _less(block: NDArray[Any], words: Floats) -> Floats:
+    """Whole numbers [n, w, words] less others [w, words]: exact where the difference is below 2**53, else rounded."""
+    last = block.shape[2] - 1
+    low = block.view(np.uint32)
+    difference: Floats = block[..., last] - words[:, last]
+    for i in reversed(range(last)):
+        difference = difference * 2.0**32 + (low[..., i] - words[:, i])
+    return difference
+
+
+def _read(column: pa.ChunkedArray, where: Place, known: Column | None, categorical: str) -> _Numbers | _Categories:
+    column = _decoded(column)
+    _refuse_nulls(column, where)
+    if _is_text(column.type) and not _mostly_lists(column):
+        onehot = categorical == "onehot" if known is None else known.kind == "categories"
+        return _categories(column, where, known if onehot else None, onehot)
+    flat, shape = (_parsed if _is_text(column.type) else _flat)(column, where)
+    fine = known is not None and any(float(origin) != origin for origin in known.origins)
+    read = _numbers(flat, shape, where, fine)
+    if known is not None and (read.kind, read.shape) != (known.kind, known.shape):
+        here, there = (each.kind + _index(each.shape) for each in (read, known))
+        raise InputError(f"{where(0)}: {here}, in the training set {there}: the two are alike")
+    return read
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Column without what Arrow wraps values in: extensions, runs of equal ones, dictionaries but those of text."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _decoded(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+    if pa.types.is_run_end_encoded(kind):
+        return _decoded(pc.run_end_decode(column))
+    if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
+        return column.cast(kind.value_type)
+    return column
+
+
+def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = ()) -> None:
+    if column.null_count:
+        row, *index = np.unravel_index(pc.index(column.is_null(), True).as_py(), (len(column), *shape))
+        raise InputError(f"{where(int(row))}{_index(index)}: is empty: fill it, or leave out the row")
+
+
+def _flat(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple[int, ...]]:
+    """The numbers of a column, one after the other, and the shape of the lists in its rows, which all have it."""
+    rows, held = len(column), column
+    shape: tuple[int, ...] = ()
+    while _is_list(column.type):
+        lengths = np.asarray(pc.list_value_length(column))
+        other = np.flatnonzero(lengths != lengths[0])
+        if len(other) or lengths[0] == 0:
+            i = other[0] if len(other) else 0
+            inside = "" if not shape else "within its list "
+            row = where(int(i * rows // len(lengths)))
+            before = f", those before {lengths[0]}" if i else ""
+            raise InputError(f"{row}: {inside}{lengths[i]} numbers{before}: all rows have one length, of 1 or more")
+        shape = (*shape, int(lengths[0]))
+        _check_memory(rows * math.prod(shape), held, f"{where(0)}: lists of {math.prod(shape)} numbers")
+        column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
+        column = _decoded(column)
+        _refuse_nulls(column, where, shape)
+    return column, shape
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    views = pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind)
+    return bool(views or pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], where: Place, fine: bool) -> _Numbers:
+    """Numbers of one after the other; `fine`: what they are to be compared with float64 does not hold."""
+    kind, per_unit = _unit(column.type, where)
+    if fine and pa.types.is_floating(column.type):
+        rule = "floats keep 15 digits, too few beside those of the training set: store them as there"
+        raise InputError(f"{where(0)}: of type {column.type}: {rule}")
+    parts, width = [chunk for chunk in column.chunks if len(chunk)], math.prod(shape)
+    if per_unit != 1 or pa.types.is_decimal(column.type) or _is_wide(column, fine):
+        return _Numbers(kind, shape, [_whole(chunk, width) for chunk in parts], per_unit)
+    return _Numbers(kind, shape, [np.asarray(chunk).reshape(-1, width) for chunk in parts], per_unit)
+
+
+def _unit(kind: pa.DataType, where: Place) -> tuple[str, Fraction]:
+    """What a type stands for, and how many of its whole numbers make one of a feature's unit."""
+    types = pa.types
+    if types.is_timestamp(kind):
+        return "dates and times" + (" of a zone" if kind.tz else ""), Fraction(PER_SECOND[kind.unit])
+    if types.is_date(kind):
+        return "dates and times", Fraction(1, 86400) if types.is_date32(kind) else Fraction(1000)
+    if types.is_time(kind) or types.is_duration(kind):
+        return "times of day" if types.is_time(kind) else "durations", Fraction(PER_SECOND[kind.unit])
+    if types.is_decimal(kind):
+        return "numbers", Fraction(10) ** kind.scale
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
+        return "numbers", Fraction(1)
+    advice = ": flatten it, a column for each field" if types.is_struct(kind) else ""
+    raise InputError(f"{where(0)}: of type {shown(str(kind)).strip(chr(39))}: features are numbers{advice}")
+
+
+def _is_wide(column: pa.ChunkedArray, fine: bool) -> bool:
+    """Whether these are whole numbers beyond what float64 holds exactly, or to be compared with such."""
+    if not pa.types.is_integer(column.type) or column.type.bit_width < 64:
+        return False
+    ends = pc.min_max(column).as_py()
+    return fine or bool(ends["min"] < -EXACT or ends["max"] > EXACT)
+
+
+def _whole(chunk: pa.Array, width: int) -> NDArray[Any]:
+    """Whole numbers where Arrow has them, as words of 32 bits [n, width, words]: unsigned ones of unsigned numbers."""
+    words = chunk.type.bit_width // 32
+    word = np.uint32 if pa.types.is_unsigned_integer(chunk.type) else np.int32
+    read = np.frombuffer(chunk.buffers()[1], word, len(chunk) * words, chunk.offset * words * 4)
+    return read.reshape(-1, width, words)
+
+
+def _pivots(numbers: _Numbers) -> list[Fraction]:
+    """Numbers to count from while means are not known: the first row of whole numbers too large for float64, else 0."""
+    first = numbers.chunks[0][0]
+    if first.ndim == 1:
+        return [Fraction(0)] * numbers.width
+    bits = 32 * (first.shape[1] - 1)
+    low = [sum(int(word) << 32 * i for i, word in enumerate(each[:-1])) for each in first.view(np.uint32)]
+    return [
+        Fraction((int(last) << bits) + part) / numbers.per_unit for part, last in zip(low, first[:, -1], strict=True)
+    ]
+
+
+def _origins(numbers: _Numbers, where: Place) -> tuple[Fraction, ...]:
+    """Numbers from which the features count. Raises `InputError` where values are too near to each other even so."""
+    pivots = _pivots(numbers)
+    near = np.array(pivots, np.float64)
+    mean, ends, spread, rounding = _measured(numbers, pivots, near, where)
+    constant = ends[0] == ends[1]
+    kept = np.maximum(rounding, 1e-9 * np.abs(mean + near)) <= LOST * spread
+    # 1e-9: of so little spread beside its mean `scale_of` takes a feature for constant
+    lost = np.spacing(np.abs(ends).max(axis=0)) > LOST * spread
+    wrong = np.flatnonzero(~constant & ~kept & (lost | (spread < LEAST)))
+    if len(wrong):
+        i = int(wrong[0])
+        rule = "numbers of float64 keep 15 digits; subtract what all of them share before they are written"
+        rule = rule if lost[i] else "too little for float32: multiply them before they are written"
+        column = where(0) + _index(np.unravel_index(i, numbers.shape))
+        raise InputError(f"{column}: its values, near {mean[i] + near[i]:.17g}, differ by {spread[i]:.3g}: {rule}")
+    origins = [Fraction(0)] * numbers.width
+    for i in np.flatnonzero(~constant & ~kept).tolist():
+        enough = np.spacing(np.abs(mean[i] + near[i])) <= LOST * spread[i]  # a test set may be of floats, then
+        origins[i] = Fraction(mean[i] + near[i]) if enough else Fraction(mean[i]) + pivots[i]
+    return tuple(origins)
+
+
+def _measured(
+    numbers: _Numbers, pivots: Sequence[Fraction], near: Floats, where: Place
+) -> tuple[Floats, Floats, Floats, Floats]:
+    """Mean [w] and ends [2, w] of the numbers beyond `pivots`, mean distance from it, what float32 rounds away."""
+    rows = sum(map(len, numbers.chunks))
+    mean, spread, rounding = np.zeros((3, numbers.width))
+    ends = np.array([[np.inf], [-np.inf]]).repeat(numbers.width, 1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for _, block in numbers.beyond(pivots):
+            mean += block.sum(axis=0)
+            np.minimum(ends[0], block.min(axis=0), out=ends[0])
+            np.maximum(ends[1], block.max(axis=0), out=ends[1])
+        mean /= rows
+        if not np.isfinite(mean).all():
+            _refuse_largest(numbers, pivots, where)
+        for _, block in numbers.beyond(pivots):
+            spread += np.abs(block - mean).sum(axis=0)
+            block += near
+            np.maximum(rounding, np.abs(block - block.astype(np.float32)).max(axis=0), out=rounding)
+    return mean, ends, spread / rows, rounding
+
+
+def _refuse_largest(numbers: _Numbers, origins: Sequence[Fraction], where: Place) -> NoReturn:
+    """Raise `InputError` naming the number that is farthest from its origin, or none: NaN."""
+    most, row, index, value = -1.0, 0, 0, 0.0
+    for start, block in numbers.beyond(origins):
+        sizes = np.where(np.isnan(block), np.inf, np.abs(block))
+        i, j = divmod(int(sizes.argmax()), sizes.shape[1])
+        if sizes[i, j] > most:
+            most, row, index = float(sizes[i, j]), start + i, j
+            value = float(block[i, j]) + float(origins[j])
+    place = where(row) + _index(np.unravel_index(index, numbers.shape))
+    raise InputError(f"{place}: {value:.9g} is refused: a finite number of float32; mend it, or leave out the row")
+
+
+def _mostly_lists(column: pa.ChunkedArray) -> bool:
+    if pa.types.is_dictionary(column.type):
+        return False
+    found = pc.sum(pc.match_substring_regex(column.cast(pa.large_string()), LIST)).as_py()
+    return bool(2 * found > len(column))
+
+
+def _parsed(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple[int, ...]]:
+    """The numbers of a column of JSON lists, one after the other, and the shape of these."""
+    rows: list[NDArray[Any]] = []
+    blocks: list[NDArray[Any]] = []
+    shape: tuple[int, ...] = ()
+    for row, text in enumerate(column):
+        numbers = _list(text.as_py(), where(row))
+        shape = shape or numbers.shape
+        if numbers.shape != shape:
+            sizes = f"a list of {_index(numbers.shape)} numbers, those before {_index(shape)}"
+            raise InputError(f"{where(row)}: {sizes}: all rows have one length")
+        rows.append(numbers)
+        if len(rows) * numbers.size >= BLOCK or row == len(column) - 1:
+            blocks.append(np.stack(rows).ravel())
+            rows = []
+    kind = np.result_type(*blocks)
+    return pa.chunked_array([pa.array(block.astype(kind, copy=False)) for block in blocks]), shape
+
+
+def _list(text: str, where: str) -> NDArray[Any]:
+    try:
+        numbers = np.array(json.loads(text))
+    except (ValueError, RecursionError):  # ValueError: also of rows within that differ in length
+        numbers = np.array(None)
+    if numbers.ndim == 0 or numbers.size == 0 or numbers.dtype.kind not in "biuf":
+        raise InputError(f"{where}: {shown(text)} is {NO_LIST}")
+    return numbers
+
+
+def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, onehot: bool) -> _Categories:
+    """Categories of a column of text. Raises `InputError` where text is no category."""
+    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    empty = _by_value(column, pc.is_null)
+    if empty.any():
+        raise InputError(f"{where(int(empty.argmax()))}: is empty: fill it, or leave out the row")
+    if known is None:
+        _refuse_text(column, where, onehot)
+        known = Column("", "categories", (), _distinct(column, where))
+    positions = _by_value(column, lambda values: pc.index_in(values, pa.array(known.categories, pa.large_string())))
+    return _Categories(known.categories, positions)
+
+
+def _by_value(column: pa.ChunkedArray, answer: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
+    """What `answer` says of the value in each row, asked once for each of a dictionary; -1 where it says nothing."""
+    answers = []
+    for chunk in column.chunks:
+        said = pc.fill_null(answer(chunk.dictionary.cast(pa.large_string())).cast(pa.int32()), -1)
+        answers.append(np.asarray(said)[np.asarray(chunk.indices)])
+    return np.concatenate(answers)
+
+
+def _matches(column: pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
+    matches: NDArray[np.bool_] = _by_value(column, lambda values: pc.match_substring_regex(values, pattern)) == 1
+    return matches
+
+
+def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool) -> None:
+    """Raise `InputError` for text that is no category: unless `onehot` any, and numbers with some stray text."""
+    numbers = _matches(column, NUMBER)
+    if onehot and (numbers.all() or not (numbers | _matches(column, STRAY)).all()):
+        return
+    row = int(numbers.argmin())
+    if 2 * numbers.sum() > len(numbers) > numbers.sum():
+        value = shown(column[row].as_py())
+        raise InputError(f"{where(row)}: {value} is no number, most of the column are: mend it, or leave out the row")
+    if onehot:
+        return
+    kind = f"{where(0)}: of type {column.type.value_type}: features are numbers"
+    if numbers.all():
+        raise InputError(f"{kind}: store them as such, or with `categorical: onehot` each is a category")
+    raise InputError(f"{kind}: leave it out, or with `categorical: onehot` each value is a category")
+
+
+def _distinct(column: pa.ChunkedArray, where: Place) -> tuple[str, ...]:
+    """The values that occur, sorted: numbers as such."""
+    found: set[str] = set()
+    for chunk in column.chunks:
+        found.update(chunk.dictionary.take(np.unique(chunk.indices)).to_pylist())
+    if len(found) > MOST_CATEGORIES:
+        rule = f"at most {MOST_CATEGORIES}: it looks like an id, or free text: leave it out"
+        raise InputError(f"{where(0)}: {len(found)} categories: {rule}")
+    if all(re.match(NUMBER, value) for value in found):
+        return tuple(sorted(found, key=lambda value: (float(value), value)))
+    return tuple(sorted(found))
