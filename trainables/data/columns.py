@@ -38,6 +38,7 @@ Floats = NDArray[np.float64]
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*|")  # as pandas calls the index that it writes along
 MOST_CATEGORIES = 1000
 BLOCK = 2**16  # numbers that are worked on at once: they fit into the processor's cache
+EPS = float(np.finfo(np.float64).eps)
 EXACT = 2**53  # whole numbers up to this one are exact in float64
 LEAST = float(np.finfo(np.float32).tiny) / LOST  # a spread below it is rounded away in float32, origin or not
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -64,6 +65,7 @@ class Column:
     shape: tuple[int, ...] = ()  # of the list in each row; (): one number
     categories: tuple[str, ...] = ()  # "categories": one for each feature
     origins: tuple[Fraction, ...] = ()  # exact number from which each feature counts, in its unit: 0 but for a few
+    fine: bool = False  # numbers of float64 have too few digits beside some of them
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -225,7 +227,7 @@ class _Numbers:
         return math.prod(self.shape)
 
     def fit(self, name: str, where: Place) -> Column:
-        return Column(name, self.kind, self.shape, (), _origins(self, where))
+        return Column(name, self.kind, self.shape, (), *_origins(self, where))
 
     def write(self, out: NDArray[np.float32], column: Column, where: Place, unseen: NDArray[np.bool_]) -> None:
         with np.errstate(over="ignore", invalid="ignore"):
@@ -276,8 +278,7 @@ def _read(column: pa.ChunkedArray, where: Place, known: Column | None, categoric
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
         return _categories(column, where, known if onehot else None, onehot)
     flat, shape = (_parsed if _is_text(column.type) else _flat)(column, where)
-    fine = known is not None and any(float(origin) != origin for origin in known.origins)
-    read = _numbers(flat, shape, where, fine)
+    read = _numbers(flat, shape, where, known is not None and known.fine)
     if known is not None and (read.kind, read.shape) != (known.kind, known.shape):
         here, there = (each.kind + _index(each.shape) for each in (read, known))
         raise InputError(f"{where(0)}: {here}, in the training set {there}: the two are alike")
@@ -340,7 +341,7 @@ def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], where: Place, fine
         rule = "floats keep 15 digits, too few beside those of the training set: store them as there"
         raise InputError(f"{where(0)}: of type {column.type}: {rule}")
     parts, width = [chunk for chunk in column.chunks if len(chunk)], math.prod(shape)
-    if per_unit != 1 or pa.types.is_decimal(column.type) or _is_wide(column, fine):
+    if pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type) or _is_wide(column, fine):
         return _Numbers(kind, shape, [_whole(chunk, width) for chunk in parts], per_unit)
     return _Numbers(kind, shape, [np.asarray(chunk).reshape(-1, width) for chunk in parts], per_unit)
 
@@ -390,27 +391,28 @@ def _pivots(numbers: _Numbers) -> list[Fraction]:
     ]
 
 
-def _origins(numbers: _Numbers, where: Place) -> tuple[Fraction, ...]:
-    """Numbers from which the features count. Raises `InputError` where values are too near to each other even so."""
+def _origins(numbers: _Numbers, where: Place) -> tuple[tuple[Fraction, ...], bool]:
+    """Numbers from which the features count, and whether float64 has too few digits for some of what counts from them.
+
+    Raises `InputError` where values are too near to each other even so.
+    """
     pivots = _pivots(numbers)
     near = np.array(pivots, np.float64)
     mean, ends, spread, rounding = _measured(numbers, pivots, near, where)
-    constant = ends[0] == ends[1]
-    kept = np.maximum(rounding, 1e-9 * np.abs(mean + near)) <= LOST * spread
+    middle = np.abs(mean + near)
     # 1e-9: of so little spread beside its mean `scale_of` takes a feature for constant
-    lost = np.spacing(np.abs(ends).max(axis=0)) > LOST * spread
-    wrong = np.flatnonzero(~constant & ~kept & (lost | (spread < LEAST)))
+    moved = (ends[0] != ends[1]) & ~(np.maximum(rounding, 1e-9 * middle) <= LOST * spread)
+    lost = np.abs(ends).max(axis=0) * EPS > LOST * spread
+    wrong = np.flatnonzero(moved & (lost | (spread < LEAST)))
     if len(wrong):
-        i = int(wrong[0])
+        i = wrong[0]
         rule = "numbers of float64 keep 15 digits; subtract what all of them share before they are written"
         rule = rule if lost[i] else "too little for float32: multiply them before they are written"
         column = where(0) + _index(np.unravel_index(i, numbers.shape))
         raise InputError(f"{column}: its values, near {mean[i] + near[i]:.17g}, differ by {spread[i]:.3g}: {rule}")
-    origins = [Fraction(0)] * numbers.width
-    for i in np.flatnonzero(~constant & ~kept).tolist():
-        enough = np.spacing(np.abs(mean[i] + near[i])) <= LOST * spread[i]  # a test set may be of floats, then
-        origins[i] = Fraction(mean[i] + near[i]) if enough else Fraction(mean[i]) + pivots[i]
-    return tuple(origins)
+    each = zip(pivots, mean, moved, strict=True)
+    origins = tuple(pivot + Fraction(beyond) if move else Fraction(0) for pivot, beyond, move in each)
+    return origins, bool((moved & (middle * EPS > LOST * spread)).any())
 
 
 def _measured(
@@ -436,14 +438,15 @@ def _measured(
 
 
 def _refuse_largest(numbers: _Numbers, origins: Sequence[Fraction], where: Place) -> NoReturn:
-    """Raise `InputError` naming the number that is farthest from its origin, or none: NaN."""
+    """Raise `InputError` naming the largest, or first NaN, of the numbers that are beyond float32."""
     most, row, index, value = -1.0, 0, 0, 0.0
+    added = np.array(origins, np.float64)
     for start, block in numbers.beyond(origins):
-        sizes = np.where(np.isnan(block), np.inf, np.abs(block))
+        fits = np.abs(block) <= np.finfo(np.float32).max
+        sizes = np.where(fits, -1, np.nan_to_num(np.abs(block + added), nan=np.inf, posinf=np.inf))
         i, j = divmod(int(sizes.argmax()), sizes.shape[1])
         if sizes[i, j] > most:
-            most, row, index = float(sizes[i, j]), start + i, j
-            value = float(block[i, j]) + float(origins[j])
+            most, row, index, value = float(sizes[i, j]), start + i, j, float(block[i, j] + added[j])
     place = where(row) + _index(np.unravel_index(index, numbers.shape))
     raise InputError(f"{place}: {value:.9g} is refused: a finite number of float32; mend it, or leave out the row")
 
@@ -461,7 +464,9 @@ def _parsed(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tup
     blocks: list[NDArray[Any]] = []
     shape: tuple[int, ...] = ()
     for row, text in enumerate(column):
-        numbers = _list(text.as_py(), where(row))
+        numbers = _list(text.as_py())
+        if numbers is None:
+            raise InputError(f"{where(row)}: {shown(text.as_py())} is {NO_LIST}")
         shape = shape or numbers.shape
         if numbers.shape != shape:
             sizes = f"a list of {_index(numbers.shape)} numbers, those before {_index(shape)}"
@@ -474,14 +479,12 @@ def _parsed(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tup
     return pa.chunked_array([pa.array(block.astype(kind, copy=False)) for block in blocks]), shape
 
 
-def _list(text: str, where: str) -> NDArray[Any]:
+def _list(text: str) -> NDArray[Any] | None:
     try:
         numbers = np.array(json.loads(text))
     except (ValueError, RecursionError):  # ValueError: also of rows within that differ in length
-        numbers = np.array(None)
-    if numbers.ndim == 0 or numbers.size == 0 or numbers.dtype.kind not in "biuf":
-        raise InputError(f"{where}: {shown(text)} is {NO_LIST}")
-    return numbers
+        return None
+    return numbers if numbers.ndim and numbers.size and numbers.dtype.kind in "biuf" else None
 
 
 def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, onehot: bool) -> _Categories:
@@ -501,9 +504,13 @@ def _by_value(column: pa.ChunkedArray, answer: Callable[[pa.Array], pa.Array]) -
     """What `answer` says of the value in each row, asked once for each of a dictionary; -1 where it says nothing."""
     answers = []
     for chunk in column.chunks:
-        said = pc.fill_null(answer(chunk.dictionary.cast(pa.large_string())).cast(pa.int32()), -1)
+        said = pc.fill_null(answer(_values(chunk)).cast(pa.int32()), -1)
         answers.append(np.asarray(said)[np.asarray(chunk.indices)])
     return np.concatenate(answers)
+
+
+def _values(chunk: pa.DictionaryArray) -> pa.Array:
+    return chunk.dictionary.cast(pa.large_string())  # which Arrow can do everything with
 
 
 def _matches(column: pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
@@ -532,7 +539,7 @@ def _distinct(column: pa.ChunkedArray, where: Place) -> tuple[str, ...]:
     """The values that occur, sorted: numbers as such."""
     found: set[str] = set()
     for chunk in column.chunks:
-        found.update(chunk.dictionary.take(np.unique(chunk.indices)).to_pylist())
+        found.update(_values(chunk).take(np.unique(chunk.indices)).to_pylist())
     if len(found) > MOST_CATEGORIES:
         rule = f"at most {MOST_CATEGORIES}: it looks like an id, or free text: leave it out"
         raise InputError(f"{where(0)}: {len(found)} categories: {rule}")
