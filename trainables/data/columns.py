@@ -150,7 +150,7 @@ def features_of(
     _check_table(table, place, fitted)
     known = [None] * table.num_columns if fitted is None else fitted.columns
     places = [_of_column(place, name) for name in table.column_names]
-    read = [_read(*each, categorical) for each in zip(table.columns, places, known, strict=True)]
+    read = [_read(*each, categorical) for each in zip(table.columns, known, places, strict=True)]
     width = sum(each.width for each in read)
     _check_memory(table.num_rows * width, table, f"{place(0)}: {width} features of {table.num_rows} rows")
     inputs = np.empty((table.num_rows, width), np.float32)
@@ -271,8 +271,16 @@ def _less(block: NDArray[Any], words: Floats) -> Floats:
     return difference
 
 
-def _read(column: pa.ChunkedArray, where: Place, known: Column | None, categorical: str) -> _Numbers | _Categories:
-    column = _decoded(column)
+def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> _Numbers | _Categories:
+    try:
+        return _read_as_known(_decoded(column), known, where, categorical)
+    except pa.ArrowNotImplementedError as error:  # some of Arrow's functions lack some of its types
+        raise InputError(f"{where(0)}: {_of_type(column.type)}: store it as numbers ({first_line(error)})") from error
+
+
+def _read_as_known(
+    column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str
+) -> _Numbers | _Categories:
     _refuse_nulls(column, where)
     if _is_text(column.type) and not _mostly_lists(column):
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
@@ -360,7 +368,11 @@ def _unit(kind: pa.DataType, where: Place) -> tuple[str, Fraction]:
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
         return "numbers", Fraction(1)
     advice = ": flatten it, a column for each field" if types.is_struct(kind) else ""
-    raise InputError(f"{where(0)}: of type {shown(str(kind)).strip(chr(39))}: features are numbers{advice}")
+    raise InputError(f"{where(0)}: {_of_type(kind)}: features are numbers{advice}")
+
+
+def _of_type(kind: pa.DataType) -> str:
+    return "of type " + shown(str(kind)).strip("'")
 
 
 def _is_wide(column: pa.ChunkedArray, fine: bool) -> bool:
@@ -529,7 +541,7 @@ def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool) -> None:
         raise InputError(f"{where(row)}: {value} is no number, most of the column are: mend it, or leave out the row")
     if onehot:
         return
-    kind = f"{where(0)}: of type {column.type.value_type}: features are numbers"
+    kind = f"{where(0)}: {_of_type(column.type.value_type)}: features are numbers"
     if numbers.all():
         raise InputError(f"{kind}: store them as such, or with `categorical: onehot` each is a category")
     raise InputError(f"{kind}: leave it out, or with `categorical: onehot` each value is a category")

@@ -118,7 +118,7 @@ def test_name_of_several_columns_is_refused() -> None:
     [
         (pa.array([1, 2, 250], pa.uint8()), [1, 2, 250]),
         (pa.array([-1, 2, 3], pa.int64()), [-1, 2, 3]),
-        (pa.array([0.5, -2, 3], pa.float16()), [0.5, -2, 3]),
+        (np.array([0.5, -2, 3], np.float16), [0.5, -2, 3]),
         (pa.array([0.1, 2, 3], pa.float32()), [0.1, 2, 3]),
         (pa.array([True, False, True]), [1, 0, 1]),
         (pa.array([Decimal("0.10"), Decimal("-2.25"), Decimal("3.00")]), [0.1, -2.25, 3]),
@@ -135,7 +135,8 @@ def test_name_of_several_columns_is_refused() -> None:
         (pa.array([0, 1500, 60000], pa.timestamp("ms", "Europe/Berlin")), [0, 1.5, 60]),
     ],
 )
-def test_column_of_every_type_is_its_numbers(column: Any, expected: list[float], tmp_path: Path) -> None:
+def test_column_of_every_type_is_its_numbers(column: Any, expected: list[float]) -> None:
+    column = pa.array(column)
     inputs, fitted = read(column)
     assert inputs.dtype == np.float32
     assert inputs.tolist() == np.array(expected, np.float32)[:, None].tolist()
@@ -153,11 +154,13 @@ def test_column_of_every_type_is_its_numbers(column: Any, expected: list[float],
         pa.list_view(pa.int8()),
         pa.large_list_view(pa.uint64()),
         pa.list_(pa.list_(pa.decimal128(5, 1), 1)),
-        pa.list_(pa.duration("s")),
+        pa.list_(pa.time32("s")),
     ],
 )
 def test_list_is_a_feature_for_every_position(kind: pa.DataType) -> None:
-    rows: list[Any] = [[1, 2], [3, 4], [5, 6], [7, 9]]
+    half = "halffloat" in str(kind)
+    rows: list[Any] = [list(row) for row in np.array([[1, 2], [3, 4], [5, 6], [7, 9]], np.float16 if half else int)]
+    rows = rows if half else [[int(number) for number in row] for row in rows]
     nested = pa.types.is_list(kind) and pa.types.is_list(kind.value_type)
     if pa.types.is_list(kind) and pa.types.is_fixed_size_list(kind.value_type):
         rows = [[[Decimal(number)] for number in row] for row in rows]
@@ -320,7 +323,7 @@ def test_constant_column_stays_constant(value: Any) -> None:
         (pa.DictionaryArray.from_arrays([0, 1], [1.5, None]), r"row 1, column 'a': is empty"),
         (pa.RunEndEncodedArray.from_arrays([2, 3], [1.5, None]), r"row 2, column 'a': is empty"),
         (pa.array([1, math.nan, math.inf]), r"row 1, column 'a': nan is refused: a finite number of float32"),
-        (pa.array([1, -math.inf, 2], pa.float16()), r"row 1, column 'a': -inf is refused"),
+        (np.array([1, -math.inf, 2], np.float16), r"row 1, column 'a': -inf is refused"),
         (pa.array([1, 2, 1e300, 4.0]), r"row 2, column 'a': 1e\+300 is refused: a finite number"),
         (pa.array([1.7e308] * 3), r"row 0, column 'a': 1\.7e\+308 is refused"),
         (pa.array([Decimal(10) ** 60, Decimal(0)], pa.decimal256(76, 0)), r"row 0, column 'a': 1e\+60 is refused"),
@@ -331,6 +334,7 @@ def test_constant_column_stays_constant(value: Any) -> None:
         (pa.array([b"x"]), r"of type binary: features are numbers$"),
         (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int8())), r"of type map<.*features are numbers"),
         (pa.array([["x"]]), r"of type string: features are numbers"),
+        (pa.RunEndEncodedArray.from_arrays([2], [[1.5]]), r"of type run_end_encoded<.*: store it as numbers \("),
         (pa.array([[1, 2], [3, 4, 5]]), r"row 1, column 'a': 3 numbers, those before 2: all rows have one length"),
         (pa.array([[[1, 2], [3, 4]], [[5, 6], [7]]]), r"row 1, column 'a': within its list 1 numbers, those before 2"),
         (pa.array([[], []], pa.list_(pa.int8())), r"row 0, column 'a': 0 numbers: all rows have one length, of 1 or"),
