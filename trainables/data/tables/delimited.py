@@ -70,10 +70,9 @@ class Delimited:
         """Count the rows, the same for all columns."""
         return self._rows
 
-    def as_text(self, columns: Sequence[str]) -> None:
-        """Take these columns for text from now on."""
-        for column in columns:
-            self._kinds[self.names.index(column)] = Kind.TEXT
+    def as_text(self, column: str) -> None:
+        """Take a column for text from now on, as it is written."""
+        self._kinds[self.names.index(column)] = Kind.TEXT
 
     def first_text(self, column: str) -> tuple[int, str] | None:
         """Row and value that make this column one of text; `None` if it is none."""

@@ -4,6 +4,7 @@ import fnmatch
 import glob
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,7 +19,6 @@ SKIPPED = ("_*", ".*", "*.crc", "*.md5", "*.sha256", "README*", "LICENSE*")
 SKIPPED_JSON = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json")
 NOTHING = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a folder of rows without that value
 SPLITS = re.compile(r"(?:^|[-_.])(train|test|val|valid|validation|dev|eval)(?=[-_.]|$)")
-MOST_FILES = 100_000
 
 
 class Files(list[Path]):
@@ -51,34 +51,37 @@ def files_of(named: str | Sequence[str] | Mapping[str, str], folder: Path, key: 
     and for links that lead out of a folder unless `links` are followed.
     """
     search = _Search(key, folder, links)
-    if isinstance(named, Mapping):
-        require(bool(named), key, dict(named), "at least one column and its file")
-        columns = {column: _array_file(search, column, name) for column, name in named.items()}
-        return Files(list(columns.values()), columns)
-    names = [named] if isinstance(named, str) else list(named)
-    require(bool(names), key, names, "at least one file")
     try:
-        found = [found for name in names for found in _find(search, name)]
-    except (OSError, ValueError) as error:
+        return _arrays(search, named) if isinstance(named, Mapping) else _tables(search, named)
+    except (OSError, ValueError) as error:  # of a name that no file can have, or a folder that is closed
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{key}: {shown(names)} is refused: {error}") from error
+        raise InputError(f"{key}: {shown(named)} is refused: {error}") from error
+
+
+def _arrays(search: _Search, named: Mapping[str, str]) -> Files:
+    require(bool(named), search.key, dict(named), "at least one column and its file")
+    columns = {}
+    for column, name in named.items():
+        columns[column] = path = search.folder / name
+        key = f"{search.key}.{column}"
+        if not path.is_file():
+            raise InputError(_missing(_Search(key, search.folder, search.links), name))
+        require(suffix(name) == ".npy", key, name, "a .npy file of one array")
+    return Files(list(columns.values()), columns)
+
+
+def _tables(search: _Search, named: str | Sequence[str]) -> Files:
+    names = [named] if isinstance(named, str) else list(named)
+    require(bool(names), search.key, names, "at least one file")
+    found = [found for name in names for found in _find(search, name)]
     paths = [path for path, _ in found]
-    twice = next((path for path in paths if paths.count(path) > 1), None) if len(set(paths)) < len(paths) else None
-    if twice is not None:
-        raise InputError(f"{key}: {twice} is named twice: its rows would count twice")
+    twice = [path for path, times in Counter(paths).items() if times > 1]
+    if twice:
+        raise InputError(f"{search.key}: {twice[0]} is named twice: its rows would count twice")
     files = Files(paths)
     files.values = {path: values for path, root in found if (values := _values_in(path, root))}
     return files
-
-
-def _array_file(search: _Search, column: str, name: str) -> Path:
-    key = f"{search.key}.{column}"
-    path = search.folder / name
-    if not path.is_file():
-        raise InputError(_missing(_Search(key, search.folder, search.links), name))
-    require(suffix(name) == ".npy", key, name, "of columns by name each is a .npy file of one array")
-    return path
 
 
 def _find(search: _Search, name: str) -> Iterator[tuple[Path, Path]]:
@@ -88,7 +91,7 @@ def _find(search: _Search, name: str) -> Iterator[tuple[Path, Path]]:
     if path.is_file():
         yield path, root
     elif path.is_dir():
-        yield from ((file, root) for file in _shards(search, path, search.links))
+        yield from ((file, root) for file in _shards(search, path))
     elif glob.has_magic(name):
         yield from _matches(search, name)
     elif path.is_symlink():
@@ -107,7 +110,7 @@ def _matches(search: _Search, name: str) -> Iterator[tuple[Path, Path]]:
     there = [path for path in base.glob(rest) if not _skipped(path.relative_to(base))] if base.is_dir() else []
     files = [path for path in there if not path.is_dir()]
     if not files:
-        files = [file for path in there for file in _shards(search, path, search.links)]
+        files = [file for path in there for file in _shards(search, path)]
     if not files:
         raise InputError(_missing(search, name))
     files = _ordered(files, base)
@@ -125,7 +128,7 @@ def _until_magic(parts: Sequence[str]) -> Iterator[str]:
         yield part
 
 
-def _shards(search: _Search, folder: Path, links: bool) -> list[Path]:
+def _shards(search: _Search, folder: Path) -> list[Path]:
     """Files of a folder, and of those in it whose names say values."""
     saved = _saved(search, folder)
     if saved is not None:

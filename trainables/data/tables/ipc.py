@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tosmooth.trainables.data.tables.memory import check_columns, check_memory, sound
-from tosmooth.trainables.data.tables.parts import plain, plain_kind, sliced, width
+from tosmooth.trainables.data.tables.memory import TEXTS, check_columns, check_memory, sound
+from tosmooth.trainables.data.tables.parts import MANY, is_long, plain, plain_kind, sliced, width
 from tosmooth.trainables.errors import InputError, first_line
 
 MAGIC = b"ARROW1\0\0"
@@ -44,22 +44,28 @@ class Ipc:
         return self._rows
 
     def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read whole columns."""
-        size = self._rows * sum(width(self.kinds[name]) for name in columns)
-        check_memory(self.path, size, f"{self._rows} rows of {len(columns)} columns")
+        """Read whole columns. A text that many rows share is measured before it is copied for each."""
+        rows = self._rows * sum(width(self.kinds[name]) for name in columns)
+        check_memory(self.path, rows, f"{self._rows} rows of {len(columns)} columns")
+        texts = [name for name in columns if is_long(self.kinds[name])]
+        size = 0
+        for batch in self.batches(columns, MANY):
+            size += sum(batch.column(name).nbytes for name in texts)
+            check_memory(self.path, size, f"columns {', '.join(texts)}", TEXTS)
+            yield batch
+
+    def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
+        """Read some rows at a time."""
         rows = 0
         with self._reader(sorted(self._places[name] for name in columns)) as reader:
             for batch in reader:
                 batch.validate(full=True)
                 rows += batch.num_rows
-                yield pa.record_batch([plain(batch.column(name), self.path, name) for name in columns], list(columns))
+                for some in sliced(batch, most):
+                    found = [plain(some.column(name), self.path, name) for name in columns]
+                    yield pa.record_batch(found, list(columns))
         if rows != self._rows:
             raise InputError(f"{self.path}: damaged: {rows} rows where its messages say {self._rows}: bring it anew")
-
-    def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
-        """Read some rows at a time."""
-        for batch in self.read(columns):
-            yield from sliced(batch, most)
 
     @contextmanager
     def _mapped(self) -> Iterator[pa.NativeFile]:

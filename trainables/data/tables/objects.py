@@ -8,14 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from tosmooth.trainables.data.tables.memory import check_columns, check_memory
+from tosmooth.trainables.data.tables.memory import TEXTS, check_columns, check_memory
 from tosmooth.trainables.data.tables.parts import sliced
 from tosmooth.trainables.data.tables.streams import Codec, blocks, text_of
 from tosmooth.trainables.errors import InputError, first_line, shown
 
 LONGEST = 2**24  # characters of a row
 ROWS, TEXT = 2**12, 2**22  # rows made columns at once, and characters of them
-SPARSE = 2**28  # bytes of columns that few rows have which are refused to no file
 BETWEEN = re.compile(r"[\s,]*")
 RECORDS = "a table in JSON is one object a row: pandas' to_json(orient='records', lines=True) writes that"
 
@@ -75,7 +74,7 @@ class Objects:
             self._chunks.setdefault(name, [pa.nulls(self._rows)] if self._rows else [])
         check_columns(self.path, len(self._chunks))
         size = 8 * (self._rows + len(rows)) * len(self._chunks)
-        check_memory(self.path, size, f"{len(self._chunks)} columns that few rows have", SPARSE)
+        check_memory(self.path, size, f"{len(self._chunks)} columns that few rows have", TEXTS)
         for name, chunks in self._chunks.items():
             if name in names and name not in self.faults:
                 chunks.append(self._array(name, [row.get(name) for row in rows]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tosmooth.trainables.data.tables.memory import check_columns, check_memory, sound
+from tosmooth.trainables.data.tables.memory import TEXTS, check_columns, check_memory, sound
 from tosmooth.trainables.data.tables.parts import MANY, is_long, plain, plain_kind, width
 from tosmooth.trainables.errors import InputError, shown
 
@@ -84,7 +84,7 @@ class Parquet:
             for batch in self._batches(file, columns, max(1, min(MANY, BATCH // max(1, largest)))):
                 for name in texts:
                     sizes[name] += batch.column(name).nbytes
-                    check_memory(self.path, sizes[name], f"column {name!r}")
+                    check_memory(self.path, sizes[name], f"column {name!r}", TEXTS)
                 yield batch
 
     def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:

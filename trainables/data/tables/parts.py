@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tosmooth.trainables.data.tables.memory import check_memory
+from tosmooth.trainables.data.tables.memory import TEXTS, check_memory
 
 MANY = 2**16  # rows read at once where whole columns are wanted
 
@@ -55,19 +55,6 @@ class Part(Protocol):
         ...
 
 
-@runtime_checkable
-class Written(Part, Protocol):
-    """A file whose values are written as text, so that any column can be read as it is written."""
-
-    def as_text(self, columns: Sequence[str]) -> None:
-        """Take these columns for text from now on."""
-        ...
-
-    def first_text(self, column: str) -> tuple[int, str] | None:
-        """Row and value that make this column one of text; `None` if it is none."""
-        ...
-
-
 def plain_kind(kind: pa.DataType) -> pa.DataType:
     """Type of a column's values, without the ways to store them: dictionaries, views."""
     if pa.types.is_dictionary(kind):
@@ -97,7 +84,7 @@ def plain(column: pa.Array, path: Path, name: str) -> pa.Array:
     if kind == column.type:
         return column
     if is_long(kind):
-        check_memory(path, int(_lengths(column).sum()), f"column {name!r}")
+        check_memory(path, int(_lengths(column).sum()), f"column {name!r}", TEXTS)
     if pa.types.is_dictionary(column.type):
         return plain(column.dictionary_decode(), path, name)
     return column.cast(kind)

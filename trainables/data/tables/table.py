@@ -18,7 +18,7 @@ from tosmooth.trainables.data.tables.ipc import FeatherV1, Ipc
 from tosmooth.trainables.data.tables.memory import sound
 from tosmooth.trainables.data.tables.objects import Objects, unified
 from tosmooth.trainables.data.tables.parquet import Parquet
-from tosmooth.trainables.data.tables.parts import Part, Written
+from tosmooth.trainables.data.tables.parts import Part
 from tosmooth.trainables.errors import InputError, first_line, shown
 from tosmooth.trainables.files.digests import remembered_sha256
 
@@ -128,7 +128,7 @@ class Table:
         """Row and value that make a column of a CSV one of text: the first that is no number; `None` if all are."""
         before = 0
         for part, rows in zip(self._parts, self._rows(), strict=True):
-            found = part.first_text(column) if isinstance(part, Written) else None
+            found = part.first_text(column) if isinstance(part, Delimited) else None
             if found is not None:
                 return before + found[0], found[1]
             before += rows
@@ -212,11 +212,11 @@ class Table:
     def _as_text(self, name: str) -> bool:
         """Have the column read as text in all files, where they are written as such: 007 in one, cat in another."""
         others = [part for part in self._parts if part.kinds[name] != pa.string()]
-        if not all(isinstance(part, Written) for part in others):
+        written = [part for part in others if isinstance(part, Delimited)]
+        if len(written) < len(others):
             return False
-        for part in others:
-            if isinstance(part, Written):
-                part.as_text([name])
+        for part in written:
+            part.as_text(name)
         return True
 
     def _files(self) -> str:
@@ -228,7 +228,7 @@ class Table:
         near = get_close_matches(column, names, n=1)
         hint = f"; the nearest is {near[0]!r}" if near else ""
         part = self._parts[0]
-        if isinstance(part, Written) and values.are_numbers(names):
+        if isinstance(part, Delimited) and values.are_numbers(names):
             hint = "; its first line holds values: write a line with the names of the columns above it"
         return f": {_there(names)}{hint}"
 
