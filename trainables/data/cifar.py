@@ -12,7 +12,7 @@ import numpy as np
 from tosmooth.trainables.config import DataConfig
 from tosmooth.trainables.data.examples import Examples, Source
 from tosmooth.trainables.data.images import Chunk, decoded, pictures
-from tosmooth.trainables.data.parquet import readable
+from tosmooth.trainables.data.tables.parquet import readable
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256, unchanged
 from tosmooth.trainables.files.folders import Folders

@@ -22,7 +22,9 @@ from torch import Tensor
 
 from tosmooth.trainables.data.copies import Keys, keys_of
 from tosmooth.trainables.data.examples import Examples
-from tosmooth.trainables.data.parquet import check_memory, labels_of, readable, require_integers
+from tosmooth.trainables.data.parquet import labels_of, require_integers
+from tosmooth.trainables.data.tables.memory import check_memory
+from tosmooth.trainables.data.tables.parquet import readable
 from tosmooth.trainables.errors import InputError, first_line
 from tosmooth.trainables.files.atomic_write import replacing
 from tosmooth.trainables.files.locks import held

@@ -1,62 +1,20 @@
 """Columns of Parquet files, checked: whatever is wrong with a file is an `InputError` that names file, row and rule."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tosmooth.trainables.errors import InputError, first_line, shown
+from tosmooth.trainables.data.tables.memory import check_memory
+from tosmooth.trainables.data.tables.parquet import readable
+from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.noise.synthetic import Labels
 
 Features = NDArray[np.float32]
 LOST = 1e-3  # of a feature's spread: rounding beyond it is worse than what counting from another origin costs
-
-# A few kilobytes of Parquet can stand for any number of gigabytes: one value said to be in every row, a page of zeros.
-EXPANSION = 256  # bytes in memory to one in the file
-HARMLESS = 2**30  # bytes of features and labels that are refused to no file: sparse ones are packed to next to nothing
-
-
-@contextmanager
-def readable(path: Path, columns: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-    """The open Parquet file, which has `columns`; what Arrow finds damaged, now or later, becomes an `InputError`."""
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            names = file.schema_arrow.names
-            wrong = [column for column in columns if names.count(column) != 1]
-            if wrong:
-                has = "has no column" if wrong[0] not in names else "has more than once the column"
-                there = shown(", ".join(names)).strip("'")
-                raise InputError(f"{path}: {has} {', '.join(map(repr, wrong))}: its columns are {there}")
-            _check_rows(file, path)
-            yield file
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such file") from error
-    except MemoryError as error:
-        raise InputError(f"{path}: damaged, or more than fits into the memory of this machine ({error})") from error
-    except (pa.ArrowException, OSError, UnicodeError) as error:  # UnicodeError: of a name that is no text
-        raise InputError(f"{path}: damaged, or no Parquet file: bring it anew ({first_line(error)})") from error
-
-
-def _check_rows(file: pq.ParquetFile, path: Path) -> None:
-    """Refuse a file whose parts do not agree on their rows, before room is made for as many as one of them claims."""
-    rows = file.metadata.num_rows
-    if rows == 0:
-        raise InputError(f"{path}: is empty: a row for every example")
-    groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-    if rows < 0 or min(groups, default=-1) < 0 or sum(groups) != rows:
-        raise InputError(f"{path}: damaged: {rows} rows in all, {sum(groups)} in its row groups: bring it anew")
-
-
-def check_memory(path: Path, size: int, what: str, harmless: int = HARMLESS) -> None:
-    """Raise `InputError` where reading a file would take `size` bytes of memory, out of proportion to its own."""
-    most = max(harmless, EXPANSION * path.stat().st_size)
-    if size > most:
-        raise InputError(f"{path}: {what}: {size} bytes in memory of {path.stat().st_size} in the file: at most {most}")
 
 
 def labels_of(column: pa.Array | pa.ChunkedArray, where: str, first_row: int = 0) -> Labels:

@@ -1,0 +1,221 @@
+"""CSV and what is like it: the delimiter, the heading and the types of the columns are found in the file.
+
+A file is read twice: once to find what its columns are, over all its rows, and again for the columns that are wanted.
+"""
+
+import csv
+import io
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from tosmooth.trainables.data.tables import values
+from tosmooth.trainables.data.tables.memory import check_columns, check_memory
+from tosmooth.trainables.data.tables.parts import sliced
+from tosmooth.trainables.data.tables.streams import Codec, blocks, text_of
+from tosmooth.trainables.data.tables.values import Kind
+from tosmooth.trainables.errors import InputError, first_line
+
+DELIMITERS = ",;\t|"
+SAMPLE = 2**22  # characters among which the heading ends
+LOOKED_AT = 50  # rows by which the delimiter is found
+LONGEST = 2**23  # bytes of a row
+# The last row, which is put there. A quote that is not closed would take in the rest of the file, without a word.
+END = "\x03end"
+# Numbers with a decimal comma that are no thousands in groups of three.
+DECIMAL_COMMA = re.compile(r"\s*[+-]?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """Beginning of a file, and how the rest is to be read."""
+
+    names: list[str]
+    delimiter: str
+    comma: bool  # there may be decimal commas
+    rest: str  # of what was read, all after the heading
+    skipped: int  # lines before the heading
+
+
+class Delimited:
+    """A CSV file as a part of a table."""
+
+    def __init__(self, path: Path, codec: Codec | None) -> None:
+        self.path, self._codec = path, codec
+        self.faults: dict[str, str] = {}
+        self.metadata: dict[bytes, bytes] = {}
+        self._kinds: list[Kind] = []
+        self._first_texts: dict[str, tuple[int, str]] = {}
+        self._rows = 0
+        with self._opened() as (heading, batches):
+            self.names = heading.names
+            self._kinds = [Kind.NONE] * len(heading.names)
+            for batch in batches:
+                self._look_at(batch, heading.comma)
+        if Kind.COMMA in self._kinds:  # then 1.234 may be a thousand and more
+            self._kinds = [Kind.TEXT if kind is Kind.REAL else kind for kind in self._kinds]
+
+    @property
+    def kinds(self) -> dict[str, pa.DataType]:
+        return {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
+
+    def rows_of(self, columns: Sequence[str]) -> int:
+        """Count the rows, the same for all columns."""
+        return self._rows
+
+    def as_text(self, column: str) -> None:
+        """Take a column for text from now on, as it is written."""
+        self._kinds[self.names.index(column)] = Kind.TEXT
+
+    def first_text(self, column: str) -> tuple[int, str] | None:
+        """Row and value that make this column one of text; `None` if it is none."""
+        return self._first_texts.get(column)
+
+    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read whole columns."""
+        check_memory(self.path, 8 * self._rows * len(columns), f"{self._rows} rows of {len(columns)} columns")
+        places = [self.names.index(column) for column in columns]
+        with self._opened(places) as (_, batches):
+            for batch in batches:
+                read = [values.read(batch.column(str(i)), self._kinds[i]) for i in places]
+                yield pa.record_batch(read, list(columns))
+
+    def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
+        """Read some rows at a time."""
+        return itertools.chain.from_iterable(sliced(batch, most) for batch in self.read(columns))
+
+    def _look_at(self, batch: pa.RecordBatch, comma: bool) -> None:
+        for i, known in enumerate(self._kinds):
+            texts = batch.column(i)
+            self._kinds[i] = kind = values.kind_of(texts, comma, known)
+            if kind is Kind.TEXT and known is not kind and self.names[i] not in self._first_texts:
+                place = values.first_text(texts, comma)
+                if place is not None:
+                    self._first_texts[self.names[i]] = (self._rows + place, texts[place].as_py())
+        self._rows += batch.num_rows
+
+    @contextmanager
+    def _opened(self, places: Sequence[int] | None = None) -> Iterator[tuple[Heading, Iterator[pa.RecordBatch]]]:
+        """The heading, and the rows as text: columns are named by their places, as their names may be the same."""
+        with text_of(self.path, self._codec, "CSV") as text:
+            heading = _heading(text, self.path)
+            yield heading, self._records(heading, text, places)
+
+    def _records(self, heading: Heading, text: TextIO, places: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
+        columns = [str(i) for i in range(len(heading.names))]
+        end = heading.delimiter.join([END] * len(columns))
+        content = itertools.chain([heading.rest], blocks(text, self.path), [f"\n{end}\n"])
+        try:
+            reader = pa_csv.open_csv(
+                pa.PythonFile(_Utf8(content), mode="r"),
+                pa_csv.ReadOptions(use_threads=False, block_size=LONGEST, column_names=columns),
+                pa_csv.ParseOptions(delimiter=heading.delimiter, newlines_in_values=True),
+                pa_csv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.string()),
+                    include_columns=None if places is None else [str(i) for i in places],
+                ),
+            )
+            yield from self._without_end(reader)
+        except pa.ArrowInvalid as error:
+            raise InputError(self._ragged(heading) or f"{self.path}: {_said(error)}") from error
+
+    def _without_end(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held = None
+        for batch in batches:
+            if batch.num_rows:
+                if held is not None:
+                    yield held
+                held = batch
+        if held is None or any(column[-1].as_py() != END for column in held.columns):
+            raise InputError(f"{self.path}: damaged: a quotation that is opened is not closed")
+        yield held.slice(0, held.num_rows - 1)
+
+    def _ragged(self, heading: Heading) -> str | None:
+        """What to say of the first row that has not as many values as the heading."""
+        wanted = len(heading.names)
+        with text_of(self.path, self._codec, "CSV") as text, suppress(csv.Error):
+            reader = csv.reader(iter(lambda: text.readline(LONGEST), ""), delimiter=heading.delimiter)
+            for record in itertools.islice(reader, heading.skipped, None):
+                if record and len(record) != wanted:
+                    rule = ": is the name of the first missing there?" if len(record) == wanted + 1 else ""
+                    where = f"{self.path}, line {reader.line_num}"
+                    return f"{where}: its values are {len(record)}, those of the heading {wanted}{rule}"
+        return None
+
+
+def _heading(text: TextIO, path: Path) -> Heading:
+    """Read the names of the columns, and find how the values are delimited."""
+    head = next(blocks(text, path, SAMPLE), "")
+    whole = len(head) < SAMPLE
+    told = re.match(r'"?sep=(.)"?\n', head)  # Excel's, for itself
+    start = told.end() if told else 0
+    delimiter = told[1] if told else _delimiter(head, whole)
+    records = _Records(head[start:], delimiter)
+    names = next(records, None)
+    if not names or (records.used == len(head) - start and not whole):
+        raise InputError(f"{path}: no heading: the first line names the columns, in at most {SAMPLE} characters")
+    check_columns(path, len(names))
+    cells = itertools.chain.from_iterable(itertools.islice(_Records(head[start:], delimiter), LOOKED_AT))
+    comma = delimiter == ";" or (delimiter != "," and any(map(DECIMAL_COMMA.match, cells)))
+    return Heading(names, delimiter, comma, head[start + records.used :], skipped=1 if told else 0)
+
+
+def _delimiter(head: str, whole: bool) -> str:
+    """The delimiter by which the heading has several names, and the rows as many values."""
+
+    def fits(delimiter: str) -> tuple[bool, float, int]:
+        rows = [len(record) for record in itertools.islice(_Records(head, delimiter), LOOKED_AT)]
+        rows = rows if whole or len(rows) == LOOKED_AT else rows[:-1]
+        names = rows[0] if rows else 0
+        return names > 1, rows.count(names) / max(1, len(rows)), names
+
+    return max(DELIMITERS, key=fits)
+
+
+class _Records(Iterator[list[str]]):
+    """Records of a text that are not blank, as far as they can be told apart, and how much of the text was used."""
+
+    def __init__(self, text: str, delimiter: str) -> None:
+        self.used = 0
+        self._reader = csv.reader(self._lines(text), delimiter=delimiter)
+
+    def _lines(self, text: str) -> Iterator[str]:
+        for line in io.StringIO(text):
+            self.used += len(line)
+            yield line
+
+    def __next__(self) -> list[str]:
+        try:
+            return next(record for record in self._reader if record)
+        except csv.Error as error:  # of a value without end
+            raise StopIteration from error
+
+
+class _Utf8(io.RawIOBase):
+    """Text as the bytes that Arrow reads: always as many as it asks for, as it takes the end of fewer for a row's."""
+
+    def __init__(self, content: Iterator[str]) -> None:
+        self._content, self._held = content, bytearray()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        while len(self._held) < size and (more := next(self._content, None)) is not None:
+            self._held += more.encode()
+        found = bytes(self._held[:size])
+        del self._held[:size]
+        return found
+
+
+def _said(error: Exception) -> str:
+    if "straddling" in str(error):
+        return f"a row is longer than {LONGEST} bytes, or a quotation that is opened is not closed"
+    return f"damaged ({first_line(error)})"
