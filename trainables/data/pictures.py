@@ -147,7 +147,8 @@ def blocks_of_array(array: NDArray[Any], where: str, rule: PictureRule = AS_THEY
     pictures = _channels_last(array, where)
     values = _values(array, where)
     rows, height, width, channels = pictures.shape
-    _check_size(height, width, rule)
+    with _at(where):
+        _check_size(height, width, rule)
     step = max(1, BLOCK // (height * width * channels))
     for start in range(0, rows, step):
         block = values(pictures[start : start + step])
@@ -195,15 +196,22 @@ def _in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _decode(source: Encoded, place: str, rule: PictureRule) -> Pixels | Dropped:
+@contextmanager
+def _at(place: str) -> Iterator[None]:
     try:
-        return pixels_of(source, rule)
-    except PictureError as error:
-        if rule.on_bad == "drop":
-            return Dropped(f"{place}: {error}")
-        raise InputError(f"{place}: {error}") from error
+        yield
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
+
+
+def _decode(source: Encoded, place: str, rule: PictureRule) -> Pixels | Dropped:
+    with _at(place):
+        try:
+            return pixels_of(source, rule)
+        except PictureError as error:
+            if rule.on_bad == "drop":
+                return Dropped(f"{place}: {error}")
+            raise
 
 
 def _size(source: Encoded, place: str) -> tuple[int, int] | None:
@@ -333,10 +341,8 @@ def _start(has: int, wanted: int) -> int:
 
 
 def _of_array(pixels: Pixels, place: str, rule: PictureRule) -> Pixels:
-    try:
+    with _at(place):
         return _fitted(_rgb(Image.fromarray(pixels)), rule)
-    except PictureError as error:
-        raise InputError(f"{place}: {error}") from error
 
 
 def _channels_last(array: NDArray[Any], where: str) -> NDArray[Any]:
@@ -391,4 +397,4 @@ def _instead(head: bytes) -> str:
         line = "\0"
     if all(c.isprintable() or c.isspace() for c in line):
         return f"it is text: {' '.join(line.split())[:60]!r}"
-    return f"damaged, or in none of the formats {', '.join(FORMATS)}"
+    return f"it is damaged, or none that Pillow reads as {', '.join(FORMATS)}"
