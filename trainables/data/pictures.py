@@ -6,6 +6,7 @@ torchvision's transforms do it with the same picture, to the bit. Nothing here i
 
 import codecs
 import io
+import math
 import os
 import threading
 import warnings
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, TypeAlias, TypeVar
 
@@ -50,7 +52,7 @@ DEFAULT_SIZE = (32, 32)  # (height, width) of pictures of several sizes, where t
 PIXELS = 64 * 10**6  # of one picture, before it is resized and after
 ALONE = 2**24  # pixels from which on one picture is decoded at a time: it takes up to 12 bytes a pixel
 LARGEST = 2**26  # bytes of an encoded picture
-AHEAD = 2**26  # bytes of encoded pictures that wait for a core, beside one for each
+AHEAD = 2**26  # bytes of encoded pictures that are asked for ahead
 BLOCK = 2**22  # bytes of pictures of an array that are handled at once
 
 _alone = threading.Lock()
@@ -123,9 +125,9 @@ def pixels_of(source: Encoded, rule: PictureRule = AS_THEY_ARE) -> Pixels:
     Raises `PictureError` for one that does not decode, of more than `PIXELS`, or of more than `LARGEST` bytes, and
     `InputError` for one larger than `SIDE` where the rule names no size.
     """
-    with _opened(source) as file:
-        content = file.read()
     try:
+        with _opened(source) as file:
+            content = file.read()
         return _pixels(content, rule)
     except InputError:
         raise
@@ -150,14 +152,15 @@ def blocks_of_array(array: NDArray[Any], where: str, rule: PictureRule = AS_THEY
     with _at(where):
         _check_size(height, width, rule)
     step = max(1, BLOCK // (height * width * channels))
-    for start in range(0, rows, step):
-        block = values(pictures[start : start + step])
-        if rule.size is None and channels < 4:
-            yield np.repeat(block, 3, axis=3) if channels == 1 else block
-        else:
-            flat = block[..., 0] if channels == 1 else block
-            done = _in_order(partial(_of_array, rule=rule), ((one, where) for one in flat))
-            yield np.stack([pixels for pixels, _ in done])
+    blocks = (values(pictures[start : start + step]) for start in range(0, rows, step))
+    if rule.size is None and channels < 4:
+        yield from (np.repeat(block, 3, axis=3) if channels == 1 else block for block in blocks)
+    else:
+        each = ((one[..., 0] if channels == 1 else one, where) for block in blocks for one in block)
+        done = (pixels for pixels, _ in _in_order(partial(_of_array, rule=rule), each))
+        many = max(1, BLOCK // (3 * math.prod(rule.size or (height, width))))
+        while some := list(islice(done, many)):
+            yield np.stack(some)
 
 
 def pixels_of_array(array: NDArray[Any], where: str, rule: PictureRule = AS_THEY_ARE) -> Pixels:
@@ -185,7 +188,7 @@ def _in_order(
             size = 0 if item is None or isinstance(item, Path) else len(item)
             waiting.append((pool.submit(work, item, place), place, size))
             held += size
-            while len(waiting) > 2 * workers or (held > AHEAD and len(waiting) > workers):
+            while len(waiting) > 2 * workers or held > AHEAD:
                 done, of, size = waiting.popleft()
                 held -= size
                 yield done.result(), of

@@ -241,9 +241,8 @@ def saved(picture: Image.Image, format: str = "PNG", **options: Any) -> bytes:
         (encoded(PIXELS[0, :5]), "6x5 pixels, those before 6x8: all pictures have one size"),
         (saved(Image.new("F", (6, 8)), "TIFF"), "colours of mode F, floats"),
         (encoded(np.zeros((1, 1025, 3), np.uint8)), "1025x1 pixels: at most 1024x1024"),
-        (encoded(np.zeros((12_000, 12_000), np.uint8)), "12000x12000 pixels: at most 1024x1024"),
     ],
-    ids=["cut", "eps", "empty", "none", "other-size", "floats", "large", "bomb"],
+    ids=["cut", "eps", "empty", "none", "other-size", "floats", "large"],
 )
 def test_picture_that_will_not_do_is_named_by_file_and_row(
     tmp_path: Path, save: Save, picture: bytes | None, rule: str
