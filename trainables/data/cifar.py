@@ -12,6 +12,7 @@ import numpy as np
 from tosmooth.trainables.config import DataConfig
 from tosmooth.trainables.data.examples import Examples, Source
 from tosmooth.trainables.data.images import Chunk, decoded, pictures
+from tosmooth.trainables.data.pictures import Dropped
 from tosmooth.trainables.data.tables.parquet import readable
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256, unchanged
@@ -133,7 +134,7 @@ def parquet_files(cifar: Cifar, data: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def unpacked(path: Path) -> Iterator[Chunk]:
+def unpacked(path: Path) -> Iterator[Chunk | Dropped]:
     """Read the pictures and labels of a Parquet file, some at a time."""
     with readable(path) as file:
         column = "fine_label" if "fine_label" in file.schema_arrow.names else "label"

@@ -24,6 +24,9 @@ class Examples:
     mean: tuple[float, ...] = (0.0,)  # pictures: per channel, of pixels in [0, 1]
     std: tuple[float, ...] = (1.0,)
     keys: Keys | None = None  # pictures: int64 [N], kept with what was decoded; features: worked out when asked for
+    rows: Rows | None = None  # pictures: int64 [N], where in their source each is: some of it may be dropped
+    dropped: int = 0  # pictures of the source that do not decode
+    reasons: tuple[str, ...] = ()  # why not, of the first few
 
     @property
     def clean(self) -> Labels | None:

@@ -2,12 +2,14 @@
 
 import functools
 import hashlib
-import io
 import json
 import logging
+import shutil
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from tosmooth.trainables.data.copies import Keys, keys_of
 from tosmooth.trainables.data.examples import Examples
 from tosmooth.trainables.data.parquet import labels_of, require_integers
+from tosmooth.trainables.data.pictures import AS_THEY_ARE, Dropped, Pixels, decoded_pictures
 from tosmooth.trainables.data.tables.memory import check_memory
 from tosmooth.trainables.data.tables.parquet import readable
 from tosmooth.trainables.errors import InputError, first_line
@@ -32,12 +33,6 @@ from tosmooth.trainables.noise.synthetic import Labels
 
 log = logging.getLogger(__name__)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # never one that starts a program, as EPS does
-GREYS_16 = ("I;16", "I;16L", "I;16B", "I;16N")  # modes of 16 bits a pixel
-UNBOUNDED = ("I", "F")  # modes of 32 bits, of which no one says what is black and what is white
-GROUND = (255, 255, 255, 255)  # what shows through where a picture is transparent: white
-SIDE = 1024  # pixels a picture may be high or wide
-LARGEST = 2**23  # bytes of an encoded picture: one of 1024 x 1024 pixels is seldom larger
 HARMLESS = 2**26  # bytes of encoded pictures that are refused to no file: they are packed as it is
 # Bytes of decoded pictures that are refused to no file. Parquet stores equal values once: kilobytes may stand for any
 # number of pictures.
@@ -45,19 +40,25 @@ DECODED = 2**32
 # Rows read and decoded at once, and bytes they may take, were each the largest value: Arrow copies a value that is
 # stored once for every row, before its size can be asked for. Few, as metadata may lie about what a column takes.
 ROWS, BATCH = 4, 2**26
-KEY = "key"  # the column of what equal pictures have in common
-LAYOUT = 4  # of the decoded file; another number has everything decoded anew
+KEY, ROW = "key", "row"  # the columns of what equal pictures have in common, and of where in the source they are
+COLUMNS = 4  # of int64 beside the pixels: these two, and given and clean labels
+LAYOUT = 5  # of the decoded file; another number has everything decoded anew
 
-Pixels = NDArray[np.uint8]
+REASONS = 5  # of pictures that were dropped, kept to be shown
+
 Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
 
 
-def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Chunk]]) -> Examples:
+def decoded(
+    cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Chunk | Dropped]], size: int = 0
+) -> Examples:
     """The pictures that `chunks` yields, from the file in `cache` that was decoded from the same `source` before.
 
-    `source` says what the pictures come from, digests of files included. The first process decodes, under a lock and
-    in bounded memory; others wait for it. The file appears in one step and carries a checksum: one that is damaged is
-    made again.
+    `source` says what the pictures come from, digests of files included. Each picture is a row of it, a dropped one
+    too: where there are such the examples say which rows they are. `size`: of the file as `cache_bytes` has it, or 0.
+    The first process decodes, under a lock and in bounded memory; others wait for it. The file appears in one step and
+    carries a checksum: one that is damaged is made again. Raises `InputError` where the disk takes no such file, and
+    where all pictures are dropped.
     """
     key = hashlib.sha256(json.dumps([LAYOUT, *source]).encode()).hexdigest()[:16]
     path = cache / f"{name}-{key}.arrow"
@@ -67,24 +68,50 @@ def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[
             if (found := _whole(path)) is None:
                 if path.exists():
                     log.warning("%s: damaged, and made again from the data it was decoded from", path)
+                _check_room(cache, size)
                 _write(path, chunks())
                 found = _open(path, path.stat().st_mtime_ns)
     return found
 
 
-def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
+def cache_bytes(rows: int, height: int, width: int) -> int:
+    """Bytes that the file of so many decoded pictures takes; twice that while it is made."""
+    return rows * (height * width * 3 + 8 * COLUMNS) + 2**16
+
+
+def _check_room(cache: Path, size: int) -> None:
+    free = shutil.disk_usage(cache).free
+    if 2 * size > free:  # the pixels are spooled, and then wrapped
+        room = f"decoded pictures take {size / 2**30:.1f} GiB, and twice that while the file is made"
+        raise InputError(f"{cache}: {room}; {free / 2**30:.1f} are free: name another disk's folder with --cache-dir")
+
+
+def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk | Dropped]:
     """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
     with readable(path, [image, *labels.values()]) as file:
         leaf, at_once = _check_pictures(file, path, image, list(labels.values()))
-        row, rows, shape = 0, file.metadata.num_rows, None
-        for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
-            chunk = _decode(_encoded(batch.column(image)), path, row, shape)
-            shape = chunk.shape[1:]
-            if row == 0:
-                check_memory(path, rows * chunk[0].nbytes, f"{rows} pictures of {shape[1]}x{shape[0]} pixels", DECODED)
-            columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
-            yield chunk, columns
-            row += len(chunk)
+        row, rows = 0, file.metadata.num_rows
+        waiting: deque[dict[str, Labels]] = deque()  # the labels of each picture that is being decoded
+
+        def encoded() -> Iterator[tuple[pa.Buffer | None, str]]:
+            first = 0
+            for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
+                columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", first) for k, v in labels.items()}
+                for i, blob in enumerate(_encoded(batch.column(image))):
+                    waiting.append({k: column[i : i + 1] for k, column in columns.items()})
+                    yield blob, f"{path}, row {first + i}"
+                first += batch.num_rows
+
+        for pixels in decoded_pictures(encoded(), AS_THEY_ARE):
+            own = waiting.popleft()
+            if isinstance(pixels, Dropped):
+                yield pixels
+            else:
+                if row == 0:
+                    size = f"{rows} pictures of {pixels.shape[1]}x{pixels.shape[0]} pixels"
+                    check_memory(path, rows * pixels.nbytes, size, DECODED)
+                yield pixels[None], own
+            row += 1
         if row != rows:  # Arrow ends where the column does, whatever the metadata say
             raise InputError(f"{path}: damaged: {row} rows where its metadata say {rows}: bring it anew")
 
@@ -121,81 +148,63 @@ def _encoded(column: pa.Array) -> list[pa.Buffer | None]:
     return [value.as_buffer() for value in column]
 
 
-def _decode(encoded: list[pa.Buffer | None], path: Path, first_row: int, shape: tuple[int, ...] | None) -> Pixels:
-    decoded: list[Pixels] = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        for row, blob in enumerate(encoded, first_row):
-            try:
-                pixels = _pixels(blob)
-            except InputError as error:
-                raise InputError(f"{path}, row {row}: {error}") from error
-            except Exception as error:  # Pillow's decoders raise anything on damaged bytes
-                raise InputError(f"{path}, row {row}: the picture does not decode: {first_line(error)}") from error
-            shape = shape or pixels.shape
-            if pixels.shape != shape:
-                sizes = f"{pixels.shape[1]}x{pixels.shape[0]} pixels, those before {shape[1]}x{shape[0]}"
-                raise InputError(f"{path}, row {row}: {sizes}: all pictures have one size")
-            decoded.append(pixels)
-    return np.stack(decoded)
-
-
-def _pixels(blob: pa.Buffer | None) -> Pixels:
-    """Pixels of one picture, upright as its EXIF data say, uint8 [H, W, 3]."""
-    if not blob:
-        raise InputError("there is no picture: its bytes are in the file itself")
-    if len(blob) > LARGEST:
-        raise InputError(f"{len(blob)} bytes: an encoded picture has at most {LARGEST}")
-    with Image.open(io.BytesIO(blob), formats=FORMATS) as picture:
-        if max(picture.size) > SIDE:
-            raise InputError(f"{picture.width}x{picture.height} pixels: at most {SIDE}x{SIDE}")
-        return np.asarray(_opaque(ImageOps.exif_transpose(picture)).convert("RGB"))
-
-
-def _opaque(picture: Image.Image) -> Image.Image:
-    """Picture of 8 bits without transparency: it is laid on white, 16-bit greys are scaled.
-
-    Pillow's own conversion would show the colour that a transparent pixel happens to have, and clip 16-bit greys.
-    """
-    if picture.mode in UNBOUNDED:
-        raise InputError(f"colours of mode {picture.mode}, 32 bits a pixel: convert it to 8 or 16")
-    if picture.mode in GREYS_16:
-        return Image.fromarray(((np.asarray(picture).astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if not picture.has_transparency_data:
-        return picture
-    return Image.alpha_composite(Image.new("RGBA", picture.size, GROUND), picture.convert("RGBA"))
-
-
-def _write(path: Path, chunks: Iterator[Chunk]) -> None:
+def _write(path: Path, chunks: Iterator[Chunk | Dropped]) -> None:
     """Spool the pixels to a file, then wrap them as one Arrow batch: one batch is what can be mapped as one tensor."""
     spool = path.with_suffix(".pixels")  # ours alone: the lock is held
     try:
-        shape, labels = _spool(spool, chunks)
+        spooled = _spool(spool, chunks)
         with replacing(path, alone=True) as partial:
-            _to_arrow(np.memmap(spool, np.uint8, "r", shape=shape), labels, partial)
+            _to_arrow(np.memmap(spool, np.uint8, "r", shape=spooled.shape), spooled, partial)
     finally:
         spool.unlink(missing_ok=True)
 
 
-def _spool(spool: Path, chunks: Iterator[Chunk]) -> tuple[tuple[int, ...], dict[str, Labels]]:
-    columns: dict[str, bytearray] = {}  # of int64: as many arrays as there are chunks would take more room
-    rows, picture = 0, ()
+@dataclass
+class _Spooled:
+    """What is known of the pixels in the spool."""
+
+    rows: int = 0
+    picture: tuple[int, ...] = ()
+    columns: dict[str, bytearray] = field(default_factory=dict)  # of int64: as many arrays as chunks take more room
+    dropped: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.rows, *self.picture)
+
+    def add(self, pixels: Pixels, labels: Mapping[str, Labels]) -> None:
+        first, self.rows, self.picture = self.rows + self.dropped, self.rows + len(pixels), pixels.shape[1:]
+        for name, column in {**labels, ROW: np.arange(first, first + len(pixels))}.items():
+            own = self.columns.setdefault(name, bytearray())
+            own.extend(np.ascontiguousarray(column, np.int64).data.cast("B"))
+
+    def drop(self, picture: Dropped) -> None:
+        self.dropped += 1
+        self.reasons += [picture.reason] if len(self.reasons) < REASONS else []
+
+
+def _spool(spool: Path, chunks: Iterator[Chunk | Dropped]) -> _Spooled:
+    spooled = _Spooled()
     with spool.open("wb") as file:
-        for pixels, labels in chunks:
-            file.write(np.ascontiguousarray(pixels).data)
-            for name, column in labels.items():
-                columns.setdefault(name, bytearray()).extend(np.ascontiguousarray(column, np.int64).data.cast("B"))
-            rows, picture = rows + len(pixels), pixels.shape[1:]
-    return (rows, *picture), {name: np.frombuffer(column, np.int64) for name, column in columns.items()}
+        for chunk in chunks:
+            if isinstance(chunk, Dropped):
+                spooled.drop(chunk)
+            else:
+                file.write(np.ascontiguousarray(chunk[0]).data)
+                spooled.add(*chunk)
+    if spooled.dropped and not spooled.rows:
+        raise InputError(f"no picture decodes of {spooled.dropped}: {spooled.reasons[0]}")
+    return spooled
 
 
-def _to_arrow(pixels: Pixels, labels: Mapping[str, Labels], partial: Path) -> None:
+def _to_arrow(pixels: Pixels, spooled: _Spooled, partial: Path) -> None:
     rows, *picture = pixels.shape
     kind = pa.binary(int(np.prod(picture)))
     column = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
     facts, keys = _facts(pixels)
-    columns = {KEY: keys, **labels}
-    images = json.dumps({"picture": picture, **facts})
+    columns = {KEY: keys} | {name: np.frombuffer(column, np.int64) for name, column in spooled.columns.items()}
+    images = json.dumps({"picture": picture, **facts, "dropped": spooled.dropped, "reasons": spooled.reasons})
     metadata = {"images": images, "crc": _crc(images.encode(), pixels, columns)}
     batch = pa.record_batch([column, *map(pa.array, columns.values())], ["pixels", *columns], metadata=metadata)
     with partial.open("wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
@@ -259,8 +268,18 @@ def _examples(batch: pa.RecordBatch) -> Examples:
     facts = json.loads(images)
     pixels = _read_only(flat.reshape(batch.num_rows, *facts["picture"]))
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
-    keys = columns.pop(KEY)
-    return Examples(inputs=pixels, labels=columns, digest=facts["digest"], mean=mean, std=std, keys=keys)
+    keys, rows = columns.pop(KEY), columns.pop(ROW)
+    return Examples(
+        inputs=pixels,
+        labels=columns,
+        digest=facts["digest"],
+        mean=mean,
+        std=std,
+        keys=keys,
+        rows=rows,
+        dropped=facts["dropped"],
+        reasons=tuple(facts["reasons"]),
+    )
 
 
 def _read_only(array: Pixels) -> Tensor:
