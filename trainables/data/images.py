@@ -70,21 +70,42 @@ def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[
     return found
 
 
-def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk]:
-    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
+def pictures(path: Path, image: str, labels: Mapping[str, str], wanted: range | None = None) -> Iterator[Chunk]:
+    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file.
+
+    `wanted`: these rows alone.
+    """
     with readable(path, [image, *labels.values()]) as file:
         leaf, at_once = _check_pictures(file, path, image, list(labels.values()))
-        row, rows, shape = 0, file.metadata.num_rows, None
-        for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
+        rows, shape = file.metadata.num_rows, None
+        asked = range(rows) if wanted is None else wanted
+        for row, batch in _batches(file, path, [leaf, *labels.values()], at_once, asked):
             chunk = _decode(_encoded(batch.column(image)), path, row, shape)
+            if shape is None:
+                size = f"{rows} pictures of {chunk.shape[2]}x{chunk.shape[1]} pixels"
+                check_memory(path, rows * chunk[0].nbytes, size, DECODED)
             shape = chunk.shape[1:]
-            if row == 0:
-                check_memory(path, rows * chunk[0].nbytes, f"{rows} pictures of {shape[1]}x{shape[0]} pixels", DECODED)
             columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
             yield chunk, columns
-            row += len(chunk)
-        if row != rows:  # Arrow ends where the column does, whatever the metadata say
-            raise InputError(f"{path}: damaged: {row} rows where its metadata say {rows}: bring it anew")
+
+
+def _batches(
+    file: pq.ParquetFile, path: Path, columns: list[str], at_once: int, wanted: range
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Read the `wanted` rows, some at a time, each time with the number of the first; row groups before are skipped."""
+    about, row, first = file.metadata, 0, 0
+    while row + about.row_group(first).num_rows <= wanted.start:
+        row, first = row + about.row_group(first).num_rows, first + 1
+    groups = list(range(first, about.num_row_groups))
+    for batch in file.iter_batches(at_once, row_groups=groups, columns=columns):
+        own = range(max(row, wanted.start), min(row + len(batch), wanted.stop))
+        if own:
+            yield own.start, batch.slice(own.start - row, len(own))
+        row += len(batch)
+        if wanted.stop <= row < about.num_rows:
+            return
+    if row != about.num_rows:  # Arrow ends where the column does, whatever the metadata say
+        raise InputError(f"{path}: damaged: {row} rows where its metadata say {about.num_rows}: bring it anew")
 
 
 def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequence[str]) -> tuple[str, int]:

@@ -3,16 +3,21 @@
 import dataclasses
 import hashlib
 import http.server
+import io
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from tosmooth.trainables.data import fetch as module
-from tosmooth.trainables.data.fetch import FETCHABLE, fetch, verify
+from tosmooth.trainables.data.cifar import CIFAR_10
+from tosmooth.trainables.data.fetch import FETCHABLE, FileCheck, fetch, verify
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 
@@ -20,7 +25,14 @@ if TYPE_CHECKING:
     from tests.trainables.conftest import SmallCifar
 
 Save = Callable[..., Path]
-HUMAN = b"human labels" * 50_000  # more than one block
+
+
+def human_file(labels: NDArray[np.int64]) -> bytes:
+    """A label file of CIFAR-N for images with these `labels`, of more than one block."""
+    file = io.BytesIO()
+    content = {key: (labels + 1) % 10 for key in CIFAR_10.human.keys.values()}
+    torch.save({"clean_label": labels, **content, "more": np.zeros(75_000, np.int64)}, file)
+    return file.getvalue()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -34,13 +46,14 @@ def served(tmp_path: Path, small_cifar: "SmallCifar", monkeypatch: pytest.Monkey
     folder = tmp_path / "served"
     folder.mkdir()
     (folder / "cifar.tar.gz").write_bytes(small_cifar.archive)
-    (folder / "CIFAR-10_human.pt").write_bytes(HUMAN)
+    labels = human_file(small_cifar.train_labels)
+    (folder / "CIFAR-10_human.pt").write_bytes(labels)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall stop
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setattr(small_cifar.about.reader(), "url", f"{address}/cifar.tar.gz", raising=False)
-    human = dataclasses.replace(small_cifar.about.human, sha256=hashlib.sha256(HUMAN).hexdigest())
+    human = dataclasses.replace(small_cifar.about.human, sha256=hashlib.sha256(labels).hexdigest())
     monkeypatch.setitem(FETCHABLE, "cifar10n", (small_cifar.about, human))
     monkeypatch.setattr(module, "CIFARN_URL", address)
     yield folder
@@ -56,11 +69,12 @@ def names(folder: Path) -> list[str]:
 def test_images_and_labels_are_brought_with_progress(served: Path, folders: Folders) -> None:
     seen: list[tuple[str, int, int | None]] = []
     checks = fetch("cifar10n", folders, lambda *step: seen.append(step))
-    assert [check.state for check in checks] == ["ok"] * 4
+    assert [check.state for check in checks] == ["ok"] * 7
     assert names(folders.data) == ["CIFAR-10_human.pt", "cifar-10-batches-py"]
-    assert (folders.data / "CIFAR-10_human.pt").read_bytes() == HUMAN
-    steps = [done for name, done, total in seen if name == "CIFAR-10_human.pt" and total == len(HUMAN)]
-    assert steps == [262_144, 524_288, 600_000]  # blocks of 256 KiB
+    labels = (served / "CIFAR-10_human.pt").read_bytes()
+    assert (folders.data / "CIFAR-10_human.pt").read_bytes() == labels
+    steps = [done for name, done, total in seen if name == "CIFAR-10_human.pt" and total == len(labels)]
+    assert steps == [262_144, 524_288, len(labels)]  # blocks of 256 KiB
     assert {name for name, _, _ in seen} == {"cifar-10-python.tar.gz", "CIFAR-10_human.pt"}
 
 
@@ -83,7 +97,7 @@ def test_images_that_are_there_as_parquet_are_not_brought(
 ) -> None:
     small_cifar.write_parquet(folders.data, save)
     (served / "cifar.tar.gz").unlink()
-    assert [check.path.name for check in fetch("cifar10n", folders)] == [
+    assert [check.path.name for check in fetch("cifar10n", folders) if isinstance(check, FileCheck)] == [
         "train.parquet",
         "test.parquet",
         "CIFAR-10_human.pt",
@@ -130,7 +144,7 @@ def test_verify_says_what_it_expected_and_found(served: Path, folders: Folders) 
     assert missing.startswith("missing")
     assert missing.endswith("found nothing)")
     sha_of_abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, appendix B.1
-    expected = hashlib.sha256(HUMAN).hexdigest()
+    expected = hashlib.sha256((served / "CIFAR-10_human.pt").read_bytes()).hexdigest()
     path = folders.data / "CIFAR-10_human.pt"
     assert damaged == f"damaged  {path} (expected {expected}, found {sha_of_abc})"
 
