@@ -74,9 +74,12 @@ def _load(path: Path) -> dict[Any, Any]:
 
 
 def _beside(path: Path) -> str:
-    """Say what lies there of CIFAR-N's repository and is not the file."""
+    """Say what lies there of CIFAR-N's repository and is not the file, or not in its place."""
     npy = path.with_name(f"{path.stem}_ordered.npy")
-    return f"; {npy.name} beside it is {NPY}" if npy.is_file() else ""
+    if npy.is_file():
+        return f"; {npy.name} beside it is {NPY}"
+    deeper = sorted(path.parent.glob(f"*/{path.name}")) + sorted(path.parent.glob(f"*/data/{path.name}"))
+    return f"; it may be {deeper[0]}: move it here" if deeper else ""
 
 
 def _is_npy(path: Path) -> bool:
