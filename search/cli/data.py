@@ -37,7 +37,7 @@ def fetch(
 def verify(
     name: str, data_dir: DataOption = None, cache_dir: CacheOption = None, home: HomeOption = DEFAULT_HOME
 ) -> None:
-    """Check the files of a dataset against their published digests."""
+    """Check all that a study needs of a dataset, and say in which layout and order it lies there."""
     from tosmooth.search.storage.home import Home
     from tosmooth.trainables.data import fetch as fetching
 

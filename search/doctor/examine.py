@@ -40,8 +40,9 @@ from tosmooth.search.run.resources import slots
 from tosmooth.search.run.session_folder import place, places
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.study_folder import StudyFolder
-from tosmooth.trainables.data.cifar import official_files, parquet_files
+from tosmooth.trainables.data.cifar import official_files
 from tosmooth.trainables.data.fetch import FETCHABLE, verify
+from tosmooth.trainables.data.hub_layout import parquet_files
 from tosmooth.trainables.errors import InputError, first_line
 from tosmooth.trainables.files.filesystems import TROUBLE, open_place
 from tosmooth.trainables.files.folders import Folders
@@ -136,7 +137,8 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
     elif spec.dataset.name in FETCHABLE:
         cifar, human = FETCHABLE[spec.dataset.name]
         official = (data / cifar.folder).is_dir()
-        files += official_files(cifar, data) if official else parquet_files(cifar, data) or ()
+        packed = [path for paths in (parquet_files(cifar.name, data) or {}).values() for path in paths]
+        files += official_files(cifar, data) if official else packed
         files += [data / human.file] if human is not None else []
     return tuple(map(str, files))
 
@@ -231,7 +233,7 @@ def _data_sets(folders: Folders) -> Check:
     data = folders.data
     there = []
     for name, (cifar, human) in FETCHABLE.items():
-        images = (data / cifar.folder).is_dir() or parquet_files(cifar, data) is not None
+        images = (data / cifar.folder).is_dir() or parquet_files(cifar.name, data) is not None
         there += [name] if images and (human is None or (data / human.file).is_file()) else []
     tables = len(list(data.glob("*.parquet"))) if data.is_dir() else 0
     there += [f"{tables} Parquet files"] if tables else []

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from tosmooth.trainables.config import DataConfig
-from tosmooth.trainables.data.cifar import CIFAR_10, PARTS, parquet_files
+from tosmooth.trainables.data.cifar import CIFAR_10, PARTS
+from tosmooth.trainables.data.hub_layout import parquet_files
 from tosmooth.trainables.files.folders import Folders
 
 
@@ -44,7 +45,7 @@ def cifar10(options: argparse.Namespace) -> Iterator[Pictures]:
     """The pictures that the `options` name; what is made for them lasts as long as the context."""
     data: Path = options.data_dir
     with tempfile.TemporaryDirectory() as scratch:
-        real = parquet_files(CIFAR_10, data) is not None or (data / CIFAR_10.folder).is_dir()
+        real = parquet_files(CIFAR_10.name, data) is not None or (data / CIFAR_10.folder).is_dir()
         if not real:
             data = Path(scratch) / "data"
             write_random_pictures(data / CIFAR_10.name, PARTS)

@@ -20,6 +20,7 @@ from tests.tools import encoded
 from tosmooth.trainables.data import cifar
 from tosmooth.trainables.data.cifar import CIFAR_10, Cifar
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.label_order import digest_of
 
 Save = Callable[..., Path]
 
@@ -96,7 +97,8 @@ def small_cifar(monkeypatch: pytest.MonkeyPatch) -> SmallCifar:
         tgz_md5 = hashlib.md5(packed.getvalue(), usedforsecurity=False).hexdigest()
 
     monkeypatch.setattr(cifar, "PARTS", {"train": 50, "test": 20})
-    about = dataclasses.replace(CIFAR_10, reader=lambda: Reader)
+    human = dataclasses.replace(CIFAR_10.human, batches=(digest_of(train_labels),))
+    about = dataclasses.replace(CIFAR_10, reader=lambda: Reader, human=human)
     return SmallCifar(train, test, train_labels, test_labels, about, packed.getvalue())
 
 

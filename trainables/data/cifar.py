@@ -1,7 +1,6 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), in torchvision's layout or as Parquet, and CIFAR-N's human labels."""
 
-import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,15 +10,22 @@ import numpy as np
 
 from tosmooth.trainables.config import DataConfig
 from tosmooth.trainables.data.examples import Examples, Source
+from tosmooth.trainables.data.hub_layout import OWNER, nearest, parquet_files
 from tosmooth.trainables.data.images import Chunk, decoded, pictures
+from tosmooth.trainables.data.parquet import read_features
 from tosmooth.trainables.data.pictures import Dropped
 from tosmooth.trainables.data.tables.parquet import readable
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256, unchanged
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.label_order import official_batches
+from tosmooth.trainables.noise.synthetic import Labels
 from tosmooth.trainables.redact import masked
 
 PARTS = {"train": 50_000, "test": 10_000}  # rows of each
+# Columns of Parquet files, the one that is found first; the last is what an error asks for.
+IMAGES = ("image", "img")
+LABELS = ("fine_label", "labels", "label")
 
 # Superclass of each of CIFAR-100's classes: `coarse_label` by `fine_label`, as the data set has them.
 SUPERCLASS = (
@@ -42,6 +48,9 @@ class HumanLabels:
     file: str
     sha256: str  # as published
     keys: Mapping[str, str]  # noise level -> key in the file
+    # The official order of the images that it belongs to: the digest of each batch's labels. On the Hugging Face hub
+    # CIFAR-10 has its batches as 4 3 2 5 1.
+    batches: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,13 @@ CIFAR_10 = Cifar(
             "random3": "random_label3",
             "worst": "worse_label",  # sic
         },
+        batches=(
+            "66145c918fed3a0358c4001da734fbc15cb584ddf34c823fa524e6b9c81542b7",
+            "1074c604720c88e1f4d8408e1995944e9bc65877af3e8c5503da69209d57286b",
+            "fe1021a9820682f7eb5cc7f65ff3d015d8a33876df6dd7787404f0fa8cf5937f",
+            "1599745ad42ec41be72e2f3f716b65bac89321693690656a125b1ea3ca3feeea",
+            "a3a7f0cf6cafd5b2d4610fd467bd87987a0a9ff93958b860a567c925a00ad56d",
+        ),
     ),
 )
 CIFAR_100 = Cifar(
@@ -94,27 +110,36 @@ CIFAR_100 = Cifar(
         file="CIFAR-100_human.pt",
         sha256="bd2d80409754d420292d622e15e25248ba21e37d27429efac49c8da723f44394",
         keys={"noisy": "noisy_label"},
+        batches=("8bf4935e7c77a3096270043c6f3b221b6ecb9c63d1a08608e9af66cff17e977a",),
     ),
 )
 
 
 def read(cifar: Cifar, config: DataConfig, folders: Folders) -> Source:
-    """Read the images and clean labels, in the data set's order, which is the same in both layouts."""
-    folders.bring(cifar.folder, cifar.name, optional=True)
-    found = parquet_files(cifar, folders.data)
+    """Read the images and clean labels, in the data set's order, which is the same in both layouts.
+
+    Only the order of a Parquet file that is not made of the official batches is its own.
+    """
+    bring(cifar, folders)
+    found = parquet_files(cifar.name, folders.data)
     official = (folders.data / cifar.folder).is_dir()
     if not official and found is None:
         place = masked(folders.place)
         raise InputError(
             f"{place}: there is no {cifar.title} here: `tosmooth data fetch {config.dataset}` brings it, or "
             f"--data-dir names the folder that has it as {cifar.folder}/ (torchvision's layout) or as "
-            f"{cifar.name}/train.parquet and {cifar.name}/test.parquet"
+            f"{cifar.name}/train.parquet and {cifar.name}/test.parquet{nearest(cifar.name, folders.data)}"
         )
     if official or found is None:
         train, test = (_from_torchvision(cifar, part, folders) for part in PARTS)
     else:
-        train, test = (_from_parquet(cifar, part, path, folders) for part, path in zip(PARTS, found, strict=True))
+        train, test = (_from_parquet(cifar, part, found[part], folders) for part in PARTS)
     return Source(train=train, test=test, classes=cifar.classes)
+
+
+def bring(cifar: Cifar, folders: Folders) -> None:
+    """Copy what is there of both layouts, if it lies on another machine."""
+    folders.bring(cifar.folder, cifar.name, f"{OWNER}/{cifar.name}", optional=True)
 
 
 def official_files(cifar: Cifar, data: Path) -> dict[Path, str]:
@@ -124,21 +149,67 @@ def official_files(cifar: Cifar, data: Path) -> dict[Path, str]:
     return {data / cifar.folder / name: published for name, published in listed}
 
 
-def parquet_files(cifar: Cifar, data: Path) -> tuple[Path, Path] | None:
-    """Find train and test file of the Parquet layout, by their published names; `None` unless both are there."""
-    folders = [data / cifar.name / inner for inner in ("", "plain_text", "data", cifar.name)]
-    for folder, ending in itertools.product(folders, ("", "-00000-of-00001")):
-        train, test = (folder / f"{part}{ending}.parquet" for part in ("train", "test"))
-        if train.is_file() and test.is_file():
-            return train, test
-    return None
+def unpacked(cifar: Cifar, part: str, paths: Sequence[Path]) -> Iterator[Chunk | Dropped]:
+    """Read the pictures and labels of a part's Parquet files, some at a time, official batches in the official order.
+
+    Raises `InputError` unless there are as many rows and classes as the data set has.
+    """
+    shards = [_labels(path) for path in paths]
+    labels = _checked(cifar, part, paths, shards)
+    shape = None
+    for rows in official_batches(labels, cifar.human.batches) or [range(len(labels))]:
+        for path, wanted in _pieces(paths, shards, rows):
+            image, label = _columns(path)
+            for chunk in pictures(path, image, {"clean_label": label}, wanted):
+                if isinstance(chunk, Dropped):
+                    yield chunk
+                    continue
+                size, shape = chunk[0].shape[1:], shape or chunk[0].shape[1:]
+                if size != shape:
+                    other = f"{size[1]}x{size[0]} pixels, others {shape[1]}x{shape[0]}"
+                    raise InputError(f"{path}: pictures of {other}: all pictures have one size")
+                yield chunk
 
 
-def unpacked(path: Path) -> Iterator[Chunk | Dropped]:
-    """Read the pictures and labels of a Parquet file, some at a time."""
+def train_labels(cifar: Cifar, data: Path) -> Labels:
+    """Read the labels of the training set alone, int64 [n], as they lie there."""
+    found = parquet_files(cifar.name, data)
+    if found is None or (data / cifar.folder).is_dir():
+        _, columns = next(_unpickled(cifar, "train", data))
+        return columns["clean_label"]
+    return _checked(cifar, "train", found["train"], [_labels(path) for path in found["train"]])
+
+
+def _pieces(paths: Sequence[Path], shards: Sequence[Labels], rows: range) -> Iterator[tuple[Path, range]]:
+    """Files that `rows` of all of them lie in, and which rows of each file these are."""
+    start = 0
+    for path, shard in zip(paths, shards, strict=True):
+        if wanted := range(max(rows.start - start, 0), min(rows.stop - start, len(shard))):
+            yield path, wanted
+        start += len(shard)
+
+
+def _columns(path: Path) -> tuple[str, str]:
+    """Names of the columns of pictures and labels."""
     with readable(path) as file:
-        column = "fine_label" if "fine_label" in file.schema_arrow.names else "label"
-    return pictures(path, "img", {"clean_label": column})
+        names = file.schema_arrow.names
+    image, label = (next((name for name in known if name in names), known[-1]) for known in (IMAGES, LABELS))
+    return image, label
+
+
+def _labels(path: Path) -> Labels:
+    _, label = _columns(path)
+    _, (labels,), _ = read_features(path, [], [label])
+    return labels
+
+
+def _checked(cifar: Cifar, part: str, paths: Sequence[Path], shards: Sequence[Labels]) -> Labels:
+    labels = np.concatenate(shards)
+    if len(labels) != PARTS[part] or labels.min() != 0 or labels.max() != cifar.classes - 1:
+        has = f"{len(labels)} rows with labels {labels.min()} to {labels.max()}"
+        where = f"{paths[0]}{f' to {paths[-1].name}' if len(paths) > 1 else ''}"
+        raise InputError(f"{where}: {has}: {cifar.title} has {PARTS[part]} with labels 0 to {cifar.classes - 1}")
+    return labels
 
 
 def _from_torchvision(cifar: Cifar, part: str, folders: Folders) -> Examples:
@@ -165,12 +236,10 @@ def _unpickled(cifar: Cifar, part: str, data: Path) -> Iterator[Chunk]:
     yield images.data, {"clean_label": np.asarray(images.targets, np.int64)}
 
 
-def _from_parquet(cifar: Cifar, part: str, path: Path, folders: Folders) -> Examples:
-    digest = remembered_sha256(path, folders.cache)
-    name = f"{cifar.name}-{part}"
-    examples = decoded(folders.cache, name, [digest], lambda: unpacked(unchanged(path, digest)))
-    labels = examples.given
-    if len(labels) != PARTS[part] or labels.min() != 0 or labels.max() != cifar.classes - 1:
-        has = f"{len(labels)} rows with labels {labels.min()} to {labels.max()}"
-        raise InputError(f"{path}: {has}: {cifar.title} has {PARTS[part]} with labels 0 to {cifar.classes - 1}")
-    return examples
+def _from_parquet(cifar: Cifar, part: str, paths: Sequence[Path], folders: Folders) -> Examples:
+    digests = [remembered_sha256(path, folders.cache) for path in paths]
+
+    def chunks() -> Iterator[Chunk]:
+        return unpacked(cifar, part, [unchanged(path, digest) for path, digest in zip(paths, digests, strict=True)])
+
+    return decoded(folders.cache, f"{cifar.name}-{part}", [*digests, "official order"], chunks)

@@ -16,14 +16,18 @@ from tosmooth.trainables.data.cifar import (
     CIFAR_100,
     Cifar,
     HumanLabels,
+    bring,
     official_files,
-    parquet_files,
+    train_labels,
     unpacked,
 )
+from tosmooth.trainables.data.hub_layout import parquet_files
 from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.digests import Algorithm, file_digest
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.files.locks import held
+from tosmooth.trainables.noise.human_labels import human_labels
+from tosmooth.trainables.noise.label_order import in_words, official_batches, reordered
 from tosmooth.trainables.redact import masked
 
 CIFARN_URL = "https://raw.githubusercontent.com/UCSC-REAL/cifar-10-100n/main/data/"  # the authors'; CC BY-NC 4.0
@@ -55,9 +59,22 @@ class FileCheck:
         return f"{self.state:8} {self.path} (expected {self.expected}, found {self.found or 'nothing'})"
 
 
-def fetch(
-    name: str, folders: Folders, progress: Progress | None = None, cifarn_url: str | None = None
-) -> list[FileCheck]:
+@dataclass(frozen=True, slots=True)
+class SetCheck:
+    """Result of `verify` for what the files are together."""
+
+    what: str
+    state: Literal["ok", "wrong"]
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.state:8} {self.what}: {self.words}"
+
+
+Check = FileCheck | SetCheck
+
+
+def fetch(name: str, folders: Folders, progress: Progress | None = None, cifarn_url: str | None = None) -> list[Check]:
     """Download what is missing or damaged of a data set into the data folder, and say what is there now.
 
     Every file is checked against its published digest before it takes its name: a download that fails or is
@@ -73,7 +90,7 @@ def fetch(
     folders.cache.mkdir(parents=True, exist_ok=True)
     report = progress or (lambda file, done, total: None)
     with held(folders.cache / "fetch.lock"), TemporaryDirectory(dir=folders.data, prefix=".fetch-") as scratch:
-        if any(check.state != "ok" for check in _check_images(cifar, folders.data)):
+        if any(check.state != "ok" for check in _check_images(cifar, human, folders.data)):
             _fetch_images(cifar, folders.data, Path(scratch), report)
         if human is not None and _check_human(human, folders.data).state != "ok":
             part = Path(scratch) / human.file
@@ -82,11 +99,21 @@ def fetch(
     return verify(name, folders)
 
 
-def verify(name: str, folders: Folders) -> list[FileCheck]:
-    """Compare every file of a data set with its published digest."""
+def verify(name: str, folders: Folders) -> list[Check]:
+    """Check all that a study needs of a data set, and say in which layout and order it lies there.
+
+    Files that were published are compared with their digests; Parquet is read to its end. Human labels belong to the
+    official order.
+    """
     cifar, human = _known(name)
-    folders.bring(cifar.folder, cifar.name, *([human.file] if human else []), optional=True)
-    return [*_check_images(cifar, folders.data), *([_check_human(human, folders.data)] if human else [])]
+    bring(cifar, folders)
+    checks = _check_images(cifar, human, folders.data)
+    if human is not None:
+        folders.bring(human.file, optional=True)
+        whole = all(check.state == "ok" for check in checks)
+        checks += [_check_human(human, folders.data)]
+        checks += [_compare(cifar, human, folders.data)] if whole and checks[-1].state == "ok" else []
+    return checks
 
 
 def _known(name: str) -> tuple[Cifar, HumanLabels | None]:
@@ -105,21 +132,64 @@ def _check_human(human: HumanLabels, data: Path) -> FileCheck:
     return _check(data / human.file, human.sha256, "sha256")
 
 
-def _check_images(cifar: Cifar, data: Path) -> list[FileCheck]:
-    packed = parquet_files(cifar, data)
-    if packed is None or (data / cifar.folder).exists():
-        return [_check(path, published, "md5") for path, published in official_files(cifar, data).items()]
-    return [_check_parquet(path) for path in packed]
+def _check_images(cifar: Cifar, human: HumanLabels | None, data: Path) -> list[Check]:
+    packed = parquet_files(cifar.name, data)
+    official = (data / cifar.folder).exists()
+    if packed is None or official:
+        files = [_check(path, published, "md5") for path, published in official_files(cifar, data).items()]
+    else:
+        files = [check for part in packed for check in _check_parquet(cifar, part, packed[part])]
+    if any(check.state != "ok" for check in files):
+        return [*files]
+    layout = SetCheck("layout", "ok", _layout(packed, official))
+    return [*files, layout, _check_order(cifar, human, data)]
 
 
-def _check_parquet(path: Path) -> FileCheck:
-    """Check that every picture decodes: the same images come in many packings, so no digest can be compared."""
-    expected, found = "Parquet that can be read to the end", file_digest(path)
+def _layout(packed: dict[str, list[Path]] | None, official: bool) -> str:
+    if packed is None:
+        return "torchvision's"
+    if official:
+        return f"torchvision's; the Parquet beside it, {packed['train'][0]}, is not read"
+    files = " and ".join(f"{len(paths)} {part}" for part, paths in packed.items())
+    return f"Parquet, files: {files}"
+
+
+def _check_parquet(cifar: Cifar, part: str, paths: list[Path]) -> list[FileCheck]:
+    """Check that every picture of a part decodes: the same images come in many packings, so no digest can be compared.
+
+    Reading ends where something is wrong; what of the other files is not known then is not said.
+    """
+    expected, trouble = "Parquet that can be read to the end", ""
     try:
-        deque(unpacked(path), maxlen=0)  # some pictures at a time
-    except InputError:
-        return FileCheck(path, "damaged", expected, found)
-    return FileCheck(path, "ok", expected, found)
+        deque(unpacked(cifar, part, paths), maxlen=0)  # some pictures at a time
+    except InputError as error:
+        trouble = str(error)
+    if trouble:
+        named = [path for path in paths if trouble.startswith(str(path))] or paths
+        return [FileCheck(path, "damaged", expected, trouble.removeprefix(f"{path}: ")) for path in named]
+    return [FileCheck(path, "ok", expected, file_digest(path)) for path in paths]
+
+
+def _check_order(cifar: Cifar, human: HumanLabels | None, data: Path) -> SetCheck:
+    """Say in which order the training set lies there: where no people labelled it any will do."""
+    labels = train_labels(cifar, data)
+    words, official = in_words(labels, cifar.human.batches), reordered(labels, cifar.human.batches)
+    if (official != labels).any():
+        return SetCheck("order", "ok", f"{words}, read in the official one")
+    if human is None or official_batches(labels, cifar.human.batches) is not None:
+        return SetCheck("order", "ok", words)
+    advice = f"`tosmooth data fetch {cifar.name}n` brings the images in it"
+    return SetCheck("order", "wrong", f"{words}: human labels belong to the official one: {advice}")
+
+
+def _compare(cifar: Cifar, human: HumanLabels, data: Path) -> SetCheck:
+    path, clean = data / human.file, reordered(train_labels(cifar, data), human.batches)
+    try:
+        for key in human.keys.values():
+            human_labels(path, key, clean, human.batches)
+    except InputError as error:
+        return SetCheck("human labels", "wrong", str(error))
+    return SetCheck("human labels", "ok", f"{path.name} belongs to these images, in this order")
 
 
 def _fetch_images(cifar: Cifar, data: Path, scratch: Path, report: Progress) -> None:

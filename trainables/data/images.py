@@ -86,34 +86,55 @@ def _check_room(cache: Path, size: int) -> None:
         raise InputError(f"{cache}: {room}; {free / 2**30:.1f} are free: name another disk's folder with --cache-dir")
 
 
-def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chunk | Dropped]:
-    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file."""
+def pictures(
+    path: Path, image: str, labels: Mapping[str, str], wanted: range | None = None
+) -> Iterator[Chunk | Dropped]:
+    """Decode the column `image` of a Parquet file; `labels` maps a name in the chunks to its column in the file.
+
+    `wanted`: these rows alone.
+    """
     with readable(path, [image, *labels.values()]) as file:
         leaf, at_once = _check_pictures(file, path, image, list(labels.values()))
-        row, rows = 0, file.metadata.num_rows
+        rows, first = file.metadata.num_rows, True
+        asked = range(rows) if wanted is None else wanted
         waiting: deque[dict[str, Labels]] = deque()  # the labels of each picture that is being decoded
 
         def encoded() -> Iterator[tuple[pa.Buffer | None, str]]:
-            first = 0
-            for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
-                columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", first) for k, v in labels.items()}
+            for row, batch in _batches(file, path, [leaf, *labels.values()], at_once, asked):
+                columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
                 for i, blob in enumerate(_encoded(batch.column(image))):
                     waiting.append({k: column[i : i + 1] for k, column in columns.items()})
-                    yield blob, f"{path}, row {first + i}"
-                first += batch.num_rows
+                    yield blob, f"{path}, row {row + i}"
 
         for pixels in decoded_pictures(encoded(), AS_THEY_ARE):
             own = waiting.popleft()
             if isinstance(pixels, Dropped):
                 yield pixels
-            else:
-                if row == 0:
-                    size = f"{rows} pictures of {pixels.shape[1]}x{pixels.shape[0]} pixels"
-                    check_memory(path, rows * pixels.nbytes, size, DECODED)
-                yield pixels[None], own
-            row += 1
-        if row != rows:  # Arrow ends where the column does, whatever the metadata say
-            raise InputError(f"{path}: damaged: {row} rows where its metadata say {rows}: bring it anew")
+                continue
+            if first:
+                size = f"{rows} pictures of {pixels.shape[1]}x{pixels.shape[0]} pixels"
+                check_memory(path, rows * pixels.nbytes, size, DECODED)
+                first = False
+            yield pixels[None], own
+
+
+def _batches(
+    file: pq.ParquetFile, path: Path, columns: list[str], at_once: int, wanted: range
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Read the `wanted` rows, some at a time, each time with the number of the first; row groups before are skipped."""
+    about, row, first = file.metadata, 0, 0
+    while row + about.row_group(first).num_rows <= wanted.start:
+        row, first = row + about.row_group(first).num_rows, first + 1
+    groups = list(range(first, about.num_row_groups))
+    for batch in file.iter_batches(at_once, row_groups=groups, columns=columns):
+        own = range(max(row, wanted.start), min(row + len(batch), wanted.stop))
+        if own:
+            yield own.start, batch.slice(own.start - row, len(own))
+        row += len(batch)
+        if wanted.stop <= row < about.num_rows:
+            return
+    if row != about.num_rows:  # Arrow ends where the column does, whatever the metadata say
+        raise InputError(f"{path}: damaged: {row} rows where its metadata say {about.num_rows}: bring it anew")
 
 
 def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequence[str]) -> tuple[str, int]:

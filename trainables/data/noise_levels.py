@@ -85,7 +85,8 @@ def _matrix(
 
 def _human(level: str, human: HumanLabels, source: Source, folders: Folders) -> Labels:
     folders.bring(human.file)
-    return human_labels(folders.data / human.file, human.keys[level], source.train.labels["clean_label"])
+    clean = source.train.labels["clean_label"]
+    return human_labels(folders.data / human.file, human.keys[level], clean, human.batches)
 
 
 def _scale(source: Source) -> tuple[Tensor, Tensor]:

@@ -18,12 +18,14 @@ from safetensors.torch import load_file
 
 from tests.search.conftest import Command, Finished
 from tests.search.tools import TINY, records_of, tosmooth
+from tests.tools import encoded
 from tosmooth.search.preflight.limits import usable_cores
 from tosmooth.search.report.row import COLUMNS
 from tosmooth.search.report.winner import write_winner
 from tosmooth.search.spec.loading import load_study, shipped_studies
 from tosmooth.search.storage.home import Home
 from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.data import cifar
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.training.networks import build_network
 
@@ -518,9 +520,27 @@ def test_data_verify_says_what_is_missing(command: Command, tmp_path: Path) -> N
 
 
 def test_data_verify_of_the_real_files(command: Command, real_data: Path) -> None:
-    _, out, _ = command("data", "verify", "cifar10n", "--data-dir", real_data)
-    (line,) = [line for line in out.splitlines() if "CIFAR-10_human.pt" in line]
-    assert "ok" in line
+    code, out, _ = command("data", "verify", "cifar10n", "--data-dir", real_data)
+    assert code == 0
+    assert len(re.findall(r"^ok +\S+/CIFAR-10_human\.pt \(873e69c3", out, re.MULTILINE)) == 1
+    assert "\nok       order: the official one (first labels 6 9 9 4 1 1 2 7 8 3)\n" in out
+    assert "\nok       human labels: CIFAR-10_human.pt belongs to these images" in out
+
+
+def test_data_verify_of_images_in_an_order_of_their_own(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar, "PARTS", {"train": 20, "test": 20})
+    (tmp_path / "cifar10").mkdir()
+    labels = np.arange(20) // 2
+    table = pa.table({"img": [encoded(np.full((4, 4, 3), 9 * label, np.uint8)) for label in labels], "label": labels})
+    for part in ("train", "test"):
+        pq.write_table(table, tmp_path / "cifar10" / f"{part}.parquet")
+    words = "order: sorted by class (first labels 0 0 1 1 2 2 3 3 4 4)"
+    code, out, _ = command("data", "verify", "cifar10", "--data-dir", tmp_path)
+    assert (code, out.splitlines()[-1]) == (0, f"ok       {words}")
+    code, out, _ = command("data", "verify", "cifar10n", "--data-dir", tmp_path)
+    assert (code, f"wrong    {words}: human labels belong to the official one" in out) == (2, True)
 
 
 def test_labels_of_another_dataset_are_refused(command: Command, real_data: Path, tmp_path: Path) -> None:

@@ -197,6 +197,17 @@ def test_bit_that_flips_in_the_source_of_a_damaged_cache_is_named(tmp_path: Path
         load_level(config, folders)
 
 
+@pytest.mark.parametrize("group", [7, 40, 150])
+def test_rows_that_are_asked_for_are_read_and_no_others(tmp_path: Path, group: int) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"img": packed([encoded(one) for one in PIXELS]), "label": LABELS})
+    pq.write_table(table, path, row_group_size=group)
+    for rows in (range(150), range(1), range(149, 150), range(39, 41), range(30, 97)):
+        pixels, labels = zip(*pictures(path, "img", {"label": "label"}, rows), strict=True)
+        assert (np.concatenate(pixels) == PIXELS[rows]).all()
+        assert (np.concatenate([each["label"] for each in labels]) == LABELS[rows]).all()
+
+
 DECODE = """
 import sys, time
 from pathlib import Path

@@ -166,6 +166,26 @@ def test_missing_label_file_says_how_to_get_it(tmp_path: Path) -> None:
         human_labels(tmp_path / "human.pt", "worse_label", CLEAN)
 
 
+def test_label_file_beside_or_below_its_place_is_named(tmp_path: Path) -> None:
+    deeper = tmp_path / "cifar-10-100n" / "data" / "human.pt"
+    deeper.parent.mkdir(parents=True)
+    label_file(deeper, clean_label=CLEAN)
+    with pytest.raises(InputError, match=r"no such file.*; it may be .*cifar-10-100n/data/human\.pt: move it here"):
+        human_labels(tmp_path / "human.pt", "worse_label", CLEAN)
+    np.save(tmp_path / "human_ordered.npy", np.array({"clean_label": CLEAN}))  # as in CIFAR-N's repository: a pickle
+    with pytest.raises(
+        InputError, match=r"no such file.*human_ordered\.npy beside it is.*order of TensorFlow Datasets"
+    ):
+        human_labels(tmp_path / "human.pt", "worse_label", CLEAN)
+
+
+def test_ordered_labels_in_the_place_of_the_label_file_are_named(tmp_path: Path) -> None:
+    with (tmp_path / "human.pt").open("wb") as file:
+        np.save(file, np.array({"clean_label": CLEAN}))
+    with pytest.raises(InputError, match=r"human\.pt: is a pickle .*in the order of TensorFlow Datasets.*data fetch"):
+        human_labels(tmp_path / "human.pt", "worse_label", CLEAN)
+
+
 def test_label_file_with_a_missing_key_is_refused(tmp_path: Path) -> None:
     file = label_file(tmp_path / "a.pt", clean_label=CLEAN, noisy_label=CLEAN)
     with pytest.raises(InputError, match=r"a\.pt: the key 'worse_label' is missing.*clean_label, noisy_label"):
