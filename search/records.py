@@ -70,6 +70,14 @@ class Level:
     commonest: float = 0.0  # share of the most frequent label in the validation
     test_commonest: float = 0.0  # likewise in the test set
     untrained: str = ""  # classes that have no training example, such as "3, 8"
+    class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
+    class_counts: tuple[int, ...] = ()  # examples of each class in training and validation, by the level's labels
+    clean_rows: int | None = None  # examples by which the noise rate is measured; None: by all
+    remarks: tuple[str, ...] = ()  # what was done to the data: notes of each row
+
+    def __post_init__(self) -> None:
+        for key in ("class_names", "class_counts", "remarks"):  # lists where JSON was read
+            object.__setattr__(self, key, tuple(getattr(self, key)))
 
     @property
     def name(self) -> str:

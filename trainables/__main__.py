@@ -112,7 +112,9 @@ def trial_config(options: argparse.Namespace) -> TrialConfig:
     else:
         values = {}
         dataset = changes.get("data.dataset", "twonorm")
-        network = "cnn" if dataset.startswith("cifar") or "data.table.image" in changes else "mlp"
+        own = any(key.startswith("data.table.") for key in changes)
+        pictures = not any(key.startswith("data.table.features") for key in changes) if own else dataset[:5] == "cifar"
+        network = "cnn" if pictures else "mlp"
         changes = {"data.dataset": dataset, "network.name": network} | changes
     for key, text in changes.items():
         _put(values, key.split("."), text)

@@ -8,36 +8,138 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from pathlib import PurePath
+from typing import Any, Literal, Self, cast
 
-from tosmooth.trainables.conversion import build
+from tosmooth.trainables.conversion import Name, build
 from tosmooth.trainables.errors import require, shown
 from tosmooth.trainables.former_words import refuse_former
 from tosmooth.trainables.methods import METHODS, check_parameters
 
 MATRIX = "matrix-"  # so begin the names of noise levels whose transition matrix is in a file
+# Names of files that hold tables end so, in part; what they really hold is seen when they are read.
+TABULAR = (
+    ".parquet",
+    ".csv",
+    ".tsv",
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".arrow",
+    ".feather",
+    ".npz",
+    ".npy",
+    ".gz",
+    ".zst",
+    ".bz2",
+)
+
+
+Files = str | tuple[str, ...] | Mapping[str, str]  # a path or pattern; several; or a file of NumPy for each column
+LABEL = "label"  # the column of labels, unless another is named
+LARGEST_SIDE = 1024  # pixels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllBut:
+    """All columns of a table that hold no labels, but these."""
+
+    all_but: tuple[str, ...]  # names, and patterns such as "id*"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSource:
-    """Parquet files with a user's own data: one row per example, with an image column or numeric feature columns."""
+    """A user's own data: a row for each example, with a column of pictures or columns of features, and of labels.
 
-    train: str  # path, absolute or relative to the data folder
-    test: str | None = None  # the same for the test set; its labels are taken as clean
-    image: str | None = None  # column with encoded images (struct of `bytes`, `path`, or plain bytes)
-    features: tuple[str, ...] | None = None  # or: numeric columns
-    label: str = "label"  # integer labels 0..K-1, as noisy as they are
-    clean_label: str | None = None  # clean labels of the training set, where they are known
+    Files are Parquet, CSV, JSON (lines), Arrow, NumPy's; or a folder that holds a folder of pictures for each class, of
+    which neither `image` nor `features` is given.
+    """
+
+    train: Files = field(hash=False)  # absolute, or relative to the data folder
+    test: Files | None = field(default=None, hash=False)  # the same for the test set; its labels are taken as clean
+    image: str | None = None  # column of pictures: encoded (bytes, or struct of `bytes`), arrays, or paths of files
+    features: AllBut | tuple[str, ...] | None = None  # or: columns of numbers or of lists of them; names and patterns
+    label: str | None = None  # column of labels, as noisy as they are; None: "label", or what the annotators say
+    clean_label: str | None = None  # column of clean labels of the training set, where they are known, if only of some
+    test_label: str | None = None  # column of labels of the test set; None: as in the training set
+    annotators: tuple[str, ...] = ()  # columns of labels, one for each annotator; rows may lack some
+    targets: tuple[str, ...] = ()  # columns of soft targets: one for each of `classes`, or one of lists
+    classes: tuple[Name, ...] | None = None  # all classes, in their order; None: those that the files have, sorted
+    missing: tuple[Name, ...] = ()  # labels that mean none: such rows are left out, as rows without a label are
+    categorical: Literal["refuse", "onehot"] = "refuse"  # features of text: a feature for each value
+    size: int | tuple[int, ...] | None = None  # pixels of a picture, or its height and width; None: as they are
+    fit: Literal["crop", "pad", "stretch"] = "crop"  # how a picture of another shape gets that size
+    on_bad: Literal["refuse", "drop"] = "refuse"  # pictures that cannot be read: an error, or left out
+    follow_links: bool = False  # links in a folder may lead out of it
 
     def __post_init__(self) -> None:
-        both = (self.image is None) == (self.features is None)
-        require(not both, "dataset.table", {"image": self.image, "features": self.features}, "give one of the two")
-        require(self.features is None or bool(self.features), "dataset.table.features", self.features, "not empty")
-        once = self.features is None or len(set(self.features)) == len(self.features)
-        require(once, "dataset.table.features", self.features, "each once")
-        for column in (self.label, self.clean_label):
-            rule = "a column of labels is no feature: leave it out"
-            require(column not in (self.features or ()), "dataset.table.features", column, rule)
+        rule = "give one of the two (neither for a folder that holds a folder of pictures for each class)"
+        given = {"image": self.image, "features": self.features}
+        require(self.image is None or self.features is None, "dataset.table", given, rule)
+        require(self.of_pictures or self.features is not None, "dataset.table", given, rule)
+        own = self.label is not None or bool(self.annotators) or bool(self.targets)
+        if not own:
+            object.__setattr__(self, "label", LABEL)
+        self._check_columns()
+        self._check_pictures()
+
+    def _check_columns(self) -> None:
+        for key in ("features", "annotators", "targets", "classes"):
+            values = getattr(self, key)
+            if isinstance(values, tuple):
+                require(len(set(values)) == len(values), f"dataset.table.{key}", values, "each once")
+        if self.features is not None and not isinstance(self.features, AllBut):
+            require(bool(self.features), "dataset.table.features", self.features, "not empty")
+            for column in (*self.label_columns, *self.targets):
+                rule = "a column of labels is no feature: leave it out"
+                require(column not in self.features, "dataset.table.features", column, rule)
+        require(len(self.annotators) != 1, "dataset.table.annotators", self.annotators, "two or more; one is `label`")
+        require(self.classes is None or len(self.classes) >= 2, "dataset.table.classes", self.classes, "two or more")
+        known = self.label is not None or self.test is None or self.test_label is not None
+        require(known, "dataset.table.test_label", None, "the column of the test set's labels, as there is no `label`")
+        named = not self.targets or len(self.targets) > 1 or self.classes is not None
+        require(named, "dataset.table.classes", None, "names of the classes, for one column of soft targets")
+        fits = len(self.targets) < 2 or self.classes is None or len(self.classes) == len(self.targets)
+        require(fits, "dataset.table.targets", self.targets, f"one for each of the classes, {shown(self.classes)}")
+
+    def _check_pictures(self) -> None:
+        if not self.of_pictures:
+            for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse"), ("follow_links", False)):
+                require(getattr(self, key) == default, f"dataset.table.{key}", getattr(self, key), "for pictures alone")
+        require(
+            self.features is not None or self.categorical == "refuse",
+            "dataset.table.categorical",
+            "onehot",
+            "for features alone",
+        )
+        sides = self.picture_size or ()
+        fits = len(sides) in (0, 2) and all(1 <= side <= LARGEST_SIDE for side in sides)
+        require(fits, "dataset.table.size", self.size, f"pixels, or [height, width], 1 to {LARGEST_SIDE} each")
+
+    @property
+    def of_pictures(self) -> bool:
+        """True if the examples are pictures."""
+        return self.image is not None or self.of_folder
+
+    @property
+    def of_folder(self) -> bool:
+        """True if the examples lie in a folder that holds a folder of pictures for each class."""
+        if self.image is not None or self.features is not None or isinstance(self.train, Mapping):
+            return False
+        paths = (self.train,) if isinstance(self.train, str) else self.train
+        return not any(PurePath(path).suffix.lower() in TABULAR for path in paths)
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Height and width of the pictures; `None`: as they are."""
+        size = (self.size, self.size) if isinstance(self.size, int) else self.size
+        return cast(tuple[int, int] | None, size)
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """Columns that hold labels, of the training set and of the test set."""
+        return tuple(c for c in (self.label, self.clean_label, self.test_label, *self.annotators) if c is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +154,7 @@ class DataConfig:
     size: int | None = None  # training examples before the split; None: all there are
     test_size: int | None = None  # test examples; None: all there are
     table: TableSource | None = None  # the user's own data
+    validate_on: Literal["noisy", "clean"] = "noisy"  # labels of the validation: those of the level, or the clean ones
     matrix: str | None = None  # path, absolute or relative to the data folder: the transition matrix of a `matrix-NAME`
 
     def __post_init__(self) -> None:

@@ -7,11 +7,12 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NewType, TypeVar
 
 from tosmooth.trainables.errors import InputError, require, shown
 
 T = TypeVar("T")
+Name = NewType("Name", str)  # of a class: a text, or a number or truth value, as the data have it
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 RULES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
 QUOTED = "without quotes YAML reads {} so: write it in quotes"
@@ -44,8 +45,8 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
             return value
         if isinstance(value, str) and value.lower() == "none" and type(None) in arguments:
             words = [*words, "null"]
-        (kind,) = [argument for argument in arguments if argument is not type(None) and argument not in literals]
-        return convert(kind, value, path, words)
+        kinds = [argument for argument in arguments if argument is not type(None) and argument not in literals]
+        return convert(next((kind for kind in kinds if _suits(kind, value)), kinds[0]), value, path, words)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{path}.")
     if origin is Literal:
@@ -58,6 +59,14 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         require(isinstance(value, list | tuple), path, value, ", or ".join([f"a list{_as_list(value)}", *words]))
         return tuple(convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     return _plain(kind, value, path, words)
+
+
+def _suits(kind: Any, value: object) -> bool:
+    """True if a value has the shape of a `kind`: a mapping, a list, or neither."""
+    origin = typing.get_origin(kind)
+    if isinstance(value, Mapping):
+        return origin in (dict, Mapping) or dataclasses.is_dataclass(kind)
+    return (origin is tuple) == isinstance(value, list | tuple) and origin not in (dict, Mapping)
 
 
 def one_of(value: object, known: Iterable[object]) -> str:
@@ -88,6 +97,8 @@ def paths_to(name: str, cls: Any, path: str = "") -> Iterator[str]:
 
 def _plain(kind: Any, value: Any, path: str, words: Sequence[str]) -> Any:
     """Convert to a number, a text or a truth value. A text that writes a number is that number where one is wanted."""
+    if kind is Name:
+        return _name(value, path)
     found = number(value) if kind in (int, float) else value
     if kind is int and isinstance(found, float) and found.is_integer():
         found = int(found)
@@ -96,6 +107,16 @@ def _plain(kind: Any, value: Any, path: str, words: Sequence[str]) -> Any:
     rule = ", or ".join([RULES.get(kind, f"of type {kind.__name__}"), *words])
     require(type(found) is kind, path, value, rule + _hint(kind, value))
     return found
+
+
+def _name(value: object, path: str) -> str:
+    """Text of a class's name: 3 and 3.0 are "3", true is "true"."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    require(isinstance(value, str | int), path, value, "a text, a whole number, true or false")
+    return str(value)
 
 
 def _hint(kind: Any, value: object) -> str:

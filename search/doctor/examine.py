@@ -40,14 +40,17 @@ from tosmooth.search.run.resources import slots
 from tosmooth.search.run.session_folder import place, places
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.study_folder import StudyFolder
+from tosmooth.trainables.config import TableSource
 from tosmooth.trainables.data.cifar import official_files
 from tosmooth.trainables.data.fetch import FETCHABLE, verify
 from tosmooth.trainables.data.hub_layout import parquet_files
+from tosmooth.trainables.data.own_data import source_files
 from tosmooth.trainables.errors import InputError, first_line
 from tosmooth.trainables.files.filesystems import TROUBLE, open_place
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.redact import masked
 
+MOST_FILES = 1000  # of a study's data that nodes are asked for
 PATIENCE = 20.0  # seconds for what a service has to say, beyond the time that Ray takes
 LATE = "it hangs, or something between here and there drops what we send: look at its log and at the network"
 INSTALL = "install there what the driver has, or look at the node's log (in Ray's session folder)"
@@ -133,7 +136,7 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
     """Files that a study's data and transition matrices are read from; none of what is generated or a library's."""
     files = [data / name for name in (spec.dataset.matrices or {}).values()]
     if (table := spec.dataset.table) is not None:
-        files += [data / name for name in (table.train, table.test) if name is not None]
+        files += _own_files(table, data)
     elif spec.dataset.name in FETCHABLE:
         cifar, human = FETCHABLE[spec.dataset.name]
         official = (data / cifar.folder).is_dir()
@@ -141,6 +144,14 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
         files += official_files(cifar, data) if official else packed
         files += [data / human.file] if human is not None else []
     return tuple(map(str, files))
+
+
+def _own_files(table: TableSource, data: Path) -> list[Path]:
+    """Files of a user's own data, not all of a great many; where some are missing, what is named."""
+    try:
+        return source_files(table, Folders(data, data))[:MOST_FILES]
+    except InputError:
+        return [data / name for name in (table.train, table.test) if isinstance(name, str)]
 
 
 def _see(address: str | None, wanted: Wanted, own: dict[str, str], console: Console, grows: bool) -> Seen:

@@ -1,6 +1,6 @@
 """Description of what a study would run, as plain facts and as text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -9,10 +9,13 @@ from rich.table import Table
 from tosmooth.search.records import Level
 from tosmooth.search.report import cost as costs
 from tosmooth.search.report.cost import Cost, cost_of
+from tosmooth.search.report.data_notes import on_data
 from tosmooth.search.report.narrow import fitting
 from tosmooth.search.spec.parameters import Parameter, Range
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.redact import masked
+
+MOST_CLASSES = 20  # that are named
 
 
 def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None = None) -> dict[str, Any]:
@@ -31,6 +34,9 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
                 "validation": level.validation_size,
                 "test": level.test_size,
                 "noise_rate": level.noise_rate,
+                "class_names": list(level.class_names),
+                "class_counts": list(level.class_counts),
+                "notes": on_data(level),
             }
             for level in levels.values()
         ],
@@ -73,6 +79,8 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         rate = "unknown" if level["noise_rate"] is None else f"{100 * level['noise_rate']:.3f} %"
         table.add_row(*(str(level[column]) for column in columns[:-1]), rate)
     console.print(fitting(table, console.width))
+    for line in _classes(facts["levels"]):
+        console.print(line)
     console.print(f"\nnetwork {facts['network']}; {facts['recipe']}; {', '.join(facts['methods'])}")
     for name, parameter in facts["space"].items():
         console.print(f"  searched: {name} {parameter}")
@@ -104,6 +112,17 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     )
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
     console.print(f"a trial takes: {given}{gpus}")
+
+
+def _classes(levels: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name the classes with their examples, where they have names: a line for the levels that are alike."""
+    lines: dict[str, list[str]] = {}
+    for level in levels:
+        named = [f"{name} {count}" for name, count in zip(level["class_names"], level["class_counts"], strict=False)]
+        more = f", and {len(named) - MOST_CLASSES} more" if len(named) > MOST_CLASSES else ""
+        if named:
+            lines.setdefault(", ".join(named[:MOST_CLASSES]) + more, []).append(level["level"].partition("/")[2])
+    return [f"classes ({', '.join(noise)}): {text}" for text, noise in lines.items()]
 
 
 def _words(parameter: Parameter) -> str:

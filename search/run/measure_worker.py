@@ -18,6 +18,7 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.synthetic import NONE
 from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import fitting_network
@@ -109,6 +110,10 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         noise_rate_source="" if data.noise_rate is None else "measured",
         symmetric=data.symmetric,
         digest=data.digest,
+        class_names=data.class_names,
+        class_counts=_counts(data),
+        clean_rows=data.clean_rows,
+        remarks=data.remarks,
         **_facts(data),
     )
 
@@ -136,13 +141,19 @@ def _commonest(split: Split) -> float:
     return float(split.labels.bincount().max()) / len(split)
 
 
+def _counts(data: LevelData) -> tuple[int, ...]:
+    """Count the examples of each class in training and validation, by the labels of this level."""
+    labels = torch.cat([data.train.labels, data.validation.noisy_labels])
+    return tuple(labels.bincount(minlength=data.classes).tolist())
+
+
 def _untrained(data: LevelData) -> str:
     """List the classes that no training example is of, by its clean label where that is known."""
     split = data.train
-    counts = (split.labels if split.clean is None else split.clean).bincount(minlength=data.classes)
-    missing = (counts == 0).nonzero().flatten().tolist()
+    labels = split.labels if split.clean is None else torch.where(split.clean == NONE, split.labels, split.clean)
+    missing = (labels.bincount(minlength=data.classes) == 0).nonzero().flatten().tolist()
     more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
-    return ", ".join(map(str, missing[:MOST_NAMED])) + more
+    return ", ".join(repr(data.class_names[k]) if data.class_names else str(k) for k in missing[:MOST_NAMED]) + more
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class DatasetSpec:
     @property
     def of_pictures(self) -> bool:
         """True if its examples are known to be pictures."""
-        return self.name.startswith("cifar") if self.table is None else self.table.image is not None
+        return self.name.startswith("cifar") if self.table is None else self.table.of_pictures
 
     @property
     def reads_files(self) -> bool:

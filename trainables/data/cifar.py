@@ -12,9 +12,10 @@ from tosmooth.trainables.config import DataConfig
 from tosmooth.trainables.data.examples import Examples, Source
 from tosmooth.trainables.data.hub_layout import OWNER, nearest, parquet_files
 from tosmooth.trainables.data.images import Chunk, decoded, pictures
-from tosmooth.trainables.data.parquet import read_features
+from tosmooth.trainables.data.labels import integers_of
 from tosmooth.trainables.data.pictures import Dropped
 from tosmooth.trainables.data.tables.parquet import readable
+from tosmooth.trainables.data.tables.table import open_table
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256, unchanged
 from tosmooth.trainables.files.folders import Folders
@@ -199,8 +200,8 @@ def _columns(path: Path) -> tuple[str, str]:
 
 def _labels(path: Path) -> Labels:
     _, label = _columns(path)
-    _, (labels,), _ = read_features(path, [], [label])
-    return labels
+    with open_table([path]) as table:
+        return integers_of(table.require([label], str(path)).read([label]).column(0), f"{path}, column {label!r}")
 
 
 def _checked(cifar: Cifar, part: str, paths: Sequence[Path], shards: Sequence[Labels]) -> Labels:
@@ -239,7 +240,7 @@ def _unpickled(cifar: Cifar, part: str, data: Path) -> Iterator[Chunk]:
 def _from_parquet(cifar: Cifar, part: str, paths: Sequence[Path], folders: Folders) -> Examples:
     digests = [remembered_sha256(path, folders.cache) for path in paths]
 
-    def chunks() -> Iterator[Chunk]:
+    def chunks() -> Iterator[Chunk | Dropped]:
         return unpacked(cifar, part, [unchanged(path, digest) for path, digest in zip(paths, digests, strict=True)])
 
     return decoded(folders.cache, f"{cifar.name}-{part}", [*digests, "official order"], chunks)

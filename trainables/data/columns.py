@@ -29,7 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tosmooth.trainables.data.parquet import EXPANSION, HARMLESS, LOST
+from tosmooth.trainables.config import AllBut
+from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.errors import InputError, first_line, require, shown
 
 Place = Callable[[int], str]  # names file and row
@@ -37,6 +38,7 @@ Floats = NDArray[np.float64]
 
 INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)*|")  # as pandas calls the index that it writes along
 MOST_CATEGORIES = 1000
+LOST = 1e-3  # of a feature's spread: rounding beyond it is worse than what counting from another origin costs
 BLOCK = 2**16  # numbers that are worked on at once: they fit into the processor's cache
 EPS = float(np.finfo(np.float64).eps)
 EXACT = 2**53  # whole numbers up to this one are exact in float64
@@ -47,13 +49,6 @@ NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 STRAY = r"(?i)^\s*(|\?+|-+|\.|#?n/?a|nan|null|none|[+-]?\d{1,3}(,\d{3})+(\.\d*)?)\s*$"
 LIST = r"^\s*((array|tensor)\()?\["
 NO_LIST = "no list of numbers as JSON has it, [0.1, 0.2]: write it so, with tolist() and not as numpy prints it"
-
-
-@dataclass(frozen=True, slots=True)
-class AllBut:
-    """All columns of a table are features, but these and its labels: names and patterns."""
-
-    all_but: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,21 +35,33 @@ def held_out(order: Rows, keys: Keys, labels: Labels, wanted: int) -> NDArray[np
     groups of equal examples, in the order of each group's lowest row and as large a share of the groups as of the rows.
     Where copies are many, each label is split by itself: else one large group makes or takes all of a label's share.
     A group that does not fit is trained on. Where there are so few groups that this says nothing, the first rows again.
+    Where a class would lack on one side and need not, each label is split by itself, with a group on both sides.
     """
-    rows_first = np.arange(len(order)) < wanted
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-    copies = 1 - len(sizes) / len(order)
-    if copies == 0:
-        return rows_first
     lowest = np.full(len(sizes), order.max(), np.int64)
     np.minimum.at(lowest, group, order)
     places = np.flatnonzero(order == lowest[group])  # of each group's lowest row
+    copies = 1 - len(sizes) / len(order)
+    if copies == 0:
+        chosen = (np.arange(len(order)) < wanted)[places[np.argsort(group[places])]]
+    else:
+        chosen = _share_of_groups(group, sizes, places, labels[places] if copies >= MANY else None, wanted)
+    of_class = np.empty(len(sizes), np.int64)
+    of_class[group[places]] = labels[places]
+    if _lacks_a_class(chosen, of_class, wanted):
+        chosen = _share_of_classes(group, sizes, places, of_class, wanted)
+    enough = min(FEW, wanted / 2) <= chosen.sum() < len(sizes)
+    return chosen[group] if enough else np.arange(len(order)) < wanted
+
+
+def _share_of_groups(group: Rows, sizes: Rows, places: Rows, strata: Labels | None, wanted: int) -> NDArray[np.bool_]:
+    """Choose groups [G] in the order of `places`, of each stratum a share of its rows and of its groups."""
     chosen = np.zeros(len(sizes), np.bool_)
-    strata = labels[places] if copies >= MANY else np.zeros(len(places), np.int64)
+    strata = np.zeros(len(places), np.int64) if strata is None else strata
     carried = np.array([0.5, 0.5])  # what rounding leaves of rows and groups goes to the next label
     for stratum in np.unique(strata):
         own = group[places[strata == stratum]]
-        due = carried + wanted / len(order) * np.array([sizes[own].sum(), len(own)])
+        due = carried + wanted / len(group) * np.array([sizes[own].sum(), len(own)])
         rows, groups = np.floor(due).astype(int)
         rows = max(rows, int(np.ceil(sizes[own].mean())))  # so that a group that is due fits
         carried = due % 1
@@ -57,5 +69,29 @@ def held_out(order: Rows, keys: Keys, labels: Labels, wanted: int) -> NDArray[np
             if groups and sizes[each] <= rows:
                 chosen[each] = True
                 rows, groups = rows - sizes[each], groups - 1
-    enough = min(FEW, wanted / 2) <= chosen.sum() < len(sizes)
-    return chosen[group] if enough else rows_first
+    return chosen
+
+
+def _lacks_a_class(chosen: NDArray[np.bool_], of_class: Labels, wanted: int) -> bool:
+    """True if a class lacks on a side of the split that could have it: `chosen` and class of each group [G]."""
+    classes, counts = np.unique(of_class, return_counts=True)
+    trained, held = np.unique(of_class[~chosen]), np.unique(of_class[chosen])
+    several = classes[counts > 1] if wanted >= len(classes) else classes[:0]
+    return len(trained) < len(classes) or not np.isin(several, held).all()
+
+
+def _share_of_classes(group: Rows, sizes: Rows, places: Rows, of_class: Labels, wanted: int) -> NDArray[np.bool_]:
+    """Choose groups [G] of each class in the order of `places`: a share of its rows, not all, and one where it can."""
+    chosen = np.zeros(len(sizes), np.bool_)
+    classes = np.unique(of_class)
+    carried = 0.5  # what rounding leaves goes to the next class
+    for each in classes:
+        own = group[places[of_class[group[places]] == each]]
+        ends = sizes[own].cumsum()
+        due = carried + wanted / len(group) * ends[-1]
+        least = 1 if wanted >= len(classes) else 0
+        groups = int(np.clip(np.searchsorted(ends, np.floor(due), side="right"), least, None))
+        groups = min(groups, len(own) - 1)
+        chosen[own[:groups]] = True
+        carried = due - (ends[groups - 1] if groups else 0)
+    return chosen

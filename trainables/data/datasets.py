@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 
@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tosmooth.trainables.config import MATRIX, DataConfig
+from tosmooth.trainables.config import MATRIX, DataConfig, TableSource
+from tosmooth.trainables.data.bundled import bundled
 from tosmooth.trainables.data.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
 from tosmooth.trainables.data.copies import Keys, Rows, held_out, keys_of
 from tosmooth.trainables.data.examples import Examples, Source, scale_of
 from tosmooth.trainables.data.generators import ringnorm, twonorm, waveform
-from tosmooth.trainables.data.noise_levels import LIKE, noisy_labels, pattern
-from tosmooth.trainables.data.sources import bundled, table
+from tosmooth.trainables.data.noise_levels import ANNOTATOR, LIKE, VOTED, noisy_labels, pattern
+from tosmooth.trainables.data.own_data import annotator_names, own_data
 from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.folders import Folders
-from tosmooth.trainables.noise.synthetic import RATED, Labels, Matrix, measured_transition, noise_rate, stream
+from tosmooth.trainables.noise.synthetic import NONE, RATED, Labels, Matrix, measured_transition, noise_rate, stream
 
 TEST_SEED = 0  # draws the part of a test set: the same for every study, so that their accuracies compare
 MOST_CLASSES = 1024  # of which a transition matrix is measured: 8 MiB
@@ -32,8 +33,10 @@ class Split:
     inputs: Tensor  # uint8 [N, H, W, 3], mapped, never written to; or float32 [N, D]. May hold more than the split
     rows: Tensor  # int64 [n]: which rows of `inputs`
     labels: Tensor  # int64 [n]
-    clean: Tensor | None = None  # int64 [n], where they are known: nothing is trained or chosen by them
+    clean: Tensor | None = None  # int64 [n], NONE where unknown: nothing is trained by them
     known_keys: Keys | None = None  # int64 [n] of pictures; features: worked out when asked for
+    soft: Tensor | None = None  # float32 [n, K]: what is trained on instead of the labels
+    noisy: Tensor | None = None  # int64 [n]: noisy labels of a validation whose `labels` are the clean ones
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -45,8 +48,13 @@ class Split:
 
     @property
     def flipped(self) -> Tensor | None:
-        """Mask of the wrong labels, bool [n]; `None` where that is not known."""
-        return None if self.clean is None else self.labels != self.clean
+        """Mask of the labels that are known to be wrong, bool [n]; `None` where no clean label is known."""
+        return None if self.clean is None else (self.labels != self.clean) & (self.clean != NONE)
+
+    @property
+    def noisy_labels(self) -> Tensor:
+        """Labels as noisy as the training set's, int64 [n]."""
+        return self.labels if self.noisy is None else self.noisy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +71,9 @@ class LevelData:
     std: tuple[float, ...]  # likewise; features: (1,)
     digest: str  # of inputs, rows and labels; the same however and wherever the data are stored
     transition: Matrix | None = None  # measured as the noise rate is; None: not known, or of more than MOST_CLASSES
+    class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
+    clean_rows: int | None = None  # of train and validation, by which the noise is measured; None: by all, or by none
+    remarks: tuple[str, ...] = ()  # what was done to the data that a reader of the results must know
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +111,19 @@ DATASETS: dict[str, Dataset] = {
     "cifar100": _cifar(CIFAR_100),
     "cifar100n": _cifar(CIFAR_100, human_levels=True),
 }
-TABLE = Dataset(table, plain=("given", "clean"))  # the user's own, whatever its name
+
+
+def own(source: TableSource) -> Dataset:
+    """Make the data set of a user's own table, whatever its name."""
+    voted = VOTED if source.annotators else ("majority", "soft") if source.targets else ()
+    return Dataset(
+        own_data, plain=("given", "clean", *voted, *(f"{ANNOTATOR}{name}" for name in annotator_names(source)))
+    )
 
 
 def find_dataset(config: DataConfig) -> Dataset:
     """Find the data set that `config` names. Reads no data; an unknown data set or noise level raises `InputError`."""
-    dataset = TABLE if config.table is not None else DATASETS.get(config.dataset)
+    dataset = DATASETS.get(config.dataset) if config.table is None else own(config.table)
     if dataset is None:
         known = _nearest_first(config.dataset, list(DATASETS))
         raise InputError(f"dataset.name: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
@@ -128,44 +146,77 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     """
     dataset = find_dataset(config)
     source = dataset.read(config, folders)
-    noisy, symmetric = noisy_labels(config, source, folders, dataset.flips, dataset.human)
+    noisy = noisy_labels(config, source, folders, dataset.flips, dataset.human)
     train_rows, validation_rows = _split_rows(config, source.train)
-    inputs, test_inputs = _scaled(source, train_rows)
-    train, validation = (_split(source.train, inputs, rows, noisy) for rows in (train_rows, validation_rows))
+    inputs, test_inputs = _scaled(source, train_rows)  # the same at every level: before rows leave that lack labels
+    train_rows, validation_rows = (rows[noisy.labels[rows] != NONE] for rows in (train_rows, validation_rows))
+    for side, rows in (("train on", train_rows), ("validate on", validation_rows)):
+        require(len(rows) > 0, "dataset.noise", config.noise, f"no example to {side} has a label there")
+    train = _split(source.train, inputs, train_rows, noisy.labels)
+    validation = _split(source.train, inputs, validation_rows, noisy.labels)
+    if noisy.soft is not None:
+        train = replace(train, soft=torch.from_numpy(noisy.soft[train_rows]))
+    if config.validate_on == "clean" and validation.clean is not None:
+        validation = replace(validation, labels=validation.clean, noisy=validation.labels)
     test = _test_split(config, source, test_inputs)
-    rate, transition = _measured(source, noisy, np.concatenate([train_rows, validation_rows]))
+    rate, transition, clean_rows = _measured(source, noisy.labels, np.concatenate([train_rows, validation_rows]))
     return LevelData(
         train=train,
         validation=validation,
         test=test,
         classes=source.classes,
         noise_rate=rate,
-        symmetric=symmetric,
+        symmetric=noisy.symmetric,
         mean=source.train.mean,
         std=source.train.std,
         digest=_digest([(source.train, train), (source.train, validation), (source.test, test)]),
         transition=transition,
+        class_names=source.class_names,
+        clean_rows=clean_rows,
+        remarks=source.remarks,
     )
 
 
-def _measured(source: Source, noisy: Labels, rows: Rows) -> tuple[float | None, Matrix | None]:
-    """Measure noise rate and transition matrix of the labels in `rows`, where the clean ones are known."""
-    if source.train.clean is None:
-        return None, None
-    noisy, clean = noisy[rows], source.train.clean[rows]
+def _measured(source: Source, noisy: Labels, rows: Rows) -> tuple[float | None, Matrix | None, int | None]:
+    """Measure noise rate and transition matrix of the labels in `rows`, by those whose clean label is known.
+
+    Also how many these are, where they are not all.
+    """
+    clean = source.train.clean
+    known = rows if clean is None else rows[clean[rows] != NONE]
+    if clean is None or len(known) == 0:
+        return None, None, None
+    noisy, clean = noisy[known], clean[known]
     few = source.classes <= MOST_CLASSES
-    return noise_rate(noisy, clean), measured_transition(noisy, clean, source.classes) if few else None
+    matrix = measured_transition(noisy, clean, source.classes) if few else None
+    return noise_rate(noisy, clean), matrix, None if len(known) == len(rows) else len(known)
 
 
 def _split_rows(config: DataConfig, examples: Examples) -> tuple[Rows, Rows]:
     """Draw the rows of train and validation, each in the order of the data set."""
-    used = _drawn(len(examples.inputs), config.size, config.split_seed, "dataset.size")
+    rows = examples.labelled
+    used = rows[_drawn(len(rows), config.size, config.split_seed, "dataset.size")]
     wanted = round(config.validation_fraction * len(used))
     rule = f"at least one of the {len(used)} examples on each side of the split"
     require(0 < wanted < len(used), "dataset.validation_fraction", config.validation_fraction, rule)
-    labels = examples.given if examples.clean is None else examples.clean
-    validation = held_out(used, examples.keys_of(used), labels[used], wanted)
+    labels, keys = examples.given if examples.all_clean is None else examples.all_clean, examples.keys_of(used)
+    if config.validate_on == "clean" and examples.all_clean is None:
+        return _split_by_clean(examples, used, keys, wanted)
+    validation = held_out(used, keys, labels[used], wanted)
     return np.sort(used[~validation]), np.sort(used[validation])
+
+
+def _split_by_clean(examples: Examples, used: Rows, keys: Keys, wanted: int) -> tuple[Rows, Rows]:
+    """Hold out rows whose clean label is known, as many as are wanted or there are; their equals are not trained on."""
+    rule = "clean labels of some examples at least: dataset.table.clean_label"
+    known = np.zeros(len(used), np.bool_) if examples.clean is None else examples.clean[used] != NONE
+    require(bool(known.any()), "selection.validate_on", "clean", rule)
+    validation = np.zeros(len(used), np.bool_)
+    labels = examples.labels["clean_label"][used[known]]
+    few = known.sum() <= wanted
+    validation[known] = True if few else held_out(used[known], keys[known], labels, wanted)
+    trained = ~np.isin(keys, keys[validation])
+    return np.sort(used[trained]), np.sort(used[validation])
 
 
 def _drawn(available: int, wanted: int | None, seed: int, key: str) -> Rows:
@@ -188,7 +239,8 @@ def _test_split(config: DataConfig, source: Source, inputs: Tensor | None) -> Sp
     if source.test is None or inputs is None:
         require(config.test_size is None, "dataset.test_size", config.test_size, "this data has no test set")
         return None
-    rows = _drawn(len(inputs), config.test_size, TEST_SEED, "dataset.test_size")
+    usable = source.test.labelled
+    rows = usable[_drawn(len(usable), config.test_size, TEST_SEED, "dataset.test_size")]
     return _split(source.test, inputs, np.sort(rows), source.test.given)
 
 
@@ -206,4 +258,6 @@ def _digest(parts: list[tuple[Examples | None, Split | None]]) -> str:
             digest.update(f"{examples.digest} {len(split)}".encode())
             digest.update(split.rows.numpy().data)
             digest.update(split.labels.numpy().data)
+            if split.soft is not None:
+                digest.update(split.soft.numpy().data)
     return digest.hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tosmooth.trainables.data.copies import Keys, Rows, keys_of
-from tosmooth.trainables.noise.synthetic import Labels
+from tosmooth.trainables.noise.synthetic import NONE, Labels
+
+Soft = NDArray[np.float32]  # [N, K], each row adds up to 1
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -19,19 +21,33 @@ class Examples:
     """Inputs in the data set's order, with one or more sets of labels."""
 
     inputs: Tensor  # pictures: uint8 [N, H, W, 3], mapped, writing to it kills the process; features: float32 [N, D]
-    labels: Mapping[str, Labels]  # int64 [N] each: "label" as it came, "clean_label"; at least one of the two
+    # int64 [N] each, NONE where a row has none: "label" as it came, "clean_label"; at least one of the two
+    labels: Mapping[str, Labels]
     digest: str  # SHA-256 of the inputs: the same however their files were packed
     mean: tuple[float, ...] = (0.0,)  # pictures: per channel, of pixels in [0, 1]
     std: tuple[float, ...] = (1.0,)
     keys: Keys | None = None  # pictures: int64 [N], kept with what was decoded; features: worked out when asked for
-    rows: Rows | None = None  # pictures: int64 [N], where in their source each is: some of it may be dropped
-    dropped: int = 0  # pictures of the source that do not decode
-    reasons: tuple[str, ...] = ()  # why not, of the first few
+    source_rows: Rows | None = None  # int64 [N]: rows of the source; None: all, none of which was dropped
+    remarks: tuple[str, ...] = ()  # what was done to the inputs that a reader of the results must know
+    annotators: Mapping[str, Labels] = field(default_factory=dict)  # int64 [N], of each annotator; NONE likewise
+    soft: Soft | None = None  # float32 [N, K]: soft targets that came with the data
+    usable: Rows | None = None  # int64 [n]: rows that have a label; None: all
 
     @property
     def clean(self) -> Labels | None:
-        """Clean labels, where they are known."""
+        """Clean labels, where they are known: NONE in rows of which they are not."""
         return self.labels.get("clean_label")
+
+    @property
+    def all_clean(self) -> Labels | None:
+        """Clean labels, where they are known of every row that has a label."""
+        clean = self.clean
+        return None if clean is None or (clean[self.labelled] == NONE).any() else clean
+
+    @property
+    def labelled(self) -> Rows:
+        """Rows that have a label, int64 [n]."""
+        return np.arange(len(self.inputs)) if self.usable is None else self.usable
 
     @property
     def given(self) -> Labels:
@@ -51,6 +67,8 @@ class Source:
     test: Examples | None  # its labels are clean
     classes: int
     standardise: bool = False  # features: still to be scaled by the statistics of the train rows
+    class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
+    remarks: tuple[str, ...] = ()  # what was done to the data that a reader of the results must know
 
 
 def of_features(inputs: NDArray[Any], labels: Mapping[str, Labels]) -> Examples:

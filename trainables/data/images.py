@@ -22,7 +22,7 @@ from torch import Tensor
 
 from tosmooth.trainables.data.copies import Keys, keys_of
 from tosmooth.trainables.data.examples import Examples
-from tosmooth.trainables.data.parquet import labels_of, require_integers
+from tosmooth.trainables.data.labels import integers_of, require_integers
 from tosmooth.trainables.data.pictures import AS_THEY_ARE, Dropped, Pixels, decoded_pictures
 from tosmooth.trainables.data.tables.memory import check_memory
 from tosmooth.trainables.data.tables.parquet import readable
@@ -42,23 +42,19 @@ DECODED = 2**32
 ROWS, BATCH = 4, 2**26
 KEY, ROW = "key", "row"  # the columns of what equal pictures have in common, and of where in the source they are
 COLUMNS = 4  # of int64 beside the pixels: these two, and given and clean labels
-LAYOUT = 5  # of the decoded file; another number has everything decoded anew
-
-REASONS = 5  # of pictures that were dropped, kept to be shown
+LAYOUT = 6  # of the decoded file; another number has everything decoded anew
 
 Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
+Given = Chunk | Dropped | str  # a text is a remark
 
 
-def decoded(
-    cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Chunk | Dropped]], size: int = 0
-) -> Examples:
+def decoded(cache: Path, name: str, source: Sequence[object], chunks: Callable[[], Iterator[Given]]) -> Examples:
     """The pictures that `chunks` yields, from the file in `cache` that was decoded from the same `source` before.
 
     `source` says what the pictures come from, digests of files included. Each picture is a row of it, a dropped one
-    too: where there are such the examples say which rows they are. `size`: of the file as `cache_bytes` has it, or 0.
-    The first process decodes, under a lock and in bounded memory; others wait for it. The file appears in one step and
-    carries a checksum: one that is damaged is made again. Raises `InputError` where the disk takes no such file, and
-    where all pictures are dropped.
+    too: where there are such the examples say which rows they are. A text is a remark on them all. The first process
+    decodes, under a lock and in bounded memory; others wait for it. The file appears in one step and carries a
+    checksum: one that is damaged is made again. Raises `InputError` where all pictures are dropped.
     """
     key = hashlib.sha256(json.dumps([LAYOUT, *source]).encode()).hexdigest()[:16]
     path = cache / f"{name}-{key}.arrow"
@@ -68,7 +64,6 @@ def decoded(
             if (found := _whole(path)) is None:
                 if path.exists():
                     log.warning("%s: damaged, and made again from the data it was decoded from", path)
-                _check_room(cache, size)
                 _write(path, chunks())
                 found = _open(path, path.stat().st_mtime_ns)
     return found
@@ -79,7 +74,8 @@ def cache_bytes(rows: int, height: int, width: int) -> int:
     return rows * (height * width * 3 + 8 * COLUMNS) + 2**16
 
 
-def _check_room(cache: Path, size: int) -> None:
+def check_room(cache: Path, size: int) -> None:
+    """Raise `InputError` where the cache's disk has no room for a file of so many bytes, as `cache_bytes` has it."""
     free = shutil.disk_usage(cache).free
     if 2 * size > free:  # the pixels are spooled, and then wrapped
         room = f"decoded pictures take {size / 2**30:.1f} GiB, and twice that while the file is made"
@@ -101,7 +97,7 @@ def pictures(
 
         def encoded() -> Iterator[tuple[pa.Buffer | None, str]]:
             for row, batch in _batches(file, path, [leaf, *labels.values()], at_once, asked):
-                columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
+                columns = {k: integers_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
                 for i, blob in enumerate(_encoded(batch.column(image))):
                     waiting.append({k: column[i : i + 1] for k, column in columns.items()})
                     yield blob, f"{path}, row {row + i}"
@@ -169,7 +165,7 @@ def _encoded(column: pa.Array) -> list[pa.Buffer | None]:
     return [value.as_buffer() for value in column]
 
 
-def _write(path: Path, chunks: Iterator[Chunk | Dropped]) -> None:
+def _write(path: Path, chunks: Iterator[Given]) -> None:
     """Spool the pixels to a file, then wrap them as one Arrow batch: one batch is what can be mapped as one tensor."""
     spool = path.with_suffix(".pixels")  # ours alone: the lock is held
     try:
@@ -187,35 +183,41 @@ class _Spooled:
     rows: int = 0
     picture: tuple[int, ...] = ()
     columns: dict[str, bytearray] = field(default_factory=dict)  # of int64: as many arrays as chunks take more room
-    dropped: int = 0
-    reasons: list[str] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was done to the pictures."""
+        if not self.dropped:
+            return self.said
+        many = f"{len(self.dropped)} pictures" if len(self.dropped) > 1 else "1 picture"
+        return [*self.said, f"{many} could not be read, left out: {self.dropped[0].reason}"]
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (self.rows, *self.picture)
 
     def add(self, pixels: Pixels, labels: Mapping[str, Labels]) -> None:
-        first, self.rows, self.picture = self.rows + self.dropped, self.rows + len(pixels), pixels.shape[1:]
+        first, self.rows, self.picture = self.rows + len(self.dropped), self.rows + len(pixels), pixels.shape[1:]
         for name, column in {**labels, ROW: np.arange(first, first + len(pixels))}.items():
             own = self.columns.setdefault(name, bytearray())
             own.extend(np.ascontiguousarray(column, np.int64).data.cast("B"))
 
-    def drop(self, picture: Dropped) -> None:
-        self.dropped += 1
-        self.reasons += [picture.reason] if len(self.reasons) < REASONS else []
 
-
-def _spool(spool: Path, chunks: Iterator[Chunk | Dropped]) -> _Spooled:
+def _spool(spool: Path, chunks: Iterator[Given]) -> _Spooled:
     spooled = _Spooled()
     with spool.open("wb") as file:
         for chunk in chunks:
             if isinstance(chunk, Dropped):
-                spooled.drop(chunk)
+                spooled.dropped.append(chunk)
+            elif isinstance(chunk, str):
+                spooled.said.append(chunk)
             else:
                 file.write(np.ascontiguousarray(chunk[0]).data)
                 spooled.add(*chunk)
     if spooled.dropped and not spooled.rows:
-        raise InputError(f"no picture decodes of {spooled.dropped}: {spooled.reasons[0]}")
+        raise InputError(f"no picture decodes of {len(spooled.dropped)}: {spooled.dropped[0].reason}")
     return spooled
 
 
@@ -225,7 +227,7 @@ def _to_arrow(pixels: Pixels, spooled: _Spooled, partial: Path) -> None:
     column = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
     facts, keys = _facts(pixels)
     columns = {KEY: keys} | {name: np.frombuffer(column, np.int64) for name, column in spooled.columns.items()}
-    images = json.dumps({"picture": picture, **facts, "dropped": spooled.dropped, "reasons": spooled.reasons})
+    images = json.dumps({"picture": picture, **facts, "remarks": spooled.remarks})
     metadata = {"images": images, "crc": _crc(images.encode(), pixels, columns)}
     batch = pa.record_batch([column, *map(pa.array, columns.values())], ["pixels", *columns], metadata=metadata)
     with partial.open("wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
@@ -282,7 +284,7 @@ def _examples(batch: pa.RecordBatch) -> Examples:
     images, crc = (batch.schema.metadata[key] for key in (b"images", b"crc"))
     flat = np.frombuffer(batch.column("pixels").buffers()[1], np.uint8)
     columns = {
-        name: labels_of(batch.column(name), f"column {name!r}") for name in batch.schema.names if name != "pixels"
+        name: integers_of(batch.column(name), f"column {name!r}") for name in batch.schema.names if name != "pixels"
     }
     if crc != _crc(images, flat, columns):
         raise ValueError("its checksum does not fit")
@@ -297,9 +299,8 @@ def _examples(batch: pa.RecordBatch) -> Examples:
         mean=mean,
         std=std,
         keys=keys,
-        rows=rows,
-        dropped=facts["dropped"],
-        reasons=tuple(facts["reasons"]),
+        source_rows=rows,
+        remarks=tuple(facts["remarks"]),
     )
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from tosmooth.trainables.config import MATRIX, DataConfig
 from tosmooth.trainables.data.cifar import HumanLabels
-from tosmooth.trainables.data.examples import Source, scale_of
+from tosmooth.trainables.data.examples import Soft, Source, scale_of
+from tosmooth.trainables.data.labels import majority, picked, votes_of
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.human_labels import human_labels
@@ -21,17 +23,23 @@ from tosmooth.trainables.noise.synthetic import (
     is_symmetric,
     measured_transition,
     parse_level,
+    stream,
     transition_matrix,
 )
 
 LIKE = "like-"  # so begin the names of levels that are drawn from the transition matrix of human labels
 
 
+ANNOTATOR = "annotator-"  # so begin the names of levels that are one annotator's labels
+VOTED = ("majority", "random-pick", "soft")  # levels by what several annotators say
+
+
 class Noisy(NamedTuple):
     """Labels of a noise level."""
 
-    labels: Labels  # int64 [N], of the whole training set
+    labels: Labels  # int64 [N], of the whole training set; NONE where a row has none at this level
     symmetric: bool  # their noise is known to be symmetric
+    soft: Soft | None = None  # float32 [N, K]: what is trained on instead of them
 
 
 def pattern(noise: str) -> str:
@@ -46,16 +54,19 @@ def noisy_labels(
 ) -> Noisy:
     """Make the labels of the level that `config` names, a known one. Noise is drawn onto the clean labels.
 
-    Where these are unknown it is drawn onto the labels as they came. `flips` are those of asymmetric noise, `human` the
-    label sets that people gave. Wrong or missing files raise `InputError`.
+    Where these are not all known it is drawn onto the labels as they came. `flips` are those of asymmetric noise,
+    `human` the label sets that people gave. Wrong or missing files raise `InputError`.
     """
-    given, clean = source.train.given, source.train.clean
+    given, clean = source.train.given, source.train.all_clean
     if config.noise == "given":
         return Noisy(given, False)
     if config.noise == "clean":
         if clean is None:
-            raise InputError("dataset.noise: 'clean' is refused: it needs clean labels, dataset.table.clean_label")
+            what = "needs clean labels" if source.train.clean is None else "needs the clean label of every row"
+            raise InputError(f"dataset.noise: 'clean' is refused: it {what}, dataset.table.clean_label")
         return Noisy(clean, True)
+    if config.noise in VOTED or config.noise.startswith(ANNOTATOR):
+        return _of_annotators(config, source)
     if human is not None and config.noise in human.keys:
         return Noisy(_human(config.noise, human, source, folders), False)
     labels, known = (given, False) if clean is None else (clean, True)
@@ -66,6 +77,21 @@ def noisy_labels(
         return Noisy(drawn, known and classes == 2)  # with one other class nothing depends on the example
     matrix = _matrix(config, source, folders, flips, human)
     return Noisy(corrupt(labels, matrix, config.noise_seed), known and is_symmetric(matrix))
+
+
+def _of_annotators(config: DataConfig, source: Source) -> Noisy:
+    """One annotator's labels, what most of them say, one's of each row by lot, or the share of each class in votes."""
+    train = source.train
+    if config.noise.startswith(ANNOTATOR):
+        return Noisy(train.annotators[config.noise.removeprefix(ANNOTATOR)], False)
+    votes = list(train.annotators.values())
+    if config.noise == "random-pick":
+        return Noisy(picked(votes, stream(config.noise_seed, "random-pick")), False)
+    soft = votes_of(votes, source.classes) if train.soft is None else train.soft
+    labels = majority(soft, stream(config.noise_seed, "majority"))
+    if config.noise == "majority":
+        return Noisy(labels, False)
+    return Noisy(labels, False, soft / np.maximum(soft.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny))
 
 
 def _matrix(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.noise.synthetic import Labels, stream
+from tosmooth.trainables.noise.synthetic import NONE, Labels, stream
 
 SPREAD = 0.1  # standard deviation of the flip rates, before they are cut to [0, 1]
 LARGEST = 2**26  # numbers of a class's projection at most: half a gigabyte
@@ -18,7 +18,7 @@ BLOCK = 2**21  # numbers of examples that are projected at once: 16 MiB
 def instance_noise(
     inputs: Tensor, scale: tuple[Tensor, Tensor], labels: Labels, classes: int, rate: float, seed: int
 ) -> Labels:
-    """Draw a noisy label for each of `labels` by its own row of `inputs` [n, ...], int64 [n].
+    """Draw a noisy label for each of `labels` by its own row of `inputs` [n, ...], int64 [n]; NONE stays.
 
     Algorithm 2 of Xia et al. 2020, "Part-dependent label noise", with a projection for each class as in the authors'
     code: an example x of class y stays what it is with probability 1 - q, and becomes the class j != y with q times
@@ -33,7 +33,7 @@ def instance_noise(
     require(fits, "dataset.noise", f"instance-{rate:g}", rule)
     flips = torch.from_numpy(flip_rates(len(labels), rate, seed))
     uniform = torch.from_numpy(stream(seed, "label noise").random(len(labels)))
-    noisy = torch.empty(len(labels), dtype=torch.int64)
+    noisy = torch.full((len(labels),), NONE)
     for k in range(classes):
         projection, shift = _projection(inputs.shape[1:], scale, classes, stream(seed, f"instance projection {k}"))
         for rows in torch.from_numpy(np.flatnonzero(labels == k)).split(max(1, BLOCK // max(size, classes))):

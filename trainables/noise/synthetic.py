@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tosmooth.trainables.errors import InputError, require
 
 Labels = NDArray[np.int64]
+NONE = -1  # the label of a row that has none
 Matrix = NDArray[np.float64]  # [K, K]: P(noisy label = column | clean label = row)
 
 SYNTHETIC = ("symmetric", "pairflip", "asymmetric")  # one rate makes a transition matrix
@@ -66,14 +67,14 @@ def transition_matrix(noise: Synthetic, classes: int, flips: Mapping[int, int] |
 
 
 def corrupt(labels: Labels, matrix: Matrix, seed: int) -> Labels:
-    """Draw a noisy label for each of `labels` from its row of the transition `matrix`, int64 [n].
+    """Draw a noisy label for each of `labels` from its row of the transition `matrix`, int64 [n]; NONE stays.
 
     The draw of an example depends on `seed`, its position and its label alone, not on how many follow.
     """
     uniform = stream(seed, "label noise").random(len(labels))
     cumulative = matrix.cumsum(axis=1)
     cumulative /= cumulative[:, -1:]  # ends at exactly 1, so that no class of probability 0 is drawn
-    noisy = np.empty(len(labels), np.int64)
+    noisy = np.full(len(labels), NONE, np.int64)
     for k, row in enumerate(cumulative):
         here = labels == k
         noisy[here] = np.searchsorted(row, uniform[here], side="right")

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tosmooth.trainables.data.columns import AllBut, Fitted, chosen_features, features_of
+from tosmooth.trainables.config import AllBut
+from tosmooth.trainables.data.columns import LOST, Fitted, chosen_features, features_of
 from tosmooth.trainables.data.examples import scale_of
-from tosmooth.trainables.data.parquet import LOST
 from tosmooth.trainables.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -67,9 +67,9 @@ def refused(rule: str, *columns: Any, fitted: Fitted | None = None, onehot: bool
         (["*"], NAMES[3:-1]),
         (["Unnamed: 0", "f2"], ["Unnamed: 0", "f2"]),
         ([""], [""]),
-        (AllBut(("f*", "x[0]")), ["x[1]", "größe in m", "a.b", "pixel_1"]),
-        (AllBut(()), NAMES[3:-1]),
-        (AllBut(("label", "Unnamed: 0", "__index*", "a.b")), [n for n in NAMES[3:-1] if n != "a.b"]),
+        (AllBut(all_but=("f*", "x[0]")), ["x[1]", "größe in m", "a.b", "pixel_1"]),
+        (AllBut(all_but=()), NAMES[3:-1]),
+        (AllBut(all_but=("label", "Unnamed: 0", "__index*", "a.b")), [n for n in NAMES[3:-1] if n != "a.b"]),
     ],
 )
 def test_features_are_names_and_patterns(wanted: Sequence[str] | AllBut, chosen: list[str]) -> None:
@@ -78,7 +78,7 @@ def test_features_are_names_and_patterns(wanted: Sequence[str] | AllBut, chosen:
 
 def test_exact_name_wins_over_its_being_a_pattern() -> None:
     assert chosen_features(["f*"], ["f*", "f1"], [], KEY) == ["f*"]
-    assert chosen_features(AllBut(("f*",)), ["f*", "f1"], [], KEY) == ["f1"]
+    assert chosen_features(AllBut(all_but=("f*",)), ["f*", "f1"], [], KEY) == ["f1"]
 
 
 def test_index_of_pandas_is_known_by_its_name_alone() -> None:
@@ -96,8 +96,8 @@ def test_index_of_pandas_is_known_by_its_name_alone() -> None:
         (["label"], r"'label' is refused: a column of labels is no feature: leave it out"),
         (["lab*"], r"'lab\*' is refused: it matches labels or an index alone"),
         (["Unnamed*"], r"'Unnamed\*' is refused: it matches labels or an index alone"),
-        (AllBut(("pixel1",)), r"'pixel1' is refused: no column has this name: did you mean 'pixel_1'"),
-        (AllBut(("*",)), r"\['\*'\] is refused: without these, labels and index no column is left"),
+        (AllBut(all_but=("pixel1",)), r"'pixel1' is refused: no column has this name: did you mean 'pixel_1'"),
+        (AllBut(all_but=("*",)), r"\['\*'\] is refused: without these, labels and index no column is left"),
     ],
 )
 def test_wrong_choice_of_features_is_refused(wanted: Sequence[str] | AllBut, rule: str) -> None:

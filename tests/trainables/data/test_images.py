@@ -20,7 +20,7 @@ from tests.tools import encoded
 from tosmooth.trainables.config import DataConfig, TableSource
 from tosmooth.trainables.data.datasets import load_level
 from tosmooth.trainables.data.examples import Examples
-from tosmooth.trainables.data.images import Chunk, cache_bytes, decoded, pictures
+from tosmooth.trainables.data.images import Chunk, cache_bytes, check_room, decoded, pictures
 from tosmooth.trainables.data.pictures import Dropped
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256
@@ -107,20 +107,19 @@ def test_pictures_that_were_dropped_are_counted_and_the_rows_of_the_others_kept(
         yield PIXELS[14:], {"label": LABELS[14:]}
 
     for examples in (decoded(tmp_path, "some", [], chunks), decoded(tmp_path, "some", [], chunks)):
-        assert examples.rows is not None
-        assert examples.rows.tolist() == [1, 2, 3, *range(14, 150)]
-        assert (examples.inputs.numpy() == PIXELS[examples.rows]).all()
-        assert (examples.given == LABELS[examples.rows]).all()
+        assert examples.source_rows is not None
+        assert examples.source_rows.tolist() == [1, 2, 3, *range(14, 150)]
+        assert (examples.inputs.numpy() == PIXELS[examples.source_rows]).all()
+        assert (examples.given == LABELS[examples.source_rows]).all()
         assert set(examples.labels) == {"label"}
-        assert examples.dropped == 11
-        assert examples.reasons == ("row 0: cut", *(f"row {row}: empty" for row in range(4, 8)))
+        assert examples.remarks == ("11 pictures could not be read, left out: row 0: cut",)
 
 
 def test_where_none_is_dropped_every_row_is_there(tmp_path: Path) -> None:
     examples = decoded(tmp_path, "some", [], lambda: iter([(PIXELS[:70], {}), (PIXELS[70:], {})]))
-    assert examples.rows is not None
-    assert examples.rows.tolist() == list(range(150))
-    assert (examples.dropped, examples.reasons) == (0, ())
+    assert examples.source_rows is not None
+    assert examples.source_rows.tolist() == list(range(150))
+    assert examples.remarks == ()
 
 
 def test_data_of_which_no_picture_decodes_are_refused(tmp_path: Path) -> None:
@@ -131,11 +130,11 @@ def test_data_of_which_no_picture_decodes_are_refused(tmp_path: Path) -> None:
 
 def test_size_of_the_file_is_known_before_and_asked_of_the_disk(tmp_path: Path) -> None:
     size = cache_bytes(150, 8, 6)
-    decoded(tmp_path, "some", [], lambda: iter([(PIXELS, {"label": LABELS, "clean_label": LABELS})]), size)
+    decoded(tmp_path, "some", [], lambda: iter([(PIXELS, {"label": LABELS, "clean_label": LABELS})]))
     (file,) = tmp_path.glob("*.arrow")
     assert size - 2**16 <= file.stat().st_size <= size
     with pytest.raises(InputError, match=r"decoded pictures take 14.* GiB, .*; .* are free: .* --cache-dir") as refused:
-        decoded(tmp_path, "other", [], lambda: pytest.fail("decoded"), cache_bytes(10**8, 224, 224))
+        check_room(tmp_path, cache_bytes(10**8, 224, 224))
     assert str(refused.value).startswith(f"{tmp_path}: ")
 
 

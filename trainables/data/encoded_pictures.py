@@ -1,0 +1,189 @@
+"""Pictures of a user's own data, from a table or a folder, decoded into the cache."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path, PureWindowsPath
+
+import pyarrow as pa
+
+from tosmooth.trainables.config import TableSource
+from tosmooth.trainables.data.columns import features_of
+from tosmooth.trainables.data.examples import Examples
+from tosmooth.trainables.data.images import Chunk, Given, cache_bytes, check_room, decoded
+from tosmooth.trainables.data.picture_folder import PictureFolder
+from tosmooth.trainables.data.pictures import (
+    DEFAULT_SIZE,
+    Dropped,
+    Encoded,
+    PictureRule,
+    blocks_of_array,
+    decoded_pictures,
+    sizes_of,
+)
+from tosmooth.trainables.data.tables.table import Table
+from tosmooth.trainables.errors import InputError, shown
+from tosmooth.trainables.files.folders import Folders
+
+ROWS = 64  # of a table that are read at once, at most
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk0", "SUkq", "TU0A")  # as JPEG, PNG, GIF, ... begin in it
+LONG = 200  # characters that no path has
+
+
+def of_folder(folder: PictureFolder, wanted: TableSource, cache: Path) -> Examples:
+    """Decode the pictures of a folder."""
+
+    def encoded() -> Iterator[tuple[Encoded, str]]:
+        return ((folder.root / path, folder.place(row)) for row, path in enumerate(folder.paths))
+
+    return _kept("pictures", folder.state(), partial(_chunks, encoded, len(folder.paths)), wanted, cache)
+
+
+def of_table(table: Table, wanted: TableSource, folders: Folders) -> Examples:
+    """Decode the pictures in a table's column `wanted.image`: encoded ones, arrays, or paths of files.
+
+    Paths are relative to the folder of the table or, if the first is not there, to the data folder.
+    """
+    name = str(wanted.image)
+    kind, where = table.schema.field(name).type, f"{table.files[0]}, column {name!r}"
+    state: list[object] = [*table.digests(folders.cache), name]
+    if _of_arrays(kind):
+        return _kept("table", state, partial(_array_chunks, table, name, where), wanted, folders.cache)
+    if not _of_encoded(kind):
+        rule = "pictures are binary, a struct with binary `bytes`, arrays, or paths of files"
+        raise InputError(f"{where}: of type {kind}: {rule}")
+    roots = _Roots([table.files[0].parent, folders.data], wanted.follow_links)
+    if not _is_binary(kind):
+        state.append([_stat(source) for source, _ in _encoded(table, name, roots)])
+    encoded = partial(_encoded, table, name, roots)
+    return _kept("table", state, partial(_chunks, encoded, table.rows), wanted, folders.cache)
+
+
+def _kept(
+    name: str, state: Sequence[object], chunks: Callable[..., Iterator[Given]], wanted: TableSource, cache: Path
+) -> Examples:
+    rule = PictureRule(wanted.picture_size, wanted.fit, wanted.on_bad)
+    return decoded(cache, name, [list(state), asdict(rule)], lambda: chunks(rule, cache))
+
+
+def _chunks(
+    encoded: Callable[[], Iterator[tuple[Encoded, str]]], rows: int, rule: PictureRule, cache: Path
+) -> Iterator[Given]:
+    if rule.size is None:
+        sizes = sizes_of(encoded())
+        if len(sizes) > 1:
+            rule = replace(rule, size=DEFAULT_SIZE)
+            low, high = ("x".join(map(str, reversed(size))) for size in (min(sizes), max(sizes)))
+            to = "x".join(map(str, reversed(DEFAULT_SIZE)))
+            yield f"pictures of {low} to {high} pixels are made {to} ({rule.fit}): dataset.table.size sets another size"
+        height, width = rule.size or next(iter(sizes), (0, 0))
+    else:
+        height, width = rule.size
+    check_room(cache, cache_bytes(rows, height, width))
+    for pixels in decoded_pictures(encoded(), rule):
+        yield pixels if isinstance(pixels, Dropped) else (pixels[None], {})
+
+
+def _array_chunks(table: Table, name: str, where: str, rule: PictureRule, cache: Path) -> Iterator[Chunk]:
+    column = table.read([name]).column(0)
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        array = column.combine_chunks()
+        array = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).to_numpy_ndarray()
+    else:
+        values, fitted = features_of(table.read([name]), table.place)
+        array = values.reshape(len(values), *fitted.columns[0].shape)
+    height, width = rule.size or array.shape[1:3]
+    check_room(cache, cache_bytes(len(array), height, width))
+    yield from ((block, {}) for block in blocks_of_array(array, where, rule))
+
+
+def _of_arrays(kind: pa.DataType) -> bool:
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(lists or isinstance(kind, pa.FixedShapeTensorType))
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _of_encoded(kind: pa.DataType) -> bool:
+    """True if values are bytes, texts, or structs of bytes and a path as Hugging Face has them."""
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0) and _is_binary(kind.field("bytes").type)
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return _is_binary(kind) or bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _encoded(table: Table, name: str, roots: "_Roots") -> Iterator[tuple[Encoded, str]]:
+    """Pictures of a column as Arrow has them, without a copy of their bytes, and the place of each."""
+    row = 0
+    for batch in table.batches([name], ROWS):
+        for value in batch.column(0):
+            place = table.place(row)
+            yield _one(value, roots, place), place
+            row += 1
+
+
+def _one(value: pa.Scalar, roots: "_Roots", place: str) -> Encoded:
+    if isinstance(value, pa.StructScalar):
+        encoded, path = value["bytes"], value["path"].as_py() if "path" in value else None
+        return encoded.as_buffer() if encoded.is_valid or not path else roots.file(path, place)
+    if isinstance(value, pa.DictionaryScalar):
+        value = value.value
+    if not value.is_valid:
+        return None
+    if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar) and _is_binary(value.type):
+        return value.as_buffer()
+    text = value.as_py()
+    if text.startswith("data:image/") or (len(text) > LONG and text.startswith(BASE64)):
+        try:
+            return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+        except binascii.Error:
+            return text.encode()[:LONG]  # no picture, which is said where it is decoded
+    return roots.file(text, place)
+
+
+@dataclass
+class _Roots:
+    """Folders that paths of pictures are relative to: the first in which the first path of a table is."""
+
+    folders: list[Path]
+    follow_links: bool
+
+    def file(self, text: str, place: str) -> Path | None:
+        """Path of a picture. Raises `InputError` for an address, and for a path that leads out of its folder."""
+        if not text.strip():
+            return None
+        if ADDRESS.match(text):
+            raise InputError(
+                f"{place}: {shown(text)} is refused: an address; pictures are files: bring them here first"
+            )
+        for folder in self.folders:
+            for path in dict.fromkeys((folder / text, folder / PureWindowsPath(text).as_posix())):
+                if path.is_file():
+                    self.folders = [folder]
+                    self._check(path, text, place)
+                    return path
+        return self.folders[0] / text
+
+    def _check(self, path: Path, text: str, place: str) -> None:
+        inside = Path(text).is_absolute() or path.resolve().is_relative_to(self.folders[0].resolve())
+        if not inside and not self.follow_links:
+            rule = "dataset.table.follow_links: true follows it"
+            raise InputError(f"{place}: {shown(text)} is refused: it leads out of {self.folders[0]}; {rule}")
+
+
+def _stat(source: Encoded) -> list[object]:
+    """What a file is; of bytes, which the table has, nothing."""
+    if not isinstance(source, Path):
+        return []
+    try:
+        stat = source.stat()
+    except (OSError, ValueError):
+        return [str(source)]
+    return [str(source), stat.st_size, stat.st_mtime_ns]

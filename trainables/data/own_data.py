@@ -1,0 +1,230 @@
+"""A user's own data in whatever form: tables of features or of pictures, and folders of pictures."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+
+from tosmooth.trainables.config import DataConfig, Files, TableSource
+from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of
+from tosmooth.trainables.data.copies import Rows
+from tosmooth.trainables.data.encoded_pictures import of_folder, of_table
+from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
+from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
+from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
+from tosmooth.trainables.data.tables.files import files_of
+from tosmooth.trainables.data.tables.table import Table, open_table
+from tosmooth.trainables.errors import InputError, require, shown
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.synthetic import NONE, stream
+
+KEY = "dataset.table"
+GLOB = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """Training set or test set as it was read, before its labels are numbered."""
+
+    inputs: Examples  # without labels
+    labels: Mapping[str, Named]  # by their columns, of all rows of the source
+    soft: Soft | None = None  # of all rows of the source
+    fitted: Fitted | None = None  # how features were made, for the test set
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> Rows:
+        """Rows of the source that `inputs` has."""
+        return np.arange(len(self.inputs.inputs)) if self.inputs.source_rows is None else self.inputs.source_rows
+
+
+def own_data(config: DataConfig, folders: Folders) -> Source:
+    """Read the user's own training set and test set as `config.table` describes them.
+
+    Labels are numbered in the order of the classes, and rows without one are not usable. Raises `InputError` for files
+    that are missing or wrong, with file, row and rule.
+    """
+    wanted = config.table
+    if wanted is None:
+        raise InputError(f"{KEY}: None is refused: a user's own data are described there")
+    train, test = _parts(wanted, folders, _state(wanted, folders))
+    columns = {f"column {name!r}": column for name, column in train.labels.items()}
+    if test is not None:
+        columns |= {f"the test set's {name!r}": column for name, column in test.labels.items()}
+    given = wanted.classes or (wanted.targets if len(wanted.targets) > 1 else None)
+    names = class_names(columns, given)
+    trained = _trained(train, wanted, names, config.noise_seed)
+    tested = None if test is None else _tested(test, names)
+    remarks = [*train.remarks, *(() if test is None else test.remarks), *_remarks(trained, tested, names)]
+    return Source(
+        train=trained,
+        test=tested,
+        classes=len(names),
+        standardise=not wanted.of_pictures,
+        class_names=names,
+        remarks=tuple(remarks),
+    )
+
+
+def annotator_names(source: TableSource) -> dict[str, str]:
+    """Columns of a table's annotators by the names that levels have for them: _ for what such a name may not hold."""
+    found = {re.sub(r"[^A-Za-z0-9._-]+", "_", column): column for column in source.annotators}
+    rule = "names that differ in letters, digits, dots, - or _"
+    require(len(found) == len(source.annotators), f"{KEY}.annotators", source.annotators, rule)
+    return found
+
+
+def source_files(source: TableSource, folders: Folders) -> list[Path]:
+    """Find the files that a user's data are read from; of a folder of pictures, all of them."""
+    found: list[Path] = []
+    for what in ("train", *(["test"] if source.test is not None else [])):
+        if source.of_folder:
+            folder = _folder(what, source, folders)
+            found += [folder.root / path for path in folder.paths]
+        else:
+            found += _files(what, source, folders)
+    return found
+
+
+def _state(wanted: TableSource, folders: Folders) -> str:
+    """Digest of names, sizes and times of the files: while it is the same, so is what is read from them."""
+    digest = hashlib.sha256()
+    for path in source_files(wanted, folders):
+        stat = path.stat()
+        digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=2)  # the levels of a study share them
+def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _Part | None]:
+    read = _read_folder if wanted.of_folder else _read_table
+    train = read("train", wanted, folders, None)
+    if wanted.test is None:
+        return train, None
+    test = read("test", wanted, folders, train.fitted)
+    here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
+    rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
+    require(here == there, f"{KEY}.test: pictures", here, rule)
+    return train, test
+
+
+def _named(what: str, wanted: TableSource) -> Files:
+    return cast(Files, wanted.train if what == "train" else wanted.test)
+
+
+def _files(what: str, wanted: TableSource, folders: Folders) -> Sequence[Path]:
+    files = _named(what, wanted)
+    places = [files] if isinstance(files, str) else files.values() if isinstance(files, Mapping) else files
+    folders.bring(*(GLOB.split(place)[0].rpartition("/")[0] if GLOB.search(place) else place for place in places))
+    return files_of(files, folders.data, f"{KEY}.{what}", wanted.follow_links)
+
+
+def _folder(what: str, wanted: TableSource, folders: Folders) -> PictureFolder:
+    place, key = _named(what, wanted), f"{KEY}.{what}"
+    require(isinstance(place, str), key, place, "one folder, that holds a folder of pictures for each class")
+    folders.bring(str(place))
+    return picture_folder(folders.data / str(place), key, wanted.follow_links)
+
+
+def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
+    folder = _folder(what, wanted, folders)
+    inputs = of_folder(folder, wanted, folders.cache)
+    column = pa.chunked_array([pa.array(folder.classes, pa.string())])
+    classes = named(column, f"{KEY}.{what}: folders of classes", folder.place, wanted.missing)
+    return _Part(inputs, {"folder": classes}, remarks=(*folder.remarks, *inputs.remarks))
+
+
+def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
+    files = _files(what, wanted, folders)
+    with open_table(files, what) as table:
+        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted)
+        targets = wanted.targets if what == "train" else ()
+        table = table.require([*inputs_of, *columns, *targets], KEY)
+        labels = {name: _labels(table, name, wanted) for name in columns}
+        soft = _targets(table, wanted) if targets else None
+        if wanted.image is not None:
+            inputs = of_table(table, wanted, folders)
+            return _Part(inputs, labels, soft, remarks=inputs.remarks)
+        values, fitted = features_of(table.read(inputs_of), table.place, fitted, wanted.categorical)
+    unseen = f"{fitted.unseen} rows of the test set have a category that the training set lacks"
+    return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
+
+
+def _input_columns(table: Table, wanted: TableSource) -> list[str]:
+    """Columns of the inputs: the one of pictures, or those of features."""
+    if wanted.features is None:
+        return [cast(str, wanted.image)]
+    return chosen_features(wanted.features, table.names, [*wanted.label_columns, *wanted.targets], f"{KEY}.features")
+
+
+def _label_columns(what: str, wanted: TableSource) -> list[str]:
+    """Columns of labels to be read: those of the training set, or the one of the test set."""
+    if what == "test":
+        return [cast(str, wanted.test_label or wanted.label)]
+    return list(dict.fromkeys(c for c in (wanted.label, wanted.clean_label, *wanted.annotators) if c is not None))
+
+
+def _labels(table: Table, name: str, wanted: TableSource) -> Named:
+    column = table.read([name]).column(0)
+    found = named(column, f"column {name!r}", table.place, wanted.missing, table.class_names.get(name, ()))
+    check_labels(found, f"{table.files[0]}, column {name!r}")
+    return found
+
+
+def _targets(table: Table, wanted: TableSource) -> Soft:
+    """Soft targets [N, K], or counts of votes; a row without any is 0."""
+    values = features_of(table.read(wanted.targets), table.place)[0]
+    classes = len(wanted.classes or wanted.targets)
+    rule = f"a value for each of the {classes} classes"
+    require(values.shape[1] == classes, f"{KEY}.targets", f"{values.shape[1]} values a row", rule)
+    wrong = np.flatnonzero((values < 0).any(axis=1))
+    if len(wrong):
+        place, least = table.place(int(wrong[0])), values[wrong[0]].min()
+        raise InputError(f"{KEY}.targets: {place}: {least:g} is refused: shares of classes, or votes, are 0 or more")
+    return values
+
+
+def _trained(part: _Part, wanted: TableSource, names: Sequence[str], seed: int) -> Examples:
+    """Training set with numbered labels."""
+    rows = part.rows
+    numbers = {name: numbered(column, names)[rows] for name, column in part.labels.items()}
+    annotators = {level: numbers[column] for level, column in annotator_names(wanted).items()}
+    soft = None if part.soft is None else part.soft[rows]
+    votes = votes_of(list(annotators.values()), len(names)) if annotators else soft
+    own = "folder" if wanted.of_folder else wanted.label
+    given = numbers[own] if own is not None else majority(cast(Soft, votes), stream(seed, "majority"))
+    labels = {"label": given} | ({"clean_label": numbers[wanted.clean_label]} if wanted.clean_label else {})
+    some = (given != NONE) if votes is None else (given != NONE) | (votes.sum(axis=1) > 0)
+    return replace(part.inputs, labels=labels, annotators=annotators, soft=soft, usable=np.flatnonzero(some))
+
+
+def _tested(part: _Part, names: Sequence[str]) -> Examples:
+    """Test set with numbered labels, which are taken as clean."""
+    (column,) = part.labels.values()
+    labels = numbered(column, names)[part.rows]
+    return replace(part.inputs, labels={"clean_label": labels}, usable=np.flatnonzero(labels != NONE))
+
+
+def _remarks(train: Examples, test: Examples | None, names: Sequence[str]) -> Iterator[str]:
+    """Say what of the labels a reader must know."""
+    for what, part in (("training", train), ("test", test)):
+        if part is None:
+            continue
+        rows, labelled = len(part.inputs), len(part.labelled)
+        require(labelled > 0, f"{KEY}: labels of the {what} set", rows, "rows, and none of them has a label")
+        if labelled < rows:
+            yield f"{rows - labelled} of {rows} {what} rows have no label and are left out"
+    for same in alike(names):
+        yield f"the classes {' and '.join(map(repr, same))} differ in case, blanks or zeros alone: probably one class"
+    if test is not None:
+        seen = set(train.given[train.labelled].tolist())
+        unknown = [names[k] for k in np.unique(test.given[test.labelled]) if k not in seen]
+        if unknown:
+            share = 100 * np.isin(test.given[test.labelled], list(seen), invert=True).mean()
+            yield f"{share:.3g} % of the test set are of classes that no training row has: {shown(', '.join(unknown))}"
