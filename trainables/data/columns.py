@@ -243,18 +243,20 @@ class _Numbers:
 
     def beyond(self, origins: Sequence[Fraction]) -> Iterator[tuple[int, Floats]]:
         """What the numbers are beyond the origin of their position, [n, w], in blocks of rows that begin at a row."""
-        whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
-        plain, rests, per_unit = np.array(origins, np.float64), np.array(rest, np.float64), float(self.per_unit)
+        words = None
+        plain = np.array(origins, np.float64)
+        if self.chunks[0].ndim == 3:
+            whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
+            words, rests = _words(whole, self.chunks[0].shape[2]), np.array(rest, np.float64)
         row = 0
         for chunk in self.chunks:
-            words = _words(whole, chunk.shape[2]) if chunk.ndim == 3 else None
             step = max(1, BLOCK // chunk[0].size)
             for start in range(0, len(chunk), step):
                 block = chunk[start : start + step]
                 if words is None:
                     yield row + start, block.astype(np.float64) - plain
                 else:
-                    yield row + start, (_less(block, words) - rests) / per_unit
+                    yield row + start, (_less(block, words) - rests) / float(self.per_unit)
             row += len(chunk)
 
 
