@@ -17,7 +17,8 @@ All is worked out in float64, whole numbers and decimals exactly before that. Wh
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -75,7 +76,7 @@ class Fitted:
     """What the columns of a training set became, in the table's order."""
 
     columns: tuple[Column, ...]
-    unseen: int = 0  # rows of the table just read with a category that the training set does not have: 0 in all of it
+    unseen: int = 0  # rows of the table just read that have a category which the training set does not have
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -95,29 +96,30 @@ def chosen_features(wanted: Sequence[str] | AllBut, names: Sequence[str], others
     labels, never features; an index that pandas wrote is one by its exact name alone. Wrong or unknown names raise
     `InputError`, which begins with `key`.
     """
-    usual = [name for name in names if name not in others and not INDEX.fullmatch(name)]
+    there = Counter(names)
+    usual = [name for name in there if name not in others and not INDEX.fullmatch(name)]
     if isinstance(wanted, AllBut):
-        left_out = {name for entry in wanted.all_but for name in _matching(entry, names, names, key)}
+        left_out = {name for entry in wanted.all_but for name in _matching(entry, there, list(there), key)}
         chosen = [name for name in usual if name not in left_out]
         require(bool(chosen), key, wanted.all_but, "without these, labels and index no column is left")
     else:
-        for entry in wanted:
+        for entry, times in Counter(wanted).items():
             require(entry not in others, key, entry, "a column of labels is no feature: leave it out")
-            require(list(wanted).count(entry) == 1 or entry not in names, key, entry, "each column once")
-        chosen = list(dict.fromkeys(name for entry in wanted for name in _matching(entry, names, usual, key)))
+            require(times == 1 or entry not in there, key, entry, "each column once")
+        chosen = list(dict.fromkeys(name for entry in wanted for name in _matching(entry, there, usual, key)))
     for name in chosen:
-        require(names.count(name) == 1, key, name, "the table has more than one column of this name")
+        require(there[name] == 1, key, name, "the table has more than one column of this name")
     return chosen
 
 
-def _matching(entry: str, names: Sequence[str], usual: Sequence[str], key: str) -> list[str]:
+def _matching(entry: str, there: Mapping[str, int], usual: Sequence[str], key: str) -> list[str]:
     """The column that has this very name, else those of `usual` that it matches as a pattern: at least one."""
-    if entry in names:
+    if entry in there:
         return [entry]
     for pattern in (entry, entry.replace("[", "[[]")):  # x[*] means x[0], x[1], ... where it means nothing else
         if found := [name for name in usual if fnmatchcase(name, pattern)]:
             return found
-    if any(fnmatchcase(name, entry) for name in names):
+    if any(fnmatchcase(name, entry) for name in there):
         raise InputError(f"{key}: {shown(entry)} is refused: it matches labels or an index alone: neither is a feature")
     raise InputError(f"{key}: {shown(entry)} is refused: no column has this name: {_nearest(entry, usual)}")
 
@@ -139,8 +141,9 @@ def features_of(
     Also returns what is to be done to a test set, which is read with that as `fitted`: it must fit, and `unseen` of
     what comes back says how many of its rows have a category that the training set lacks (all of its features are 0).
     A feature counts from its origin: 0, or its mean where float32 would lose its spread, as of times since 1970.
-    `place` names file and row in messages. Beside the two tables this takes room for some blocks of numbers. Columns
-    that are no features, or have an empty, infinite or lost value, raise `InputError`.
+    `place` names file and row in messages. Beside table and features this takes room for a few blocks of numbers, and
+    for those that text holds. Columns that are no features, are empty or not finite in a row, or whose values float64
+    does not tell apart, raise `InputError`.
     """
     _check_table(table, place, fitted)
     known = [None] * table.num_columns if fitted is None else fitted.columns
@@ -234,18 +237,20 @@ class _Numbers:
 
     def beyond(self, origins: Sequence[Fraction]) -> Iterator[tuple[int, Floats]]:
         """What the numbers are beyond the origin of their position, [n, w], in blocks of rows that begin at a row."""
-        whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
-        plain, rests, per_unit = np.array(origins, np.float64), np.array(rest, np.float64), float(self.per_unit)
+        words = None
+        plain = np.array(origins, np.float64)
+        if self.chunks[0].ndim == 3:
+            whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
+            words, rests = _words(whole, self.chunks[0].shape[2]), np.array(rest, np.float64)
         row = 0
         for chunk in self.chunks:
-            words = _words(whole, chunk.shape[2]) if chunk.ndim == 3 else None
             step = max(1, BLOCK // chunk[0].size)
             for start in range(0, len(chunk), step):
                 block = chunk[start : start + step]
                 if words is None:
                     yield row + start, block.astype(np.float64) - plain
                 else:
-                    yield row + start, (_less(block, words) - rests) / per_unit
+                    yield row + start, (_less(block, words) - rests) / float(self.per_unit)
             row += len(chunk)
 
 
@@ -300,9 +305,8 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return _decoded(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
     if pa.types.is_run_end_encoded(kind):
         return _decoded(pc.run_end_decode(column))
-    if pa.types.is_dictionary(kind) and pa.types.is_primitive(kind.value_type):
-        return column.cast(kind.value_type)
-    return column
+    inner = kind.value_type if pa.types.is_dictionary(kind) else pa.string()
+    return column.cast(inner) if pa.types.is_primitive(inner) or pa.types.is_decimal(inner) else column
 
 
 def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = ()) -> None:
@@ -322,8 +326,8 @@ def _flat(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple
             i = other[0] if len(other) else 0
             inside = "" if not shape else "within its list "
             row = where(int(i * rows // len(lengths)))
-            before = f", those before {lengths[0]}" if i else ""
-            raise InputError(f"{row}: {inside}{lengths[i]} numbers{before}: all rows have one length, of 1 or more")
+            before = f", those before of {lengths[0]}" if i else ""
+            raise InputError(f"{row}: {inside}a list of {lengths[i]}{before}: all rows have one length, of 1 or more")
         shape = (*shape, int(lengths[0]))
         _check_memory(rows * math.prod(shape), held, f"{where(0)}: lists of {math.prod(shape)} numbers")
         column = pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
@@ -393,9 +397,8 @@ def _pivots(numbers: _Numbers) -> list[Fraction]:
         return [Fraction(0)] * numbers.width
     bits = 32 * (first.shape[1] - 1)
     low = [sum(int(word) << 32 * i for i, word in enumerate(each[:-1])) for each in first.view(np.uint32)]
-    return [
-        Fraction((int(last) << bits) + part) / numbers.per_unit for part, last in zip(low, first[:, -1], strict=True)
-    ]
+    whole = [(int(high) << bits) + part for high, part in zip(first[:, -1], low, strict=True)]
+    return [Fraction(number) / numbers.per_unit for number in whole]
 
 
 def _origins(numbers: _Numbers, where: Place) -> tuple[tuple[Fraction, ...], bool]:
@@ -476,8 +479,8 @@ def _parsed(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tup
             raise InputError(f"{where(row)}: {shown(text.as_py())} is {NO_LIST}")
         shape = shape or numbers.shape
         if numbers.shape != shape:
-            sizes = f"a list of {_index(numbers.shape)} numbers, those before {_index(shape)}"
-            raise InputError(f"{where(row)}: {sizes}: all rows have one length")
+            here, before = ("x".join(map(str, each)) for each in (numbers.shape, shape))
+            raise InputError(f"{where(row)}: a list of {here}, those before of {before}: all rows have one length")
         rows.append(numbers)
         if len(rows) * numbers.size >= BLOCK or row == len(column) - 1:
             blocks.append(np.stack(rows).ravel())
@@ -502,9 +505,9 @@ def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, one
         raise InputError(f"{where(int(empty.argmax()))}: is empty: fill it, or leave out the row")
     if known is None:
         _refuse_text(column, where, onehot)
-        known = Column("", "categories", (), _distinct(column, where))
-    positions = _by_value(column, lambda values: pc.index_in(values, pa.array(known.categories, pa.large_string())))
-    return _Categories(known.categories, positions)
+    categories = _distinct(column, where) if known is None else known.categories
+    positions = _by_value(column, lambda values: pc.index_in(values, pa.array(categories, pa.large_string())))
+    return _Categories(categories, positions)
 
 
 def _by_value(column: pa.ChunkedArray, answer: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
