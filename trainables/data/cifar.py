@@ -201,7 +201,7 @@ def _columns(path: Path) -> tuple[str, str]:
 def _labels(path: Path) -> Labels:
     _, label = _columns(path)
     with open_table([path]) as table:
-        return integers_of(table.require([label], str(path)).read([label]).column(0), f"{path}, column {label!r}")
+        return integers_of(table.read([label]).column(0), f"{path}, column {label!r}")
 
 
 def _checked(cifar: Cifar, part: str, paths: Sequence[Path], shards: Sequence[Labels]) -> Labels:

@@ -81,17 +81,26 @@ def _lacks_a_class(chosen: NDArray[np.bool_], of_class: Labels, wanted: int) -> 
 
 
 def _share_of_classes(group: Rows, sizes: Rows, places: Rows, of_class: Labels, wanted: int) -> NDArray[np.bool_]:
-    """Choose groups [G] of each class in the order of `places`: a share of its rows, not all, and one where it can."""
+    """Choose groups [G] of each class in the order of `places`: its share of the rows, not all, and one if it can."""
     chosen = np.zeros(len(sizes), np.bool_)
     classes = np.unique(of_class)
-    carried = 0.5  # what rounding leaves goes to the next class
-    for each in classes:
-        own = group[places[of_class[group[places]] == each]]
-        ends = sizes[own].cumsum()
-        due = carried + wanted / len(group) * ends[-1]
-        least = 1 if wanted >= len(classes) else 0
-        groups = int(np.clip(np.searchsorted(ends, np.floor(due), side="right"), least, None))
-        groups = min(groups, len(own) - 1)
-        chosen[own[:groups]] = True
-        carried = due - (ends[groups - 1] if groups else 0)
+    own = [group[places[of_class[group[places]] == each]] for each in classes]
+    rows = np.array([sizes[groups].sum() for groups in own])
+    most = np.array([sizes[groups[:-1]].sum() for groups in own])
+    least = np.array([sizes[groups[0]] if len(groups) > 1 else 0 for groups in own]) * (wanted >= len(classes))
+    due = _apportioned(rows, np.minimum(least, most), most, wanted)
+    for groups, number in zip(own, due, strict=True):
+        chosen[groups[: np.searchsorted(sizes[groups].cumsum(), number, side="right")]] = True
     return chosen
+
+
+def _apportioned(rows: Rows, least: Rows, most: Rows, wanted: int) -> Rows:
+    """Divide `wanted` among classes in proportion to their `rows` [K], by largest remainders, within bounds [K]."""
+    exact = rows * wanted / rows.sum()
+    found = np.clip(np.floor(exact).astype(np.int64), least, most)
+    while (left := wanted - found.sum()) != 0:
+        able = found < most if left > 0 else found > least
+        if not able.any():
+            break
+        found[np.where(able, np.sign(left) * (exact - found), -np.inf).argmax()] += np.sign(left)
+    return found

@@ -26,6 +26,7 @@ from tosmooth.trainables.data.pictures import (
 )
 from tosmooth.trainables.data.tables.table import Table
 from tosmooth.trainables.errors import InputError, shown
+from tosmooth.trainables.files.digests import unchanged
 from tosmooth.trainables.files.folders import Folders
 
 ROWS = 64  # of a table that are read at once, at most
@@ -40,7 +41,7 @@ def of_folder(folder: PictureFolder, wanted: TableSource, cache: Path) -> Exampl
     def encoded() -> Iterator[tuple[Encoded, str]]:
         return ((folder.root / path, folder.place(row)) for row, path in enumerate(folder.paths))
 
-    return _kept("pictures", folder.state(), partial(_chunks, encoded, len(folder.paths)), wanted, cache)
+    return _kept("pictures", [], folder.state(), partial(_chunks, encoded, len(folder.paths)), wanted, cache)
 
 
 def of_table(table: Table, wanted: TableSource, folders: Folders) -> Examples:
@@ -50,9 +51,10 @@ def of_table(table: Table, wanted: TableSource, folders: Folders) -> Examples:
     """
     name = str(wanted.image)
     kind, where = table.schema.field(name).type, f"{table.files[0]}, column {name!r}"
-    state: list[object] = [*table.digests(folders.cache), name]
+    state: list[object] = [name, *(digests := table.digests(folders.cache))]
+    files = list(zip(table.files, digests, strict=True))
     if _of_arrays(kind):
-        return _kept("table", state, partial(_array_chunks, table, name, where), wanted, folders.cache)
+        return _kept("table", files, state, partial(_array_chunks, table, name, where), wanted, folders.cache)
     if not _of_encoded(kind):
         rule = "pictures are binary, a struct with binary `bytes`, arrays, or paths of files"
         raise InputError(f"{where}: of type {kind}: {rule}")
@@ -60,14 +62,26 @@ def of_table(table: Table, wanted: TableSource, folders: Folders) -> Examples:
     if not _is_binary(kind):
         state.append([_stat(source) for source, _ in _encoded(table, name, roots)])
     encoded = partial(_encoded, table, name, roots)
-    return _kept("table", state, partial(_chunks, encoded, table.rows), wanted, folders.cache)
+    return _kept("table", files, state, partial(_chunks, encoded, table.rows), wanted, folders.cache)
 
 
 def _kept(
-    name: str, state: Sequence[object], chunks: Callable[..., Iterator[Given]], wanted: TableSource, cache: Path
+    name: str,
+    files: Sequence[tuple[Path, str]],
+    state: Sequence[object],
+    chunks: Callable[[PictureRule, Path], Iterator[Given]],
+    wanted: TableSource,
+    cache: Path,
 ) -> Examples:
+    """The pictures that `chunks` makes, kept in the cache; `files` have these digests while they are read."""
     rule = PictureRule(wanted.picture_size, wanted.fit, wanted.on_bad)
-    return decoded(cache, name, [list(state), asdict(rule)], lambda: chunks(rule, cache))
+
+    def made() -> Iterator[Given]:
+        for path, digest in files:
+            unchanged(path, digest)
+        yield from chunks(rule, cache)
+
+    return decoded(cache, name, [list(state), asdict(rule)], made)
 
 
 def _chunks(

@@ -168,7 +168,7 @@ def test_columns_of_other_names_are_shown(small_cifar: "SmallCifar", folders: Fo
     small_cifar.write_parquet(folders.data, save)
     file = folders.data / "cifar10" / "train.parquet"
     pq.write_table(pq.read_table(file).rename_columns(["picture", "class"]), file)
-    with pytest.raises(InputError, match=r"train\.parquet: has no column 'label': its columns are picture, class"):
+    with pytest.raises(InputError, match=r"train\.parquet has no column 'label': its columns are picture, class"):
         read(small_cifar.about, CONFIG, folders)
 
 

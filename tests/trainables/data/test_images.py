@@ -21,6 +21,7 @@ from tosmooth.trainables.config import DataConfig, TableSource
 from tosmooth.trainables.data.datasets import load_level
 from tosmooth.trainables.data.examples import Examples
 from tosmooth.trainables.data.images import Chunk, cache_bytes, check_room, decoded, pictures
+from tosmooth.trainables.data.own_data import _parts
 from tosmooth.trainables.data.pictures import Dropped
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest, remembered_sha256
@@ -192,6 +193,7 @@ def test_bit_that_flips_in_the_source_of_a_damaged_cache_is_named(tmp_path: Path
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as it decays on a disk
     load_level(config, folders)  # the pictures as they were
     cached.unlink()
+    _parts.cache_clear()  # as another process
     with pytest.raises(InputError, match=r"a\.parquet: damaged \(SHA-256 .{64} -> .{64}\): bring it anew"):
         load_level(config, folders)
 

@@ -260,7 +260,8 @@ def _missing(search: _Search, name: str) -> str:
     there = [entry.name for entry in place.iterdir() if not _skipped(Path(entry.name))]
     near = get_close_matches(lost, there, n=3)
     hint = f"; the nearest there: {', '.join(near)}" if near else ""
-    return f"{search.key}: {name!r}: there is no such file in {place}{hint}"
+    relative = "" if Path(name).is_absolute() else "; it is relative to the data folder (--data-dir)"
+    return f"{search.key}: {name!r}: there is no such file in {place}{hint}{relative}"
 
 
 def _values_in(path: Path, root: Path) -> dict[str, str | None]:
