@@ -154,7 +154,7 @@ def test_official_batches_in_another_order_pass(
     hub.write_parquet(folders.data, save)
     (folders.data / "CIFAR-10_human.pt").write_bytes(content)
     assert {check.state for check in verify("cifar10n", folders)} == {"ok"}
-    words = rf"ok       order: the official batches as 4 3 2 5 1 \(first labels [\d ]+\), read in the official one"
+    words = r"ok       order: the official batches as 4 3 2 5 1 \(first labels [\d ]+\), read in the official one"
     assert re.fullmatch(words, together("cifar10n", folders)[1])
 
 
