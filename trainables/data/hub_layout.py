@@ -9,7 +9,7 @@ OWNER = "uoft-cs"  # of CIFAR on the hub
 INNER = ("", "plain_text", "data", "default")  # folders in that of the data set, and one of its own name
 PARTS = ("train", "test")
 SHARD = re.compile(r"(?P<part>[a-z]+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-[0-9a-f]+)?\.parquet")  # older: a hash
-NUMBERED = re.compile(r"(?P<number>\d{4,5})\.parquet")  # in a folder for each part, as the hub converts
+NUMBERED = re.compile(r"\d{4,5}\.parquet")  # in a folder for each part, as the hub converts
 
 # What to do with a file of another kind, by the end of its name; the first that is found counts.
 ADVICE = {
@@ -69,9 +69,9 @@ def _shards(folder: Path, name: str, part: str) -> Iterator[tuple[int, int, Path
     """How many shards there shall be, the number of one, and its file."""
     for path in folder.glob("*.parquet"):
         match = SHARD.fullmatch(path.name.removeprefix(f"{name}-"))
-        if match and match["part"] == part:
+        if match and match["part"] == part and path.is_file():  # and no link into a cache that was emptied
             yield int(match["count"]), int(match["number"]), path
-    numbered = [path for path in (folder / part).glob("*.parquet") if NUMBERED.fullmatch(path.name)]
+    numbered = [path for path in (folder / part).glob("*.parquet") if NUMBERED.fullmatch(path.name) and path.is_file()]
     yield from ((len(numbered), int(path.stem), path) for path in numbered)
 
 

@@ -77,6 +77,14 @@ def test_parquet_is_found_under_the_names_it_is_published_with(
     assert (read(small_cifar.about, CONFIG, folders).train.inputs.numpy() == small_cifar.train).all()
 
 
+def test_links_into_a_cache_that_was_emptied_are_no_data(folders: Folders) -> None:
+    for name in ("plain_text/train-00000-of-00001.parquet", "plain_text/test-00000-of-00001.parquet"):
+        (folders.data / "cifar10" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folders.data / "cifar10" / name).symlink_to(folders.data / "gone")
+    with pytest.raises(InputError, match=r"there is no CIFAR-10 here"):
+        read(CIFAR_10, CONFIG, folders)
+
+
 def batched(small_cifar: "SmallCifar") -> tuple[Cifar, NDArray[np.int64]]:
     """A CIFAR-10 of five batches, which differ, and its labels."""
     labels = np.random.default_rng(1).permutation(small_cifar.train_labels)
