@@ -20,12 +20,14 @@ from tosmooth.trainables.data import cifar
 from tosmooth.trainables.data.datasets import LevelData, load_level
 from tosmooth.trainables.data.fetch import verify
 from tosmooth.trainables.data.images import Chunk, decoded
+from tosmooth.trainables.data.tables.table import open_table
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.human_labels import human_labels
 
 HEADROOM = 2**30 + 2**29  # bytes of address space beyond what the libraries took: a gigabyte does not fit in twice
 CLEAN = np.arange(200) % 10
+FORMS = {".npz": ("x", "y"), ".npy": ("0",)}
 TABLES = {
     "features.parquet": TableSource(train="features.parquet", features=("a", "b", "c"), clean_label="clean"),
     "pictures.parquet": TableSource(train="pictures.parquet", image="img"),
@@ -69,6 +71,8 @@ def read(name: str, folder: Path) -> None:
             (folder / "cifar10").mkdir(exist_ok=True)
             shutil.copyfile(folder / name, folder / "cifar10" / f"{part}.parquet")
         assert {check.state for check in verify("cifar10", Folders(folder, folder / "cache"))} == {"ok"}
+    elif name.startswith("form."):
+        read_form(folder / name)
     else:
         cache = folder / "cache"
         config = DataConfig(dataset="mine", noise="given", validation_fraction=0.5, table=TABLES[name])
@@ -80,6 +84,17 @@ def read(name: str, folder: Path) -> None:
 
 def gone() -> Iterator[Chunk]:
     raise InputError("cached: damaged, and so is what it was decoded from")
+
+
+def read_form(path: Path) -> None:
+    """Read a table whole and in batches, column by column."""
+    with open_table([path], "train") as table:
+        rows = table.require(FORMS.get(path.suffix, ("x", "label", "text")), "form").rows
+        for column in table.names:
+            whole = table.read([column])
+            whole.validate(full=True)
+            assert whole.num_rows == sum(batch.num_rows for batch in table.batches([column], 16))
+            assert path.suffix == ".npz" or whole.num_rows == rows
 
 
 def look_at(data: LevelData) -> None:

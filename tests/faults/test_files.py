@@ -3,16 +3,21 @@
 A process reads them (readings.py), in bounded memory. The run of 10,000 damaged files is marked slow.
 """
 
+import bz2
+import gzip
 import io
 import json
+import lzma
 import pickle
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +28,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
+from pyarrow import csv, feather
 
 from tests.conftest import ROOT
 from tests.tools import encoded
@@ -132,6 +138,73 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
+def table() -> pa.Table:
+    """Numbers, names of classes, texts and vectors."""
+    return pa.table(
+        {
+            "x": RNG.normal(size=ROWS),
+            "label": [f"class {i % 3}" for i in range(ROWS)],
+            "text": [None if i == 3 else f'"{i}",\n' for i in range(ROWS)],
+            "vector": pa.FixedSizeListArray.from_arrays(RNG.random(4 * ROWS), 4),
+            "n": range(ROWS),
+        }
+    )
+
+
+def arrow(columns: pa.Table, stream: bool = False, compression: str | None = None) -> bytes:
+    file = io.BytesIO()
+    new = pa.ipc.new_stream if stream else pa.ipc.new_file
+    with new(file, columns.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(columns, max_chunksize=25)
+    return file.getvalue()
+
+
+def feather_1() -> bytes:
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        feather.write_feather(table().drop_columns("vector"), file, version=1)
+    return file.getvalue()
+
+
+def npz(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def npy(array: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def written(delimiter: str = ",") -> bytes:
+    file = io.BytesIO()
+    csv.write_csv(table().drop_columns("vector"), file, csv.WriteOptions(delimiter=delimiter))
+    return file.getvalue()
+
+
+def forms() -> dict[str, list[bytes]]:
+    """A table in every form, by the name to read it under."""
+    categories = table().set_column(1, "label", table()["label"].dictionary_encode())
+    views = table().set_column(1, "label", table()["label"].cast(pa.string_view()))
+    rows = table().to_pylist()
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    return {
+        "form.parquet": [parquet(dict(zip(table().column_names, table().columns, strict=True)), **o) for o in OPTIONS],
+        "form.arrow": [arrow(table()), arrow(categories, compression="zstd"), arrow(views, compression="lz4")],
+        "form.stream": [arrow(table(), stream=True), arrow(categories, True, "lz4"), arrow(views, stream=True)],
+        "form.feather": [feather_1()],
+        "form.csv": [written(), written(";"), written("\t").decode().encode("utf-16")],
+        "form.csv.gz": [gzip.compress(written()), bz2.compress(written()), lzma.compress(written())],
+        "form.csv.zst": [pa.Codec(codec).compress(written(), asbytes=True) for codec in ("zstd", "lz4")],
+        "form.jsonl": [lines, json.dumps(rows).encode(), json.dumps(rows, indent=1).encode()],
+        "form.npz": [npz(x_train=PICTURES, y_train=np.arange(12)[:, None], names=np.array(["a", "b"]))],
+        "form.npy": [npy(RNG.normal(size=(20, 3))), npy(np.asfortranarray(RNG.normal(size=(20, 3)).astype(">f4")))],
+    }
+
+
 def damaged(content: bytes, random: Random) -> bytes:
     """The bytes with one to three accidents: flipped, cut off, left out, written twice, zeroed, replaced."""
     for _ in range(random.choice([1, 1, 2, 3])):
@@ -167,6 +240,7 @@ def damaged_files(folder: Path) -> dict[str, Callable[[Random], bytes]]:
     tables = [features(**options) for options in OPTIONS]
     packed = [pictures(blobs[0], True, **options) for options in OPTIONS]
     cached = made_cache(folder)
+    whole = {name: partial(one_of, contents) for name, contents in forms().items()}
 
     def one_blob(random: Random) -> bytes:
         whole = list(random.choice(blobs))
@@ -185,7 +259,12 @@ def damaged_files(folder: Path) -> dict[str, Callable[[Random], bytes]]:
         "pictures.parquet": lambda random: damaged(random.choice(packed), random),
         "plain.parquet": one_blob,
         "cached.arrow": lambda random: damaged(cached, random),
+        **whole,
     }
+
+
+def one_of(contents: Sequence[bytes], random: Random) -> bytes:
+    return damaged(random.choice(contents), random)
 
 
 def made_cache(folder: Path) -> bytes:
@@ -222,6 +301,7 @@ def test_whole_files_are_read(reader: Reader) -> None:
     for kind, options in FORMATS:
         blobs = [encoded(one, kind, **options) for one in PICTURES]
         whole += [("plain.parquet", pictures(blobs, False)), ("pictures.parquet", pictures(blobs, True))]
+    whole += [(name, content) for name, contents in forms().items() for content in contents]
     for name, content in whole:
         put(reader.folder, name, content)
         answer = reader.read(name)
@@ -415,6 +495,102 @@ def a_file_of_many_megabytes() -> bytes:
     return archive(label_pickle()) + bytes(2**27)
 
 
+def packed(*parts: bytes, times: int = 1) -> bytes:
+    """Parts as members of a gzip file, the last of them many times."""
+    *before, last = map(gzip.compress, parts)
+    return b"".join(before) + last * times
+
+
+def a_csv_of_gigabytes() -> bytes:
+    return packed(b"x,label,text\n", b"1,a,%s\n" % (b"x" * 2**20) * 4, times=1000)
+
+
+def a_csv_of_zeros() -> bytes:
+    return packed(b"x,label,text\n", bytes(2**20), times=1000)
+
+
+def a_line_of_a_gigabyte() -> bytes:
+    return packed(b"x,label,text\n1,2,", b"x" * 2**20, times=1000)
+
+
+def a_quotation_of_a_gigabyte() -> bytes:
+    return packed(b'x,label,text\n1,2,"', b"3,4,5\n" * 2**18, times=700)
+
+
+def a_heading_of_a_gigabyte() -> bytes:
+    return packed(b"x,label,text", b",name" * 2**18, times=800)
+
+
+def a_heading_of_many_names() -> bytes:
+    return b"x,label,text" + b"," * 500_000 + b"\n1,2,3\n"
+
+
+def an_object_of_a_gigabyte() -> bytes:
+    return packed(b'{"x": 1, "label": "', b"x" * 2**20, times=1000)
+
+
+def an_array_in_arrays() -> bytes:
+    return b'{"x": ' + b"[" * 10**6
+
+
+def objects_in_objects() -> bytes:
+    return b'{"x": 1, "label": ' * 10**5 + b"1" + b"}" * 10**5
+
+
+def objects_of_other_names() -> bytes:
+    rows = ({f"{i}-{j}": 1 for j in range(10)} for i in range(10_000))
+    return b"\n".join(json.dumps(row).encode() for row in rows)
+
+
+def vectors_that_are_not_there() -> bytes:
+    vectors = pa.array([[1.0, 2.0, 3.0]] * 411 + [[1.0]])
+    content = parquet({"x": vectors, "label": np.zeros(412), "text": np.zeros(412)}, use_dictionary=False)
+    return with_claimed_rows(content, 1234, 2**40, 1)
+
+
+def text_in_every_row() -> bytes:
+    text = once("x" * 2**20, 50_000)
+    return parquet({"x": np.zeros(50_000), "label": text, "text": np.zeros(50_000)}, store_schema=False)
+
+
+def a_category_in_every_row() -> bytes:
+    """Few rows a batch, which is 25 MB: 100 GB in all."""
+    category = once("x" * 2**20, 10**5)
+    return arrow(pa.table({"x": np.zeros(10**5), "label": category, "text": np.zeros(10**5)}), compression="zstd")
+
+
+def a_view_in_every_row() -> bytes:
+    """Of the same megabyte."""
+    text = b"x" * 2**20
+    view = np.zeros((1000, 4), np.int32)
+    view[:] = [len(text), int.from_bytes(text[:4], "little"), 0, 0]
+    column = pa.Array.from_buffers(pa.string_view(), 1000, [None, pa.py_buffer(view), pa.py_buffer(text)])
+    table = pa.table({"x": np.zeros(1000), "label": column, "text": np.zeros(1000)})
+    file = io.BytesIO()
+    with pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
+def a_batch_of_zeros() -> bytes:
+    zeros = pa.array(np.zeros(2**25))
+    file = io.BytesIO()
+    table = pa.table({"x": zeros, "label": zeros, "text": zeros, "n": zeros, "m": zeros})
+    with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return file.getvalue()
+
+
+def rows_without_values() -> bytes:
+    """As many as can be counted, none of which takes room."""
+    nothing = pa.nulls(2**40)
+    file = io.BytesIO()
+    batch = pa.record_batch({"x": nothing, "label": nothing, "text": nothing})
+    with pa.ipc.new_stream(file, batch.schema) as writer:
+        writer.write_batch(batch)
+    return file.getvalue()
+
+
 BOMBS: list[tuple[str, Callable[[], bytes], str]] = [
     ("features.parquet", rows_that_are_not_there, "1099511627776 rows of 5 columns: .* bytes in memory"),
     ("features.parquet", rows_of_one_part_alone, "12345 rows in all, 1099511627776 in its row groups"),
@@ -428,6 +604,22 @@ BOMBS: list[tuple[str, Callable[[], bytes], str]] = [
     ("plain.parquet", a_picture_in_every_row, "1000000 pictures of 1024x1024 pixels: 3145728000000 bytes in memory"),
     ("plain.parquet", labels_in_every_row, "labels of 200000000 rows: 1600000000 bytes in memory"),
     ("plain.parquet", pages_of_zeros, "a row group of column 'img': 2000.* bytes in memory"),
+    ("form.csv.gz", a_csv_of_gigabytes, "unpacked: .* bytes in memory"),
+    ("form.csv.gz", a_csv_of_zeros, "holds characters 0"),
+    ("form.csv.gz", a_line_of_a_gigabyte, "a row is longer than"),
+    ("form.csv.gz", a_quotation_of_a_gigabyte, "a quotation that is opened is not closed"),
+    ("form.csv.gz", a_heading_of_a_gigabyte, "no heading"),
+    ("form.csv", a_heading_of_many_names, "500003 columns: at most"),
+    ("form.jsonl.gz", an_object_of_a_gigabyte, "row 0: no JSON, or longer than"),
+    ("form.jsonl", an_array_in_arrays, "nested too deeply"),
+    ("form.jsonl", objects_in_objects, "nested too deeply"),
+    ("form.jsonl", objects_of_other_names, "columns that few rows have: .* bytes in memory"),
+    ("form.parquet", vectors_that_are_not_there, "values of column 'x': .* bytes in memory"),
+    ("form.parquet", text_in_every_row, "column 'label': .* bytes in memory"),
+    ("form.arrow", a_category_in_every_row, "label'?: .* bytes in memory"),
+    ("form.stream", a_view_in_every_row, "column 'label': .* bytes in memory"),
+    ("form.arrow", a_batch_of_zeros, "unpacked: .* bytes in memory"),
+    ("form.stream", rows_without_values, "1099511627776 rows of 1 columns: .* bytes in memory"),
     ("human.pt", a_member_of_half_a_gigabyte, "its parts claim 5368.* bytes of .*: torch.save does not compress them"),
     ("human.pt", a_member_that_claims_a_terabyte, "damaged or unsafe"),
     ("human.pt", arrays_that_claim_a_terabyte, "damaged or unsafe"),

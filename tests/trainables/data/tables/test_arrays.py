@@ -24,7 +24,12 @@ def tensors(column: pa.ChunkedArray) -> Any:
 
 
 def test_npz_as_keras_and_medmnist_have_it(tmp_path: Path) -> None:
-    keras = {"x_train": PICTURES, "y_train": np.arange(6, dtype=np.uint8), "x_test": PICTURES[:2], "y_test": [1, 0]}
+    keras: dict[str, Any] = {
+        "x_train": PICTURES,
+        "y_train": np.arange(6, dtype=np.uint8),
+        "x_test": PICTURES[:2],
+        "y_test": [1, 0],
+    }
     np.savez(tmp_path / "mnist.npz", **keras)
     labels = np.arange(6)[:, None]
     np.savez_compressed(tmp_path / "path.npz", train_images=PICTURES, train_labels=labels, test_images=PICTURES[:1])

@@ -7,6 +7,7 @@ import json
 import lzma
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def views() -> pa.Table:
 
 
 FORMS: dict[str, Callable[[], bytes]] = {
-    **{f"{c}.parquet": lambda c=c: as_parquet(compression=c) for c in ("none", "snappy", "gzip", "zstd", "brotli")},
+    **{f"{c}.parquet": partial(as_parquet, compression=c) for c in ("none", "snappy", "gzip", "zstd", "brotli")},
     "no-ending": as_parquet,
     "categories.parquet": lambda: as_parquet(categories()),
     "a.arrow": as_arrow,
