@@ -18,6 +18,7 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.imbalance import class_weights_of
 from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import fitting_network
@@ -97,6 +98,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         with torch.device("meta"):  # no memory, no time
             fitting_network(each, data)
         check_transition(each, data)
+        class_weights_of(each.training, data.train.labels, data.classes)  # for its checks
     look(config, data)
     return Level(
         dataset=config.data.dataset,

@@ -34,9 +34,7 @@ def bootstrap_hard_loss(logits: Tensor, labels: Tensor, beta: float, weights: Te
     return -averaged(beta * of_label(log_p, labels) + (1 - beta) * log_p.amax(dim=1), weights)
 
 
-def elr_loss(
-    logits: Tensor, labels: Tensor, targets: Tensor, lam: float, weights: Tensor | None = None
-) -> Tensor:
+def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] of `-log p_y + lam * log(1 - <p, t>)`, p kept `CLAMP` from 0 and 1 in the second term.
 
     logits [B, K], labels [B]; `targets` t [B, K], without gradient (`elr_targets`); lam >= 0. The second term falls as

@@ -11,9 +11,7 @@ from tosmooth.trainables.losses.common import averaged, log_probabilities, of_la
 LOG_ZERO = math.log(1e-4)
 
 
-def sce_loss(
-    logits: Tensor, labels: Tensor, alpha: float, beta: float, weights: Tensor | None = None
-) -> Tensor:
+def sce_loss(logits: Tensor, labels: Tensor, alpha: float, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] of symmetric cross-entropy `alpha * CE + beta * RCE`, `RCE = -A * (1 - p_y)` with `A = log 1e-4`.
 
     logits [B, K], labels [B]; alpha, beta >= 0. Reverse cross-entropy RCE = -sum_k p_k log(onehot_k), log 0 set to A.
@@ -45,9 +43,7 @@ def mae_loss(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> T
     return -2 * averaged(of_label(log_probabilities(logits), labels).expm1(), weights)
 
 
-def nce_rce_loss(
-    logits: Tensor, labels: Tensor, alpha: float, beta: float, weights: Tensor | None = None
-) -> Tensor:
+def nce_rce_loss(logits: Tensor, labels: Tensor, alpha: float, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] of `alpha * NCE + beta * RCE`: `NCE = log p_y / sum_k log p_k`, `RCE = -A * (1 - p_y)`, `A = log 1e-4`.
 
     logits [B, K], labels [B]; alpha, beta >= 0. Source: Ma et al., "Normalized Loss Functions for Deep Learning with

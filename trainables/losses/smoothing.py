@@ -30,9 +30,7 @@ def ramped(rate: float, since: float, ramp: float) -> float:
     return rate if since >= ramp else rate * since / ramp
 
 
-def confidence_penalty_loss(
-    logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None
-) -> Tensor:
+def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] over the batch of `-log p_y - beta * H(p)`, H the entropy of the prediction p in nats.
 
     logits [B, K], labels [B]; beta >= 0. Source: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident

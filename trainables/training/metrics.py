@@ -11,8 +11,10 @@ BINS = 15  # of the expected calibration error, equal width (Guo et al. 2017)
 class Sums:
     """Sums over the predictions of a split, kept on the device so that no batch waits for the host."""
 
-    NAMES = ("loss", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong")
-    NAMES += ("balanced_accuracy", "macro_f1")
+    NAMES = (
+        *("loss", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
+        *("balanced_accuracy", "macro_f1"),
+    )
 
     def __init__(self, device: torch.device) -> None:
         # [loss, correct, squared error, confidence where right, confidence where wrong], then a sum of
@@ -59,7 +61,7 @@ class Sums:
         return torch.cat([self.sums, counts[:-1]])
 
     def result(self, totals: Tensor) -> dict[str, float | None]:
-        """Compute metrics from `totals`, brought to the host: loss in nats, accuracies and F1 in percent, else fractions.
+        """Compute metrics from `totals`, on the host: loss in nats, accuracies and F1 in percent, the rest as fractions.
 
         `None` where there was nothing to average. `ece`: expected calibration error, |accuracy - confidence| averaged
         over the examples of 15 bins. `brier`: mean squared error over all K classes, in [0, 2]. `confidence_right`,
