@@ -61,7 +61,7 @@ class Sums:
         return torch.cat([self.sums, counts[:-1]])
 
     def result(self, totals: Tensor) -> dict[str, float | None]:
-        """Compute metrics from `totals`, on the host: loss in nats, accuracies and F1 in percent, the rest as fractions.
+        """Compute metrics from `totals`, on the host: loss in nats, accuracies and F1 in percent, else fractions.
 
         `None` where there was nothing to average. `ece`: expected calibration error, |accuracy - confidence| averaged
         over the examples of 15 bins. `brier`: mean squared error over all K classes, in [0, 2]. `confidence_right`,

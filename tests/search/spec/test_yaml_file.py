@@ -269,7 +269,7 @@ def test_of_two_records_only_what_both_name_is_compared_sections_and_none_too() 
     ]
 
 
-def test_class_weights_are_read_with_numbers_as_keys_and_come_back(tmp_path: Path) -> None:
+def test_class_weights_are_read_with_numbers_as_keys_and_come_back() -> None:
     for text, weights in (
         ("balanced", "balanced"),
         ("{0: 1, 1: 2.5}", {"0": 1.0, "1": 2.5}),

@@ -74,20 +74,18 @@ def test_weights_are_given_by_number_text_or_name_and_others_weigh_one() -> None
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({"4": 1.0}, r"class_weights\.4: 1\.0 is refused: no class of this name; they are 0, 1, 2, 3"),
-        ({"cat": 1.0}, r"class_weights\.cat: 1\.0 is refused: no class of this name"),
+        ({"4": 1.0}, r"\.4: 1\.0 is refused: no class of this name; they are 0, 1, 2, 3"),
+        ({"cat": 1.0}, r"\.cat: 1\.0 is refused: no class of this name"),
         ({"0": 0.0, "1": 0.0, "3": 0.0}, "above 0 for a class that has training examples"),
-        ({"0": -1.0}, r"class_weights\.0: -1\.0 is refused: a finite number, 0 or more"),
-        ({"0": float("nan")}, r"class_weights\.0: nan is refused"),
+        ({"0": -1.0}, r"\.0: -1\.0 is refused: a finite number, 0 or more"),
+        ({"0": float("nan")}, r"\.0: nan is refused"),
         ({}, "classes with their weights, each once"),
         ({1: 1.0, "1": 2.0}, "each once"),
         ("even", "one of none, balanced, effective-number, or a weight for each class"),
     ],
 )
 def test_weights_that_cannot_be_are_refused(config: Any, words: str) -> None:
-    with pytest.raises(
-        InputError, match=rf"training\.class_weights.*{words}" if "class_weights" not in words else words
-    ):
+    with pytest.raises(InputError, match=rf"^training\.class_weights.*{words}"):
         weights(config)
 
 
@@ -110,9 +108,10 @@ def test_weighted_cross_entropy_is_torchs_and_smoothing_weighs_the_example_not_i
 def test_batch_of_classes_without_weight_costs_nothing() -> None:
     logits = torch.randn(4, 3, requires_grad=True)
     loss = gls_loss(logits, torch.zeros(4, dtype=torch.long), 0.0, torch.zeros(4))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert loss.item() == 0
-    assert torch.equal(logits.grad, torch.zeros(4, 3))
+    assert logits.grad is not None
+    assert not logits.grad.any()
 
 
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.weighs])
@@ -162,13 +161,14 @@ def test_epochs_are_drawn_evenly_over_the_classes_and_evenly_within_them() -> No
     within = drawn.bincount(minlength=100)
     for k, n in ((0, 60), (1, 3), (3, 37)):
         expected = 10_000 / n
-        assert (within[LABELS == k] - expected).abs().max() < 5 * expected**0.5
+        assert (within[LABELS.eq(k)] - expected).abs().max() < 5 * expected**0.5
 
 
 @pytest.mark.parametrize("changes", [{"training.sampler": "balanced"}, {"training.class_weights": "balanced"}])
 def test_runs_repeat_and_share_their_trunk_bit_for_bit(changes: Changes, tmp_path: Path) -> None:
     data = skewed(20, 400)
-    whole, parts = [], []
+    whole: list[Report] = []
+    parts: list[Report] = []
     config = configured(PLAIN | changes | {"rate": -0.4, "warmup": 2})
     train(config, data, whole.append, CPU)
     trunks = Trunks(str(tmp_path), frozenset({2}))
