@@ -123,6 +123,7 @@ def _facts(data: LevelData) -> dict[str, Any]:
         "copies": 1 - len(np.unique(np.concatenate([train, validation]))) / rows,
         "shared": float(np.isin(validation, train).mean()),
         "commonest": _commonest(data.validation),
+        "balanced_size": _balanced_size(data.validation),
         "untrained": _untrained(data),
     }
     if data.test is not None:
@@ -136,6 +137,16 @@ def _facts(data: LevelData) -> dict[str, Any]:
 def _commonest(split: Split) -> float:
     """Share of the most frequent label, in [0, 1]: as accurate is who predicts nothing else."""
     return float(split.labels.bincount().max()) / len(split)
+
+
+def _balanced_size(split: Split) -> float:
+    """Number of examples in equal classes that would tell the mean accuracy of the split's classes as closely.
+
+    The variance of that mean is the sum of `p (1 - p) / n_k` over the K classes there are, by K^2.
+    """
+    counts = split.labels.bincount()
+    counts = counts[counts > 0].double()
+    return float(len(counts) ** 2 / counts.reciprocal().sum())
 
 
 def _untrained(data: LevelData) -> str:
