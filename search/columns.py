@@ -129,7 +129,15 @@ _TRIAL_COLUMNS = (
     _percent("train_accuracy", "accuracy on the noisy training labels at the last epoch", _last("train_accuracy")),
     _percent("val_accuracy", "accuracy on the noisy validation at the last epoch", _last("val_accuracy")),
     _percent("test_accuracy", "accuracy on the clean test set at the last epoch", _last("test_accuracy")),
-    _count("best_epoch", "first epoch (from 1) of highest noisy validation", best_epoch),
+    *(
+        _percent(f"{split}_{name}", says.format(where), _last(f"{split}_{name}"))
+        for split, where in (("val", "noisy validation"), ("test", "clean test set"))
+        for name, says in (
+            ("balanced_accuracy", "mean accuracy of the classes of the {} at the last epoch"),
+            ("macro_f1", "mean F1 of the classes of the {} at the last epoch"),
+        )
+    ),
+    _count("best_epoch", "first epoch (from 1) of highest accuracy on the noisy validation", best_epoch),
     _percent("best_epoch_val_accuracy", "accuracy on the noisy validation at that epoch", _best("val_accuracy")),
     _percent(
         "best_epoch_test_accuracy",

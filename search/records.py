@@ -33,7 +33,13 @@ class Cell(NamedTuple):
 
 
 Phase = Literal["search", "confirmation"]
-Rule = Literal["last", "best"]  # the last epoch, or that of highest noisy-validation accuracy
+Rule = Literal["last", "best"]  # the last epoch, or that of the highest score by noisy validation
+Measure = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+MEASURES: dict[str, str] = {  # in words
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+}
 State = Literal["running", "complete", "pruned", "diverged", "failed"]
 PHASES: tuple[Phase, ...] = ("search", "confirmation")
 ENDED: tuple[State, ...] = ("complete", "pruned", "diverged")  # what counts towards the budget
@@ -69,6 +75,7 @@ class Level:
     test_shared: float = 0.0  # likewise of the test set
     commonest: float = 0.0  # share of the most frequent label in the validation
     test_commonest: float = 0.0  # likewise in the test set
+    balanced_size: float = 0.0  # validation examples of equal classes that would tell balanced accuracy as closely
     untrained: str = ""  # classes that have no training example, such as "3, 8"
     class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
     class_counts: tuple[int, ...] = ()  # examples of each class in training and validation, by the level's labels
@@ -143,18 +150,51 @@ class Record:
         return self.curve[-1].get(metric) if self.curve else None
 
 
-def best_epoch(record: Record) -> int | None:
-    """First epoch (from 1) of highest noisy-validation accuracy; `None` where it was never reported."""
-    values = [metrics.get("val_accuracy") for metrics in record.curve]
+class Score(NamedTuple):
+    """What a trial is judged by, and configurations are compared by: the one place that names these metrics."""
+
+    measure: Measure = "accuracy"
+    epoch: Rule = "last"
+
+    @property
+    def words(self) -> str:
+        return MEASURES[self.measure]
+
+    @property
+    def plain(self) -> bool:
+        """True if it is accuracy, as everywhere where nothing else is said."""
+        return self.measure == "accuracy"
+
+    @property
+    def validation(self) -> str:
+        """Metric of the noisy validation that scores a trial."""
+        return f"val_{self.measure}"
+
+    def compared(self, level: Level) -> str:
+        """Metric by which a gain is told: on the clean test set, where there is none on the noisy validation."""
+        return f"test_{self.measure}" if level.test_size else self.validation
+
+    def of(self, record: Record) -> float | None:
+        """Score of a trial in percent; `None` where it has none."""
+        return self.at(record, self.validation)
+
+    def at(self, record: Record, metric: str) -> float | None:
+        """Metric at the epoch that scores the trial."""
+        return at_epoch(record, metric, self.epoch, self.validation)
+
+
+def best_epoch(record: Record, by: str = "val_accuracy") -> int | None:
+    """First epoch (from 1) at which the metric `by` is highest; `None` where it was never reported."""
+    values = [metrics.get(by) for metrics in record.curve]
     known = [value for value in values if value is not None]
     return values.index(max(known)) + 1 if known else None
 
 
-def at_epoch(record: Record, metric: str, rule: Rule) -> float | None:
-    """Metric by the epoch's `rule`: at the last one, or at that of highest noisy-validation accuracy."""
+def at_epoch(record: Record, metric: str, rule: Rule, by: str = "val_accuracy") -> float | None:
+    """Metric by the epoch's `rule`: at the last one, or at that where the metric `by` is highest."""
     if rule == "last":
         return record.last(metric)
-    epoch = best_epoch(record)
+    epoch = best_epoch(record, by)
     return record.curve[epoch - 1].get(metric) if epoch else None
 
 

@@ -239,6 +239,10 @@ class ScheduleConfig:
         require(in_use, "training.schedule.gamma", self.gamma, "for the schedule step alone")
 
 
+WEIGHTS = ("none", "balanced", "effective-number")
+SAMPLERS = ("shuffled", "balanced")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
     """Training recipe.
@@ -258,6 +262,11 @@ class TrainingConfig:
     crop_padding: int = 4  # pixels around an image before it is cropped at random
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the forward pass; the loss is float32 always
     test_every: int = 1  # epochs from one evaluation of the clean test set to the next; the last epoch has one always
+    # Of unequal classes: what an example counts in the loss, by its label (`training.imbalance`); or by a mapping
+    class_weights: Literal["none", "balanced", "effective-number"] | dict[str, float] = field(
+        default="none", hash=False
+    )
+    sampler: Literal["shuffled", "balanced"] = "shuffled"  # balanced: drawn with replacement, each class equally often
 
     def __post_init__(self) -> None:
         require(1 <= self.epochs <= LONGEST, "training.epochs", self.epochs, f"at least 1, at most {LONGEST}")
@@ -274,8 +283,22 @@ class TrainingConfig:
         choices = ("auto", "float32", "bfloat16")
         require(self.precision in choices, "training.precision", self.precision, f"one of {', '.join(choices)}")
         require(self.test_every >= 1, "training.test_every", self.test_every, "at least 1 epoch")
+        self._settle_weights()
+        require(self.sampler in SAMPLERS, "training.sampler", self.sampler, f"one of {', '.join(SAMPLERS)}")
         rampup = self.schedule.lr_rampup <= self.epochs
         require(rampup, "training.schedule.lr_rampup", self.schedule.lr_rampup, f"at most {self.epochs} epochs")
+
+    def _settle_weights(self) -> None:
+        """Name classes by text: a file's keys may be numbers, and JSON's are not."""
+        key, weights = "training.class_weights", self.class_weights
+        if isinstance(weights, str):
+            require(weights in WEIGHTS, key, weights, f"one of {', '.join(WEIGHTS)}, or a weight for each class")
+            return
+        settled = {str(name): value for name, value in weights.items()}
+        require(len(settled) == len(weights) > 0, key, weights, "classes with their weights, each once")
+        for name, value in settled.items():
+            require(0 <= value < math.inf, f"{key}.{name}", value, "a finite number, 0 or more")
+        object.__setattr__(self, "class_weights", settled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +330,15 @@ class TrialConfig:
         augment = self.training.augment
         suits = augment == "none" or self.network.name != "mlp"
         require(suits, "training.augment", augment, "features are not augmented; images are")
+        self._check_imbalance()
+
+    def _check_imbalance(self) -> None:
+        """Refuse weights and samplers that the method's loss has no place for."""
+        method, weights, sampler = METHODS[self.method], self.training.class_weights, self.training.sampler
+        able = ", ".join(name for name, each in METHODS.items() if each.weighs)
+        require(method.weighs or weights == "none", "training.class_weights", weights, f"for the methods {able}")
+        able = ", ".join(name for name, each in METHODS.items() if not each.recalls)
+        require(not method.recalls or sampler == "shuffled", "training.sampler", sampler, f"for the methods {able}")
 
     def _settle_parameters(self) -> None:
         """Fill in defaults of the method's parameters, so that runs that are the same compare as equal."""

@@ -53,7 +53,9 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         require(value in arguments, path, value, one_of(value, arguments))
         return value
     if origin in (dict, Mapping):
-        require(isinstance(value, Mapping), path, value, "a mapping of names to values, such as {mine: mine.csv}")
+        example = "{cat: 1, dog: 2.5}" if arguments[1] is float else "{mine: mine.csv}"
+        rule = ", or ".join([f"a mapping of names to values, such as {example}", *words])
+        require(isinstance(value, Mapping), path, value, rule)
         return {key: convert(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if origin is tuple:
         require(isinstance(value, list | tuple), path, value, ", or ".join([f"a list{_as_list(value)}", *words]))

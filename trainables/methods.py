@@ -38,6 +38,8 @@ class Method:
     needs_transition: bool = False  # P(noisy label | clean label): given, measured or estimated
     from_start: bool = False  # acts from the first epoch: it shares no trunk with other methods, and has no warm-up
     mixes: bool = False  # changes the inputs: its loss is a `MixingLoss`
+    weighs: bool = True  # its loss is a mean over examples of one label each, which classes may weigh
+    recalls: bool = False  # remembers something of each example, which then must come once an epoch
 
 
 def _rate(meaning: str) -> Parameter:
@@ -73,6 +75,7 @@ METHODS: dict[str, Method] = {
         "peer loss",
         "Liu & Guo 2020, arXiv 1910.03346",
         {"alpha": Parameter(1.0, 0.1, 2.0, "linear", "weight of the peers' loss, subtracted", rules.weight)},
+        weighs=False,  # a peer's label is another example's
     ),
     "sce": Method(
         "symmetric cross-entropy",
@@ -113,6 +116,7 @@ METHODS: dict[str, Method] = {
             "beta": Parameter(0.7, 0.5, 0.99, "linear", "share of a target that stays at each step", rules.momentum),
             "lam": Parameter(3.0, 0.5, 10.0, "log", "weight of the regulariser, lambda", rules.weight),
         },
+        recalls=True,
     ),
     "mixup": Method(
         "mixup",
@@ -124,6 +128,7 @@ METHODS: dict[str, Method] = {
         },
         from_start=True,
         mixes=True,
+        weighs=False,  # an example has two labels
     ),
     "logit-norm": Method(
         "logit normalisation",

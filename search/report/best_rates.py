@@ -70,7 +70,8 @@ def _accuracies(cell: CellResults) -> dict[str, Any]:
     """Accuracies on the fresh seeds, and the gain over cross-entropy."""
     test, ce_test, ls_test = cell.by_seed("test_accuracy")
     val, ce_val, ls_val = cell.by_seed("val_accuracy")
-    at_best = outcomes(cell.arm, "test_accuracy", cell.level, "best")
+    at_best = outcomes(cell.arm, "test_accuracy", cell.level, cell.score._replace(epoch="best"))
+    score, ce_score, ls_score = cell.by_seed(cell.metric)
     gain, gain_low, gain_high = _gain(cell)
     return {
         "val_accuracy": _mean(val),
@@ -81,6 +82,12 @@ def _accuracies(cell: CellResults) -> dict[str, Any]:
         "seeds": len(cell.arm),
         "ce_test_accuracy": _mean(ce_test),
         "ls_test_accuracy": _mean(ls_test),
+        **{name: _mean_of_all(cell, name) for name in ("test_balanced_accuracy", "test_macro_f1")},
+        "metric": cell.score.measure,
+        "score": _mean(score),
+        "score_std": statistics.stdev(score.values()) if len(score) > 1 else None,
+        "ce_score": _mean(ce_score),
+        "ls_score": _mean(ls_score),
         "gain_over_ce": gain,
         "gain_low": gain_low,
         "gain_high": gain_high,
@@ -118,6 +125,12 @@ def _effort(records: Sequence[Record]) -> dict[str, Any]:
 def rest_in_words(params: Params) -> str:
     """Tell the hyperparameters beyond rate and warm-up, as `best_parameters` has them."""
     return in_words({key: value for key, value in params.items() if key not in ("rate", "warmup")})
+
+
+def _mean_of_all(cell: CellResults, metric: str) -> float | None:
+    """Mean over the fresh seeds; `None` where one has none: runs of earlier versions, of which those diverged count."""
+    found = outcomes(cell.arm, metric, cell.level)
+    return _mean(found) if len(found) == len(cell.arm) else None
 
 
 def _mean(values: Mapping[int, float]) -> float | None:

@@ -1,12 +1,13 @@
 """Results of a cell: what its row and its notes are made of, and how far they can be trusted."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from tosmooth.search.records import Level, Record, Rule, at_epoch
+from tosmooth.search.records import Level, Record, Score, at_epoch
 from tosmooth.search.report.data_notes import FEW_COPIES
 from tosmooth.search.selection.choice import Decision, Uncertainty
 from tosmooth.search.selection.comparison import confirmed, outcomes
@@ -14,6 +15,7 @@ from tosmooth.search.spec.parameters import BASELINE_METHOD, Params
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
 
 HARDLY = 0.1  # of the way from chance to all right: a network that gets no further hardly learns
+UNEQUAL = 1.5  # times an even share: a class so large makes accuracy say little of the others
 NEARLY_ALL = 99.0  # percent of the noisy validation predicted as labelled: nothing is left to tell noise by
 
 
@@ -24,7 +26,7 @@ class CellResults:
     level: Level
     method: str
     records: Sequence[Record]  # those of other cells are passed over
-    epoch: Rule  # by which trials are scored
+    score: Score  # of trials, and what configurations are compared by
     rule: ConfirmationSpec
     best: Params | None  # what was chosen; None before a trial completes
     selected: Params | None = None  # what the search chose, where the fresh seeds chose a baseline instead
@@ -62,14 +64,14 @@ class CellResults:
         return confirmed(self.known, self.baselines.ls, BASELINE_METHOD)
 
     def by_seed(self, metric: str) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-        """Accuracies of what was chosen, of cross-entropy and of label smoothing, at the last epoch, by seed."""
+        """Metric of what was chosen, of cross-entropy and of label smoothing, at the last epoch, by seed."""
         arm, ce, ls = (outcomes(runs, metric, self.level) for runs in (self.arm, self.ce, self.ls))
         return arm, ce, ls
 
     @property
     def metric(self) -> str:
-        """Accuracy by which it is compared: on the clean test set, where there is none on the noisy validation."""
-        return "test_accuracy" if self.level.test_size else "val_accuracy"
+        """Metric by which it is compared: on the clean test set, where there is none on the noisy validation."""
+        return self.score.compared(self.level)
 
     @cached_property
     def completed(self) -> list[Record]:
@@ -84,14 +86,37 @@ class CellResults:
     @cached_property
     def hardly_learns(self) -> tuple[float, float] | None:
         """Highest accuracy and chance level, in percent, where the first is close to the second; else `None`."""
-        tested = self.level.test_size > 0
-        chance = self._chance(self.level.test_commonest if tested else self.level.commonest)
-        top = 100.0 if tested else 100 * (1 - (self.level.noise_rate or 0.0))  # no one predicts random labels
+        chance = self._chance(self._largest) if self.score.plain else self._chance(0.0)
+        top = (
+            100.0 if self.level.test_size else 100 * (1 - (self.level.noise_rate or 0.0))
+        )  # no one predicts random labels
+        highest = top if self._reached is None else self._reached
+        return (highest, chance) if highest - chance < HARDLY * (top - chance) else None
+
+    @cached_property
+    def of_largest(self) -> float | None:
+        """Accuracy of always saying the largest class, in percent, where nothing does better; else `None`.
+
+        Where classes are of about equal size, that is chance, and `hardly_learns` says it.
+        """
+        share, reached = self._largest, self._reached
+        if not self.score.plain or reached is None or share * self.level.classes < UNEQUAL:
+            return None
+        error = 100 * math.sqrt(share * (1 - share) / (self.level.test_size or self.level.validation_size))
+        return 100 * share if abs(reached - 100 * share) <= 2 * error else None
+
+    @property
+    def _largest(self) -> float:
+        """Share of the largest class among the labels that it is compared on."""
+        return self.level.test_commonest if self.level.test_size else self.level.commonest
+
+    @cached_property
+    def _reached(self) -> float | None:
+        """Highest mean over the fresh seeds, before there are any the highest of a trial; `None` before one ended."""
         arm, ce, _ = self.by_seed(self.metric)
         fresh = [statistics.fmean(values.values()) for values in (arm, ce) if values]
         found = fresh or [value for r in self.completed if (value := r.last(self.metric)) is not None]
-        highest = max(found, default=top)
-        return (highest, chance) if highest - chance < HARDLY * (top - chance) else None
+        return max(found, default=None)
 
     @cached_property
     def doubts(self) -> list[str]:

@@ -50,15 +50,17 @@ def notes(cell: CellResults, row: Row) -> list[str]:
     if cell.best is None:
         return [_nothing(cell.own), *on_data(cell.level), *_on_diverged({"CE": cell.ce, "LS": cell.ls})]
     hard = cell.hardly_learns
-    found = [] if hard is None else [_unreliable(*hard)]
+    found = [] if cell.of_largest is None else [_of_largest(cell.of_largest)]
+    found += [] if hard is None else [_unreliable(*hard)]
+    found += [] if cell.score.plain else [f"chosen by {cell.score.words}, and so is the gain"]
     found += on_data(cell.level)
     found += [] if cell.level.test_size else ["no clean test labels: accuracies and gain are of the noisy validation"]
     found += [] if hard else _on_choice(cell, row)
     arms = {"best rate": cell.arm, "CE": cell.ce, "LS": cell.ls}
-    wide = gain_width(cell.known, cell.level, cell.best, cell.method, cell.baselines.ce)
+    wide = gain_width(cell.known, cell.level, cell.score, cell.best, cell.method, cell.baselines.ce)
     found += [*_on_seeds(cell, row, arms, wide), *_on_diverged(arms)]
     if hard is None:
-        found += [*_on_gain(row, cell.level), *_on_precision(cell, row)]
+        found += [*_on_gain(row, cell.level), *_on_precision(cell)]
         found += filter(None, [theory_of(cell, row.noise_rate).note])
     if row.noise_rate_source == "estimated":
         doubts = ", ".join(cell.doubts)
@@ -107,6 +109,10 @@ def _nothing(records: Sequence[Record]) -> str:
     return f"no trial completed: {counts} ({most}{shown}): {advice}"
 
 
+def _of_largest(accuracy: float) -> str:
+    return f"accuracy is that of the largest class ({accuracy:.1f} %): selection.metric: balanced_accuracy tells more"
+
+
 def _unreliable(accuracy: float, chance: float) -> str:
     right = f"{accuracy:.0f} % right where chance is {chance:.0f} %"
     return f"the network hardly learns ({right}), nothing here is reliable: train longer, or change lr or network"
@@ -118,7 +124,7 @@ def _on_choice(cell: CellResults, row: Row) -> list[str]:
     on_bound = [bound for bound in cell.bounds or () if row.best_rate is not None and close(row.best_rate, bound)]
     found += [f"best rate lies on the bound {bound:g}" for bound in on_bound]
     found += [*_on_overruled(cell), *_on_decision(cell)]
-    found += ["trials scored at their best epoch by noisy validation"] if cell.epoch == "best" else []
+    found += ["trials scored at their best epoch by noisy validation"] if cell.score.epoch == "best" else []
     if cell.readout == "posterior" and row.best_rate is not None and row.rate_low is None:
         ended = row.trials - row.pruned
         few = f"{ended} trials ended, an interval of the best rate needs {LEAST}"
@@ -131,7 +137,7 @@ def _on_overruled(cell: CellResults) -> list[str]:
     if cell.selected is None:
         return []
     runs = cell.arm, confirmed(cell.known, cell.selected, cell.method)
-    behind, _, _ = paired_gain(*(outcomes(arm, "val_accuracy", cell.level, cell.epoch) for arm in runs))
+    behind, _, _ = paired_gain(*(outcomes(arm, cell.score.validation, cell.level, cell.score) for arm in runs))
     told = "" if behind is None else f", by {_points(behind)} points of noisy validation"
     return [f"the search chose {in_words(cell.selected)}, which does worse on the fresh seeds{told}"]
 
@@ -182,17 +188,25 @@ def _on_gain(row: Row, level: Level) -> list[str]:
     return [f"{verdict}, though {told} prefers this rate to 0: {do}"]
 
 
-def _on_precision(cell: CellResults, row: Row) -> list[str]:
-    """Say how small a difference the noisy validation cannot tell, by the standard error of one accuracy."""
+def _on_precision(cell: CellResults) -> list[str]:
+    """Say how small a difference the noisy validation cannot tell, by the standard error of one accuracy.
+
+    Accuracies of classes are as unsure as the small ones are few; macro F1 is taken for as unsure as their mean.
+    """
+    size = cell.level.validation_size if cell.score.plain else cell.level.balanced_size
+    if not size:
+        return []  # the level was measured before this was
     together = cell.level.copies if cell.level.shared < FEW_COPIES else 0.0  # else each copy has luck of its own
-    rows = max(1, round(cell.level.validation_size * (1 - together)))
-    last = [value for r in cell.completed if (value := r.last("val_accuracy")) is not None]
-    accuracy = row.val_accuracy if row.val_accuracy is not None else statistics.fmean(last) if last else 50.0
+    rows = max(1, round(size * (1 - together)))
+    fresh = list(cell.by_seed(cell.score.validation)[0].values())
+    last = [value for r in cell.completed if (value := r.last(cell.score.validation)) is not None]
+    accuracy = statistics.fmean(fresh or last or [50.0])
     share = (accuracy / 100 * rows + 1) / (rows + 2)  # of 2 rows that are right not all are sure to be
     error = 100 * math.sqrt(share * (1 - share) / rows)
     if error < SURE:
         return []
-    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}"
+    alike = "" if cell.score.plain else " of equal classes, which those there are tell as much as,"
+    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}{alike}"
     points = "point" if round(error) == 1 else "points"
     return [f"{rows} {what}: a difference under {error:.0f} {points} is noise"]
 

@@ -50,16 +50,18 @@ class Arm(NamedTuple):
 def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model: Posterior | None = None) -> Figure:
     """Noisy-validation and, below, clean-test accuracy of a cell's search trials over their smoothing rate.
 
-    Of another method than gls: over its first parameter, or the warm-up where it has none.
+    Where they are chosen by another metric, that. Of another method than gls: over its first parameter, or the warm-up
+    where it has none.
 
     What was confirmed stands in both, as mean and sample standard deviation over the fresh seeds; the `model` where the
     choice was made, in the first.
     """
-    panels = [("val_accuracy", f"{_noisy(level)}validation", BLUE)]
-    panels += [("test_accuracy", "clean test (oracle knowledge)", SKY)] if level.test_size else []
+    score = row.chosen_by
+    panels = [(score.validation, f"{_noisy(level)}validation", BLUE)]
+    panels += [(score.compared(level), "clean test (oracle knowledge)", SKY)] if level.test_size else []
     axis = _axis(records)
     rated, name = axis == "rate", axis.split(".")[-1]
-    title = f"{level.name}: accuracy over " + ("smoothing rate" if rated else f"{name}, {row.method}")
+    title = f"{level.name}: {score.words} over " + ("smoothing rate" if rated else f"{name}, {row.method}")
     figure, axes = new_figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
     arms = _arms(records, row, axis)
     for ax, (metric, measured, colour) in zip(axes, panels, strict=True):
@@ -74,7 +76,7 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model:
         ce = [mean for arm, mean in zip(arms, means, strict=True) if arm.colour == INK and mean is not None]
         if ce:
             ax.axhline(ce[-1], color=INK, lw=1.2, ls=":", label="cross-entropy, fresh seeds", zorder=1)
-        ax.set_ylabel(f"{measured}\naccuracy (%)", fontsize=11)
+        ax.set_ylabel(f"{measured}\n{score.words} (%)", fontsize=11)
         if rated:
             ax.set_xscale("symlog", **SYMLOG)
             rate_ticks(ax.xaxis, [record.params["rate"] for record in records])
@@ -118,9 +120,12 @@ def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
 
 def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure:
     """Accuracies over the epochs of what was confirmed: the mean over the fresh seeds, and from lowest to highest."""
-    noisy = _noisy(level)
-    panels = [("train_accuracy", "train (noisy labels)" if noisy else "train"), ("val_accuracy", f"{noisy}validation")]
-    panels += [("test_accuracy", "clean test")] if level.test_size else []
+    noisy, score = _noisy(level), row.chosen_by
+    panels = [
+        ("train_accuracy", "train (noisy labels)" if noisy else "train"),
+        (score.validation, f"{noisy}validation"),
+    ]
+    panels += [(score.compared(level), "clean test")] if level.test_size else []
     figure, axes = new_figure(1, len(panels), f"{level.name}: learning curves on fresh seeds", (4.2 * len(panels), 4.9))
     arms = _arms(records, row, _axis(records))
     for ax, (metric, name) in zip(axes, panels, strict=True):
@@ -132,10 +137,10 @@ def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure
         ax.fill_between([], [], color=INK, alpha=0.18, lw=0, label="from lowest to highest seed")
         if row.best_warmup and row.best_warmup < max((record.epochs for record in records), default=0):
             ax.axvline(row.best_warmup, color=INK, lw=1.2, ls=":", label=f"end of warm-up: epoch {row.best_warmup}")
-        ax.set_title(name, fontsize=11)
+        ax.set_title(name if score.plain or metric == "train_accuracy" else f"{name}: {score.words}", fontsize=11)
         ax.set_xlabel("epoch", fontsize=11)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    axes[0].set_ylabel("accuracy (%)", fontsize=11)
+    axes[0].set_ylabel("accuracy (%)", fontsize=11)  # of training alone, where the others have titles that say more
     return legend_below(figure, axes, columns=4)
 
 

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tosmooth.search.records import ENDED, PHASES, Cell, Phase, Record, State, at_epoch
+from tosmooth.search.records import ENDED, PHASES, Cell, Phase, Record, State
 from tosmooth.search.report.narrow import fitting
 from tosmooth.search.report.stages import tell_time
 from tosmooth.search.spec.parameters import Frozen, Params, frozen, in_short, smallness
@@ -39,7 +39,8 @@ class Progress:
 
     def __init__(self, spec: StudySpec, records: list[Record], console: Console) -> None:
         self.cells = spec.cells()
-        self.rule, self.epoch = spec.confirmation, spec.search.epoch
+        self.rule, self.score = spec.confirmation, spec.score
+        self.told = "best so far" + ("" if spec.score.plain else f", {spec.score.words}")
         self.budget = spec.budget
         self.several = len(spec.method) > 1  # methods
         self.first = spec.method[0]  # whose cells confirm the baselines for those of the other methods
@@ -99,11 +100,11 @@ class Progress:
         bests = ", ".join(f"{self.name(cell)} {self.best(cell)}" for cell in self.cells[:SHOWN])
         bests += f" and {len(self.cells) - SHOWN} more cells" if len(self.cells) > SHOWN else ""
         total, extra = self.budget * len(self.cells), self._extra(self.cells)
-        return f"trials {searched}/{total}, confirmation {confirmed}/{extra}, {self._left()}; best so far: {bests}"
+        return f"trials {searched}/{total}, confirmation {confirmed}/{extra}, {self._left()}; {self.told}: {bests}"
 
     def table(self) -> Table:
         """Table of the study, a row for each cell."""
-        table = Table("cell", "trials", "confirmed", "running", "best so far", caption=self._left(), box=None)
+        table = Table("cell", "trials", "confirmed", "running", self.told, caption=self._left(), box=None)
         table.pad_edge = False
         for cell in self.cells:
             running = sum(r.state == "running" for phase in PHASES for r in self._of(cell, phase))
@@ -128,7 +129,7 @@ class Progress:
 
     def _rank(self, record: Record) -> None:
         """Take note of the best as trials end, in the order of `best_trials`: this is asked twice a second."""
-        value = at_epoch(record, "val_accuracy", self.epoch)  # `selection.comparison.score`, without scipy
+        value = self.score.of(record)
         if record.phase != "search" or record.state != "complete" or value is None:
             return
         cell, rank = Cell(record.level, record.method), (-value, smallness(record.params), record.number)
@@ -176,7 +177,7 @@ def status_table(
     state = f"running: {driver}" if driver else "finished" if done.finished else "not running"
     table = Table(title=f"{spec.dataset.name}, {state}")
     table.title_justify, table.box, table.pad_edge, table.padding = "left", None, False, (0, 1, 0, 0)
-    for name in ("cell", *states, "confirmed", "best so far"):
+    for name in ("cell", *states, "confirmed", progress.told):
         table.add_column(name, no_wrap=True)
     for cell in progress.cells:
         found = [record.state for record in records if (record.level, record.method, record.phase) == (*cell, "search")]

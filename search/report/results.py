@@ -62,7 +62,7 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
                 level=levels[cell.level],
                 method=cell.method,
                 records=found,
-                epoch=spec.search.epoch,
+                score=spec.score,
                 rule=spec.confirmation,
                 best=best,
                 selected=None if searched == best else searched,

@@ -1,9 +1,10 @@
 """One row of the best-rate table. Its fields, with what annotates them, declare the table's columns."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 from tosmooth.search.columns import Column, columns_of
+from tosmooth.search.records import Measure, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +88,33 @@ class Row:
     ls_val_accuracy: Annotated[
         float | None, Column("that of label smoothing", unit="%", decimals=2, heading="LS\nval.")
     ] = None
+    test_balanced_accuracy: Annotated[
+        float | None,
+        Column("of the chosen runs: mean accuracy of the classes of the clean test set", unit="%", decimals=2),
+    ] = None
+    test_macro_f1: Annotated[
+        float | None, Column("of the chosen runs: mean F1 of the classes, likewise", unit="%", decimals=2)
+    ] = None
+    metric: Annotated[
+        str, Column("what the choice and the gain are by: `accuracy`, `balanced_accuracy`, `macro_f1` (`selection`)")
+    ] = "accuracy"
+    score: Annotated[
+        float | None,
+        Column(
+            "that metric of the chosen runs on the clean test set (where there is none: on the noisy validation)",
+            unit="%",
+            decimals=2,
+            heading="score",
+        ),
+    ] = None
+    score_std: Annotated[float | None, Column("its spread over the seeds", unit="points", decimals=2)] = None
+    ce_score: Annotated[float | None, Column("that of cross-entropy", unit="%", decimals=2, heading="CE")] = None
+    ls_score: Annotated[float | None, Column("that of label smoothing", unit="%", decimals=2, heading="LS")] = None
     gain_over_ce: Annotated[
         float | None,
         Column(
-            "difference to cross-entropy on the clean test set (where there is none: on the noisy validation), paired "
-            "over the seeds that both have; empty where cross-entropy is the best",
+            "difference of the scores to cross-entropy, paired over the seeds that both have; empty where "
+            "cross-entropy is the best",
             unit="points",
             decimals=2,
             heading="gain over CE\n(95 %)",
@@ -163,6 +186,11 @@ class Row:
     epochs_spared: Annotated[int, Column("taken from a shared warm-up instead", unit="epochs")] = 0
     hours: Annotated[float, Column("spent training", unit="h", decimals=2)]
     note: Annotated[str, Column("what you must know before you quote the row, most important first", wraps=True)] = ""
+
+    @property
+    def chosen_by(self) -> Score:
+        """What the choice and the gain are by, at the last epoch."""
+        return Score(cast(Measure, self.metric))
 
     @property
     def completed(self) -> int:

@@ -21,10 +21,12 @@ from tosmooth.search.report.escaping import csv_text, latex, markdown
 from tosmooth.search.report.row import COLUMNS, Row
 from tosmooth.trainables.errors import require
 
+ACCURACIES = {"val_accuracy", "test_accuracy", "test_accuracy_std", "ce_test_accuracy", "ls_test_accuracy"}
+SCORES = {"metric", "score", "score_std", "ce_score", "ls_score"}  # shown in their place where they are none
 READ = ("markdown", "latex")  # formats for people
 SHORT = {
     *("dataset", "noise", "method", "noise_rate", "best_rate", "rate_low", "rate_high", "best_parameters"),
-    *("best_warmup", "val_accuracy", "test_accuracy", "test_accuracy_std", "ce_test_accuracy", "ls_test_accuracy"),
+    *("best_warmup", *ACCURACIES, *SCORES),
     *("gain_over_ce", "gain_low", "gain_high", "theory_rate", "note"),
 }
 ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64()}
@@ -49,6 +51,7 @@ def short_columns(rows: Sequence[Row]) -> list[str]:
     tested, several = any(row.test_accuracy is not None for row in rows), len({row.dataset for row in rows}) > 1
     methods = any(row.method != "gls" for row in rows)
     left_out = {*(() if several else ("dataset",)), *(("val_accuracy",) if tested else ("test_accuracy",))}
+    left_out |= SCORES if all(row.metric == "accuracy" for row in rows) else ACCURACIES
     left_out |= {"theory_rate"} if methods else {"method", "best_parameters"}
     return [name for name in COLUMNS if name in SHORT and name not in left_out]
 

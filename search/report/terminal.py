@@ -11,8 +11,13 @@ from tosmooth.search.columns import fixed, short
 from tosmooth.search.report.narrow import stacked, width_of
 from tosmooth.search.report.row import COLUMNS, Row
 
-SHARED = ("ce_test_accuracy", "ls_test_accuracy", "ce_val_accuracy", "ls_val_accuracy")  # by a level's methods
+SHARED = (  # by a level's methods
+    *("ce_test_accuracy", "ls_test_accuracy", "ce_val_accuracy", "ls_val_accuracy"),
+    *("ce_score", "ls_score"),
+)
 TESTED = ("test_accuracy", "ce_test_accuracy", "ls_test_accuracy")
+SCORED = ("score", "ce_score", "ls_score")  # where trials were not chosen by accuracy
+HEADINGS = {"balanced_accuracy": "bal.\nacc.", "macro_f1": "macro\nF1"}  # of a score
 UNTESTED = ("val_accuracy", "ce_val_accuracy", "ls_val_accuracy")  # where there is no test set
 
 
@@ -33,7 +38,7 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     table.add_column(f"{heading},\nmethod" if methods else heading, no_wrap=True)
     for name in columns:
         style = "bold" if name == "best_rate" else ""
-        table.add_column(COLUMNS[name].heading, justify="right", no_wrap=True, style=style)
+        table.add_column(_heading(name, rows), justify="right", no_wrap=True, style=style)
     joint = " " if width >= 86 + max(map(len, levels), default=0) else "\n"
     for line in _by_method(rows, levels, columns, joint) if methods else _by_level(rows, levels, columns, joint):
         table.add_row(*line)
@@ -47,7 +52,7 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
 
 def _stacked(width: int, rows: Sequence[Row], names: Sequence[str], columns: Sequence[str]) -> Table:
     """Table with a line for each number, below the name of its row."""
-    headings = {column: COLUMNS[column].heading.replace("-\n", "-").replace("\n", " ") for column in columns}
+    headings = {column: _heading(column, rows).replace("-\n", "-").replace("\n", " ") for column in columns}
     return stacked(
         width,
         (
@@ -61,8 +66,17 @@ def _columns(rows: Sequence[Row], methods: bool) -> list[str]:
     """Columns that are shown, beside the level: with the names of methods there is no room for all."""
     tested = any(getattr(row, name) is not None for row in rows for name in TESTED)
     known = any(getattr(row, name) is not None for row in rows for name in UNTESTED)
-    names = ["best_rate", "best_warmup", *(UNTESTED if known and not tested else TESTED), "gain_over_ce"]
+    accuracies = UNTESTED if known and not tested else TESTED
+    scored = any(row.metric != "accuracy" for row in rows)
+    names = ["best_rate", "best_warmup", *(SCORED if scored else accuracies), "gain_over_ce"]
     return names if methods else ["noise_rate", *names, "theory_rate"]
+
+
+def _heading(column: str, rows: Sequence[Row]) -> str:
+    """Heading of a column; scores by one metric have its name."""
+    metrics = {row.metric for row in rows}
+    own = HEADINGS if column == "score" and len(metrics) == 1 else {}
+    return own.get(metrics.pop(), COLUMNS[column].heading) if metrics else COLUMNS[column].heading
 
 
 def _by_level(
@@ -121,9 +135,8 @@ def _rounded(parameter: str) -> str:
     return f"{name.rpartition('.')[2]}={float(value):.3g}" if number else f"{name.rpartition('.')[2]}={value}"
 
 
-def _spread(row: Row, joint: str) -> str:
-    spread = "" if row.test_accuracy_std is None else f"{joint}±{row.test_accuracy_std:.2f}"
-    return fixed(row.test_accuracy) + spread
+def _spread(value: float | None, std: float | None, joint: str) -> str:
+    return fixed(value) + ("" if std is None else f"{joint}±{std:.2f}")
 
 
 def _gain(row: Row, joint: str) -> str:
@@ -139,7 +152,10 @@ CELLS: dict[str, Callable[[Row, str], str]] = {
     "best_rate": _best,
     "best_warmup": lambda row, joint: short(row.best_warmup),
     "val_accuracy": lambda row, joint: fixed(row.val_accuracy),
-    "test_accuracy": _spread,
+    "test_accuracy": lambda row, joint: _spread(row.test_accuracy, row.test_accuracy_std, joint),
+    "score": lambda row, joint: _spread(row.score, row.score_std, joint),
+    "ce_score": lambda row, joint: fixed(row.ce_score),
+    "ls_score": lambda row, joint: fixed(row.ls_score),
     "ce_test_accuracy": lambda row, joint: fixed(row.ce_test_accuracy),
     "ls_test_accuracy": lambda row, joint: fixed(row.ls_test_accuracy),
     "ce_val_accuracy": lambda row, joint: fixed(row.ce_val_accuracy),

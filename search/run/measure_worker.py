@@ -19,6 +19,7 @@ from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, lo
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE
+from tosmooth.trainables.training.imbalance import class_weights_of
 from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import fitting_network
@@ -98,6 +99,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         with torch.device("meta"):  # no memory, no time
             fitting_network(each, data)
         check_transition(each, data)
+        class_weights_of(each.training, data.train.labels, data.classes)  # for its checks
     look(config, data)
     return Level(
         dataset=config.data.dataset,
@@ -126,6 +128,7 @@ def _facts(data: LevelData) -> dict[str, Any]:
         "copies": 1 - len(np.unique(np.concatenate([train, validation]))) / rows,
         "shared": float(np.isin(validation, train).mean()),
         "commonest": _commonest(data.validation),
+        "balanced_size": _balanced_size(data.validation),
         "untrained": _untrained(data),
     }
     if data.test is not None:
@@ -145,6 +148,16 @@ def _counts(data: LevelData) -> tuple[int, ...]:
     """Count the examples of each class in training and validation, by the labels of this level."""
     labels = torch.cat([data.train.labels, data.validation.noisy_labels])
     return tuple(labels.bincount(minlength=data.classes).tolist())
+
+
+def _balanced_size(split: Split) -> float:
+    """Number of examples in equal classes that would tell the mean accuracy of the split's classes as closely.
+
+    The variance of that mean is the sum of `p (1 - p) / n_k` over the K classes there are, by K^2.
+    """
+    counts = split.labels.bincount()
+    counts = counts[counts > 0].double()
+    return float(len(counts) ** 2 / counts.reciprocal().sum())
 
 
 def _untrained(data: LevelData) -> str:

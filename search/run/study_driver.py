@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tosmooth.search.records import Cell, Level, Metrics, Record, State, TrialKey
 from tosmooth.search.run.study_state import StudyState
-from tosmooth.search.selection.comparison import borrowed, score
+from tosmooth.search.selection.comparison import borrowed
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.storage.history import History
 from tosmooth.search.storage.trial_store import Job
@@ -61,7 +61,7 @@ class StudyDriver:
         metrics = self.history.append(job.key, epoch, metrics)
         curve = (*self._state[job.key].curve[: epoch - 1], metrics)
         self._update(job, curve)
-        self.store.report(job, epoch, metrics["val_accuracy"])
+        self.store.report(job, epoch, metrics[self.spec.score.validation])
 
     def retry(self, job: Job, reason: str) -> None:
         """Queue a trial that crashed once more, with the same parameters, or fail it."""
@@ -76,7 +76,7 @@ class StudyDriver:
         before = self._state[job.key]
         record = replace(before, state=state, reason=reason, attempts=job.failures + (state != "failed"))
         self.history.flush()  # before Optuna says that it ended: what has ended is never without its epochs
-        value = score(record, self.spec.search.epoch)
+        value = self.spec.score.of(record)
         if state == "diverged":
             value = 100 / self.levels[job.key.level].classes
         if state == "failed":

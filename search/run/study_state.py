@@ -11,7 +11,7 @@ class StudyState:
     """Records of all cells and both phases, with counts kept up to date: each new trial asks for them."""
 
     def __init__(self, spec: StudySpec) -> None:
-        self.searches = {cell: CellState(spec.search.epoch) for cell in spec.cells()}
+        self.searches = {cell: CellState(spec.score) for cell in spec.cells()}
         self._confirmations: dict[Cell, dict[int, Record]] = {cell: {} for cell in self.searches}  # by number
         self._ended: Counter[str] = Counter()  # by level
 

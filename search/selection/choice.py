@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tosmooth.search.records import Record
-from tosmooth.search.selection.comparison import FEWEST, best_trials, confirmed, paired_gain, score, winner
+from tosmooth.search.selection.comparison import FEWEST, best_trials, confirmed, paired_gain, winner
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params
 from tosmooth.search.surrogate.fitting import search_model
@@ -47,7 +47,7 @@ def finalists(spec: MethodSpec, records: Sequence[Record]) -> list[Params]:
     it may well be better: beside the edge of divergence, and between two hills, a dozen trials cannot tell, and the
     confirmation can.
     """
-    single = best_trials(records, spec.search.epoch, spec.confirmation.most_finalists)
+    single = best_trials(records, spec.score, spec.confirmation.most_finalists)
     model = model_of(spec, records) if single else None
     auto = spec.confirmation.finalists == "auto"
     if model is None:
@@ -104,13 +104,13 @@ def chosen(spec: MethodSpec, records: Sequence[Record]) -> Params | None:
 
 def selected(spec: MethodSpec, records: Sequence[Record]) -> Params | None:
     """Best of the finalists by their fresh seeds, as far as there are any; `None` before a trial completes."""
-    return winner(finalists(spec, records), records, spec.search.epoch, spec.method)
+    return winner(finalists(spec, records), records, spec.score, spec.method)
 
 
 def _scores(spec: MethodSpec, records: Sequence[Record], params: Params) -> dict[int, float]:
-    """Noisy-validation accuracy of a configuration of gls on the fresh seeds under which it completed."""
+    """Score of a configuration of gls on the fresh seeds under which it completed."""
     runs = confirmed(records, params, BASELINE_METHOD).items()
-    found = {seed: score(run, spec.search.epoch) for seed, run in runs if run.state == "complete"}
+    found = {seed: spec.score.of(run) for seed, run in runs if run.state == "complete"}
     return {seed: value for seed, value in found.items() if value is not None}
 
 

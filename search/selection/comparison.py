@@ -9,25 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from scipy.special import stdtrit
 
-from tosmooth.search.records import Level, Record, Rule, at_epoch
+from tosmooth.search.records import Level, Record, Score
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
 
+ENDS = Score()  # by which metrics are those of the last epoch
 FEWEST = 3  # fresh seeds that say how far a gain differs: the interval of two is arbitrary
 
 
-def score(record: Record, epoch: Rule) -> float | None:
-    """Noisy-validation accuracy by which a trial is judged, in percent; `None` where it has none."""
-    return at_epoch(record, "val_accuracy", epoch)
-
-
-def best_trials(records: Sequence[Record], epoch: Rule, most: int) -> list[Params]:
+def best_trials(records: Sequence[Record], score: Score, most: int) -> list[Params]:
     """Configurations of the best complete search trials of one cell, best first, distinct; at most `most`.
 
     Ties go towards the smaller |rate|, then the smaller warm-up, then the earlier trial.
     """
     ranked: list[tuple[float, tuple[float, int], int, Params]] = []
     for r in records:
-        value = score(r, epoch)
+        value = score.of(r)
         if r.phase == "search" and r.state == "complete" and value is not None:
             ranked.append((-value, smallness(r.params), r.number, r.params))
     distinct: list[Params] = []
@@ -51,8 +47,8 @@ def borrowed(level: str, method: str, records: Iterable[Record]) -> list[Record]
     return [r for r in others if r.loss == BASELINE_METHOD]
 
 
-def winner(candidates: Sequence[Params], records: Sequence[Record], epoch: Rule, method: str) -> Params | None:
-    """Finalist with the highest mean noisy-validation accuracy over the fresh seeds; `None` where there is none.
+def winner(candidates: Sequence[Params], records: Sequence[Record], score: Score, method: str) -> Params | None:
+    """Finalist with the highest mean score over the fresh seeds; `None` where there is none.
 
     While confirmations run, only seeds on which every finalist has ended are compared; before the first, the first of
     the `candidates` stands. A finalist that diverged on a fresh seed stands behind all that diverged on fewer.
@@ -64,21 +60,21 @@ def winner(candidates: Sequence[Params], records: Sequence[Record], epoch: Rule,
 
     def standing(arm: Mapping[int, Record]) -> tuple[int, float]:
         complete = [arm[seed] for seed in common if arm[seed].state == "complete"]
-        scores = [value for run in complete if (value := score(run, epoch)) is not None]
+        scores = [value for run in complete if (value := score.of(run)) is not None]
         return len(complete), statistics.fmean(scores) if scores else -math.inf
 
     return max(zip(candidates, arms, strict=True), key=lambda pair: standing(pair[1]))[0]
 
 
-def outcomes(runs: Mapping[int, Record], metric: str, level: Level, rule: Rule = "last") -> dict[int, float]:
-    """Accuracy of each run by its training seed, in percent, without those that are unknown.
+def outcomes(runs: Mapping[int, Record], metric: str, level: Level, score: Score = ENDS) -> dict[int, float]:
+    """Metric of each run by its training seed, in percent, at the epoch that scores it, where it is known.
 
     A diverged run counts at chance level, whatever it last reported: leaving it out would flatter its parameters.
     """
-    if metric == "test_accuracy" and not level.test_size:
+    if metric.startswith("test_") and not level.test_size:
         return {}
     chance = 100 / level.classes
-    values = {s: chance if run.state == "diverged" else at_epoch(run, metric, rule) for s, run in runs.items()}
+    values = {s: chance if run.state == "diverged" else score.at(run, metric) for s, run in runs.items()}
     return {seed: value for seed, value in values.items() if value is not None}
 
 
@@ -101,12 +97,14 @@ def paired_gain(arm: Mapping[int, float], ce: Mapping[int, float]) -> tuple[floa
     return mean, mean - half, mean + half
 
 
-def gain_width(records: Sequence[Record], level: Level, params: Params, method: str, ce: Params) -> float | None:
+def gain_width(
+    records: Sequence[Record], level: Level, score: Score, params: Params, method: str, ce: Params
+) -> float | None:
     """Width of the paired 95 % interval of the gain over CE, in points; `None` for fewer than two seeds.
 
-    By clean test accuracy where there is a test set, else by noisy validation.
+    On the clean test set where there is one, else on the noisy validation.
     """
-    metric = "test_accuracy" if level.test_size else "val_accuracy"
+    metric = score.compared(level)
     arms = confirmed(records, params, method), confirmed(records, ce, BASELINE_METHOD)
     arm, other = (outcomes(runs, metric, level) for runs in arms)
     _, low, high = paired_gain(arm, other)

@@ -13,7 +13,6 @@ from tosmooth.trainables.former_words import TRIAL
 STUDY = {
     "dataset.levels": "dataset.noise",
     "search.seeds": "search.training_seeds",
-    "selection": "confirmation",
     "selection.readout": "search.readout",
     "selection.epoch": "search.epoch",
     "selection.seeds": "confirmation.seeds",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tosmooth.search.records import Score
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params, Space, method_of
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec, SearchSpec
 from tosmooth.search.spec.space import space_of
@@ -42,6 +43,11 @@ class MethodSpec:
     def search(self) -> SearchSpec:
         """Section `search` of the study."""
         return self.study.search
+
+    @property
+    def score(self) -> Score:
+        """What trials are scored by."""
+        return self.study.score
 
     @property
     def confirmation(self) -> ConfirmationSpec:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from tosmooth.search.records import Rule
+from tosmooth.search.records import MEASURES, Measure, Rule
 from tosmooth.search.spec.parameters import Params, Space
 from tosmooth.search.spec.space import grid_size
 from tosmooth.trainables.config import MATRIX, DataConfig, TableSource
@@ -104,7 +104,7 @@ class SearchSpec:
     sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "posterior"
     # Training seeds that the trials of a level take in turn; own: each has another.
     training_seeds: int | Literal["own"] = 3
-    epoch: Rule = "last"  # whose noisy-validation accuracy scores a trial
+    epoch: Rule = "last"  # whose noisy validation scores a trial
     readout: Literal["posterior", "best"] = "posterior"  # of a smooth model of all trials, or the best single trial
     estimate_noise: bool = True  # cross-entropy runs estimate the noise rate from the noisy labels alone
     head_start: bool = True  # posterior, tpe and gp: propose the theory's rate and the neighbouring levels' best early
@@ -223,6 +223,16 @@ class ConfirmationSpec:
         """Number of fresh seeds in words, such as "5" or "3 to 20"."""
         few, most = self.fewest_seeds, self.most_seeds
         return str(few) if few == most else f"{few} to {most}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionSpec:
+    """What tells the better of two trials, in search and confirmation alike, and what a gain is told in."""
+
+    metric: Measure = "accuracy"  # of the noisy validation; balanced: where classes are of unequal size
+
+    def __post_init__(self) -> None:
+        require(self.metric in MEASURES, "selection.metric", self.metric, f"one of {', '.join(MEASURES)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

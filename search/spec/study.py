@@ -12,6 +12,7 @@ A study file says (only `name` and `dataset` must be there):
     space                   parameter: {low, high, scale, step} or {values: [...]}
     search                  trials, sampler, training_seeds, epoch, readout, estimate_noise, head_start, prior_study,
                             allocation, stop_when, pruner, pruner_min_epochs, pruner_grace
+    selection               metric
     trunks                  share, keep, folder, max_gb
     confirmation            seeds, finalists, gain_interval, max_seeds, keep_weights
     resources               cpus, gpus, accelerator, concurrent
@@ -34,7 +35,7 @@ from pydantic import (
     field_validator,
 )
 
-from tosmooth.search.records import Cell
+from tosmooth.search.records import Cell, Score
 from tosmooth.search.spec.former_pruner import refuse_halving
 from tosmooth.search.spec.near_levels import check_levels
 from tosmooth.search.spec.parameters import Params, Space, with_params
@@ -45,6 +46,7 @@ from tosmooth.search.spec.sections import (
     DatasetSpec,
     Resources,
     SearchSpec,
+    SelectionSpec,
     TrunkSpec,
     require_distinct,
 )
@@ -90,6 +92,7 @@ class StudySpec(BaseModel):
     transition: Transition = None
     space: Space = Field(default_factory=dict, validate_default=True)
     search: Annotated[SearchSpec, _section(SearchSpec, "search")] = Field(default=SearchSpec(), validate_default=True)
+    selection: Annotated[SelectionSpec, _section(SelectionSpec, "selection")] = SelectionSpec()
     trunks: Annotated[TrunkSpec, _section(TrunkSpec, "trunks")] = TrunkSpec()
     confirmation: Annotated[ConfirmationSpec, _section(ConfirmationSpec, "confirmation")] = ConfirmationSpec()
     resources: Annotated[Resources, _section(Resources, "resources")] = Resources()
@@ -176,6 +179,11 @@ class StudySpec(BaseModel):
         """Trials of a cell's search that are to end as complete, pruned or diverged, baselines included."""
         return cast(int, self.search.trials)  # `SearchSpec.resolved` settled it
 
+    @property
+    def score(self) -> Score:
+        """What trials are scored by."""
+        return Score(self.selection.metric, self.search.epoch)
+
     def cells(self) -> list[Cell]:
         """List every noise level with every method, in the order of the file."""
         levels = [f"{self.dataset.name}/{noise}" for noise in self.dataset.noise]
@@ -233,7 +241,9 @@ class StudySpec(BaseModel):
             "transition": self.transition,
             "training": dataclasses.replace(self.training, test_every=1),  # the test set chooses nothing
             "space": {name: parameter.kind for name, parameter in self.space.items()},
-            "search": {"epoch": self.search.epoch},  # by which the sampler was told of each trial
+            # By which the sampler was told of each trial.
+            "search": {"epoch": self.search.epoch},
+            "selection": {"metric": self.selection.metric},
         }
         return plain(values)
 

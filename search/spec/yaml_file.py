@@ -19,6 +19,7 @@ from tosmooth.trainables.former_words import TRIAL
 LONGEST = 2**18  # characters of a study file: PyYAML reads some 100,000 a second
 GREATEST = 2**63 - 2**10  # also as a float, to which 2**63 - 1 is 2**63
 LINES = 10  # of a message
+NUMBERED = "training.class_weights"  # a mapping whose keys, classes, may be numbers
 DEEPEST = 8  # mappings and lists inside each other; a study needs 4
 
 # YAML 1.1, which PyYAML reads, takes 1e-5 for a text: it wants 1.0e-5. People mean the number.
@@ -175,6 +176,10 @@ def _split(path: str) -> list[str]:
     return [first, name, rest[-1]] if name in SEARCHABLE or name in TRIAL else [first, ".".join(rest)]
 
 
+def _as_text(key: object) -> str:
+    return f"; {QUOTED.format('yes, no, on and off')}" if isinstance(key, bool) else ""
+
+
 def _is_key(key: object) -> bool:
     return isinstance(key, str) and key.isprintable() and 0 < len(key) <= SHOWN
 
@@ -187,7 +192,8 @@ def _require_plain(value: object, where: str, path: str, depth: int = 0) -> None
         for key, inner in value.items():
             split = inner is None and re.fullmatch(r"[-+]?[\d.]+", str(key)) is not None  # {low: -8, high: 0,8}
             require(not split, place, key, "a comma ends a value: write numbers with a point, and no other separator")
-            require(_is_key(key), place, key, f"keys are text on one line, of 1 to {SHOWN} characters")
+            named = _is_key(key) or (type(key) is int and place.endswith(NUMBERED))
+            require(named, place, key, f"keys are text on one line, of 1 to {SHOWN} characters{_as_text(key)}")
             _require_plain(inner, where, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for i, inner in enumerate(value):

@@ -72,5 +72,5 @@ def _enough(spec: MethodSpec, level: Level, records: Sequence[Record]) -> bool:
     widest = spec.confirmation.widest_gain
     if best is None or widest is None:
         return True
-    width = gain_width(records, level, best, spec.method, spec.baselines(best).ce)
+    width = gain_width(records, level, spec.score, best, spec.method, spec.baselines(best).ce)
     return width is not None and width <= widest

@@ -172,5 +172,5 @@ def best_of(spec: MethodSpec, records: Sequence[Record], posterior: Posterior | 
     """Incumbent of a cell: its posterior's best, else its best complete trial's, `None` where there is neither."""
     if posterior is not None:
         return posterior.best
-    best = best_trials(records, spec.search.epoch, 1)
+    best = best_trials(records, spec.score, 1)
     return best[0] if best else None

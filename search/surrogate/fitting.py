@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tosmooth.search.records import Record, Rule, at_epoch
+from tosmooth.search.records import Record, Score
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.surrogate.acquisition import Acquisition
 from tosmooth.search.surrogate.candidates import candidates, distinct, places_of
@@ -32,16 +32,13 @@ class _Cell:
     @classmethod
     def of(cls, spec: MethodSpec, subset: TrainingSubset) -> "_Cell":
         ended = subset.records()
-        rule = spec.search.epoch
-        runs = [
-            (r.state, r.epochs, tuple(r.params.items()), r.train_seed, at_epoch(r, "val_accuracy", rule)) for r in ended
-        ]
+        runs = [(r.state, r.epochs, tuple(r.params.items()), r.train_seed, spec.score.of(r)) for r in ended]
         return cls(spec, ended, subset.completed, (repr(spec.space), *runs))
 
 
 def search_model(spec: MethodSpec, records: Sequence[Record]) -> Posterior | None:
     """Posterior given the search trials among a cell's `records`; `None` where they say too little (`fit`)."""
-    return posterior_of(spec, TrainingSubset.of(records, spec.search.epoch))
+    return posterior_of(spec, TrainingSubset.of(records, spec.score))
 
 
 def posterior_of(spec: MethodSpec, subset: TrainingSubset) -> Posterior | None:
@@ -67,7 +64,7 @@ def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = Non
     That is fewer than 5 complete or diverged trials, or no two complete ones that differ in accuracy. `completed`:
     trials that did complete, where the records stand for more (`search.surrogate.training_subset`).
     """
-    runs, scores = _scored(records, spec.search.epoch)
+    runs, scores = _scored(records, spec.score)
     diverged = [record for record in records if record.state == "diverged"]
     if len(runs) + len(diverged) < LEAST or len(set(scores)) < 2:
         return None
@@ -76,7 +73,8 @@ def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = Non
     feasibility = Feasibility.of(
         np.array([axes.edge(r.params) for r in ended]), np.array([r.state == "diverged" for r in ended])
     )
-    pruned = [(r, y) for r in records if r.state == "pruned" and (y := _forecast(r, runs, scores)) is not None]
+    stopped, metric = (r for r in records if r.state == "pruned"), spec.score.validation
+    pruned = [(r, y) for r in stopped if (y := _forecast(r, runs, scores, metric)) is not None]
     known = [*zip(runs, scores, strict=True), *pruned]
     model = Model.of(
         x=np.array([axes.point(run.params) for run, _ in known]),
@@ -91,16 +89,16 @@ def fit(spec: MethodSpec, records: Sequence[Record], completed: int | None = Non
     return Posterior(found, len(own), places_of(spec), axes, model, points, feasibility, edge_points)
 
 
-def _forecast(pruned: Record, runs: Sequence[Record], scores: Sequence[float]) -> float | None:
-    """Accuracy that a pruned trial would have reached: its last ones, and what complete trials gained from there on.
+def _forecast(pruned: Record, runs: Sequence[Record], scores: Sequence[float], metric: str) -> float | None:
+    """The `metric` that a pruned trial would have reached: its last ones, and what complete trials gained from there.
 
     That is the median of those whose warm-up was over by then, `None` where there is none; at most the median of their
     accuracies, below which the trial was when it was stopped. A mean of two epochs, as the pruner looks at two.
     """
     last = range(max(0, pruned.epochs - 2), pruned.epochs)
-    now, before = _mean_accuracy(pruned, last), []
+    now, before = _mean(pruned, metric, last), []
     for run, score in zip(runs, scores, strict=True):
-        then = _mean_accuracy(run, last) if run.params.get("warmup", 0) <= last.start else None
+        then = _mean(run, metric, last) if run.params.get("warmup", 0) <= last.start else None
         if then is not None:
             before.append((score, score - then))
     if now is None or not before:
@@ -109,15 +107,13 @@ def _forecast(pruned: Record, runs: Sequence[Record], scores: Sequence[float]) -
     return float(min(now + gained, reached))
 
 
-def _mean_accuracy(record: Record, epochs: range) -> float | None:
-    values = [record.curve[i].get("val_accuracy") for i in epochs if i < record.epochs]
+def _mean(record: Record, metric: str, epochs: range) -> float | None:
+    values = [record.curve[i].get(metric) for i in epochs if i < record.epochs]
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
-def _scored(records: Sequence[Record], rule: Rule) -> tuple[list[Record], list[float]]:
-    """Complete trials that have a noisy-validation accuracy by the epoch's `rule`, and these accuracies in percent."""
-    values = {
-        r.key: v for r in records if r.state == "complete" and (v := at_epoch(r, "val_accuracy", rule)) is not None
-    }
+def _scored(records: Sequence[Record], score: Score) -> tuple[list[Record], list[float]]:
+    """Complete trials that have a score, and these scores in percent."""
+    values = {r.key: v for r in records if r.state == "complete" and (v := score.of(r)) is not None}
     return [record for record in records if record.key in values], list(values.values())

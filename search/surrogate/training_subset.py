@@ -23,7 +23,7 @@ from bisect import insort
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tosmooth.search.records import ENDED, Record, Rule, at_epoch
+from tosmooth.search.records import ENDED, Record, Score
 from tosmooth.search.spec.parameters import Params
 
 MOST = 192
@@ -35,7 +35,7 @@ GROWTH = 64
 class TrainingSubset:
     """Trials of one cell's search that completed, diverged or were pruned, taken in as they end, in any order."""
 
-    rule: Rule  # whose accuracy scores a trial
+    score: Score
     _records: dict[int, Record] = field(default_factory=dict)  # by number
     _scored: list[int] = field(default_factory=list)  # numbers of those that have an accuracy, in rising order
     _diverged: list[int] = field(default_factory=list)
@@ -46,9 +46,9 @@ class TrainingSubset:
     since: list[Params] = field(default_factory=list)  # of those that ended after the choice
 
     @classmethod
-    def of(cls, records: Iterable[Record], rule: Rule) -> "TrainingSubset":
+    def of(cls, records: Iterable[Record], score: Score) -> "TrainingSubset":
         """Subset of the search trials among a cell's records, chosen as of the last of them."""
-        subset = cls(rule)
+        subset = cls(score)
         for record in sorted(records, key=lambda each: each.number):
             subset.add(record)
         if subset.since:
@@ -61,7 +61,7 @@ class TrainingSubset:
             return
         self._records[record.number] = record
         insort(self._diverged if record.state == "diverged" else self._scored, record.number)
-        value = at_epoch(record, "val_accuracy", self.rule) if record.state == "complete" else None
+        value = self.score.of(record) if record.state == "complete" else None
         if value is not None:
             insort(self._ranked, (-value, record.number))
         if len(self._records) < self._next:

@@ -117,9 +117,10 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 def scores(logits: Tensor, labels: Tensor) -> dict[str, float | None]:
     """Compute all scores of `logits` [n, K] for `labels` [n].
 
-    `accuracy` in percent, `nll` in nats, `ece` (15 bins of equal width), `brier` (over all classes, in [0, 2]) and the
-    mean `confidence_right`, `confidence_wrong` as in `trainables.training.metrics`; `adaptive_ece` with 15 bins of
-    equal size; `aurc` and `excess_aurc`. None where there is nothing to average. Not finite where the logits are not.
+    `accuracy`, `balanced_accuracy` and `macro_f1` in percent, `nll` in nats, `ece` (15 bins of equal width), `brier`
+    (over all classes, in [0, 2]) and the mean `confidence_right`, `confidence_wrong` as in
+    `trainables.training.metrics`; `adaptive_ece` with 15 bins of equal size; `aurc` and `excess_aurc`. None where
+    there is nothing to average. Not finite where the logits are not.
     """
     sums = Sums(logits.device)
     sums.add(logits, labels)

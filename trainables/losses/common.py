@@ -21,6 +21,14 @@ def of_label(values: Tensor, labels: Tensor) -> Tensor:
     return values.gather(1, labels[:, None])[:, 0]
 
 
+def averaged(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Mean [] of a batch's `values` [B]; with `weights` [B], 0 or more, `sum(w v) / sum(w)`, and 0 where all are 0."""
+    if weights is None:
+        return values.mean()
+    weights = weights.to(values.dtype)
+    return (weights * values).sum() / weights.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+
 def restored(key: str, value: Tensor, own: Tensor) -> Tensor:
     """Copy a state's `value`, to take the place of `own`: on its device. Raises `InputError` for another shape."""
     require(value.shape == own.shape, key, list(value.shape), f"a state of the shape {list(own.shape)}")

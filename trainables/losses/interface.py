@@ -34,6 +34,7 @@ class Step:
     index: Tensor  # [B], the batch's examples by their place in the training set
     generator: torch.Generator  # all that a loss draws comes from it, so that a run that goes on draws the same
     mixed: Mixed | None = None  # where the method mixes its inputs
+    weights: Tensor | None = None  # [B], of the examples in the mean; None: all alike
 
 
 class Loss(Protocol):

@@ -13,7 +13,9 @@ from tosmooth.trainables.losses.smoothing import gls_loss
 LEAST_NORM = 1e-7  # added to a norm before one divides by it, as in the authors' code
 
 
-def logit_norm_loss(logits: Tensor, labels: Tensor, temperature: float, rate: float = 0.0) -> Tensor:
+def logit_norm_loss(
+    logits: Tensor, labels: Tensor, temperature: float, rate: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """Mean smoothed cross-entropy [] of `z / (temperature * |z|)`: all logits have the norm 1 / temperature. In nats.
 
     logits [B, K], labels [B]; temperature > 0. At rate 0 it is its source's: Wei et al., "Mitigating Neural Network
@@ -21,10 +23,12 @@ def logit_norm_loss(logits: Tensor, labels: Tensor, temperature: float, rate: fl
     """
     rules.positive("temperature", temperature)
     z = widened(logits)
-    return gls_loss(z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature, labels, rate)
+    return gls_loss(z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature, labels, rate, weights)
 
 
-def logit_clip_loss(logits: Tensor, labels: Tensor, tau: float, rate: float = 0.0) -> Tensor:
+def logit_clip_loss(
+    logits: Tensor, labels: Tensor, tau: float, rate: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """Mean smoothed cross-entropy [] of the logits z, those longer than `tau` scaled to that Euclidean norm. In nats.
 
     logits [B, K], labels [B]; tau > 0. At rate 0 it is its source's: Wei et al., "Mitigating Memorization of Noisy
@@ -34,4 +38,4 @@ def logit_clip_loss(logits: Tensor, labels: Tensor, tau: float, rate: float = 0.
     rules.positive("tau", tau)
     z = widened(logits)
     scale = (tau / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM)).clamp(max=1)
-    return gls_loss(z * scale, labels, rate)
+    return gls_loss(z * scale, labels, rate, weights)

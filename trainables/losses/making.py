@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.losses.common import widened
+from tosmooth.trainables.losses.common import averaged, widened
 from tosmooth.trainables.losses.correction import (
     backward_loss,
     checked_transition,
@@ -47,23 +47,25 @@ def make_loss(name: str, parameters: Mapping[str, float], facts: Facts) -> Loss:
 
 
 def _pure(loss: Callable[..., Tensor]) -> Maker:
-    """Wrap a function of logits, labels and the method's parameters by their names."""
+    """Wrap a function of logits, labels, and by their names the method's parameters and the weights."""
 
     def make(values: dict[str, float], facts: Facts) -> Loss:
-        return lambda logits, labels, step: loss(logits, labels, **values)
+        return lambda logits, labels, step: loss(logits, labels, **values, weights=step.weights)
 
     return make
 
 
 def _gls(values: dict[str, float], facts: Facts) -> Loss:
     rate, ramp = values["rate"], values["ramp"]
-    return lambda logits, labels, step: gls_loss(logits, labels, ramped(rate, step.since, ramp))
+    return lambda logits, labels, step: gls_loss(logits, labels, ramped(rate, step.since, ramp), step.weights)
 
 
 def _disturb_label(values: dict[str, float], facts: Facts) -> Loss:
     def loss(logits: Tensor, labels: Tensor, step: Step) -> Tensor:
         disturbed = disturbed_labels(labels, facts.classes, values["alpha"], step.generator)
-        return functional.cross_entropy(widened(logits), disturbed)
+        if step.weights is None:
+            return functional.cross_entropy(widened(logits), disturbed)
+        return averaged(functional.cross_entropy(widened(logits), disturbed, reduction="none"), step.weights)
 
     return loss
 
@@ -77,12 +79,12 @@ def _peer(values: dict[str, float], facts: Facts) -> Loss:
 
 def _forward(values: dict[str, float], facts: Facts) -> Loss:
     transition = _transition(facts).to(facts.device)
-    return lambda logits, labels, step: forward_loss(logits, labels, transition)
+    return lambda logits, labels, step: forward_loss(logits, labels, transition, step.weights)
 
 
 def _backward(values: dict[str, float], facts: Facts) -> Loss:
     inverse = inverse_of(_transition(facts)).to(facts.device)
-    return lambda logits, labels, step: backward_loss(logits, labels, inverse)
+    return lambda logits, labels, step: backward_loss(logits, labels, inverse, step.weights)
 
 
 def _transition(facts: Facts) -> Tensor:

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from tosmooth.trainables import rules
-from tosmooth.trainables.losses.common import log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.common import averaged, log_probabilities, of_label, restored, widened
 from tosmooth.trainables.losses.interface import Facts, Step
 
 CLAMP = 1e-4  # how far ELR keeps probabilities from 0 and 1, as its authors' code does: no logarithm of 0
 
 
-def bootstrap_soft_loss(logits: Tensor, labels: Tensor, beta: float) -> Tensor:
+def bootstrap_soft_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy [] against `beta * onehot(y) + (1 - beta) * p`, in nats; the gradient flows through p, too.
 
     logits [B, K], labels [B]; beta in [0, 1]. Source: Reed et al., "Training Deep Neural Networks on Noisy Labels with
@@ -21,20 +21,20 @@ def bootstrap_soft_loss(logits: Tensor, labels: Tensor, beta: float) -> Tensor:
     rules.share("beta", beta)
     log_p = log_probabilities(logits)
     own = (log_p.exp() * log_p).sum(dim=1)  # [B], minus the entropy
-    return -(beta * of_label(log_p, labels) + (1 - beta) * own).mean()
+    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * own, weights)
 
 
-def bootstrap_hard_loss(logits: Tensor, labels: Tensor, beta: float) -> Tensor:
+def bootstrap_hard_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy [] against `beta * onehot(y) + (1 - beta) * onehot(argmax p)`, in nats.
 
     logits [B, K], labels [B]; beta in [0, 1]. Source: Reed et al. 2015 (arXiv 1412.6596), section 3; beta = 0.8.
     """
     rules.share("beta", beta)
     log_p = log_probabilities(logits)
-    return -(beta * of_label(log_p, labels) + (1 - beta) * log_p.amax(dim=1)).mean()
+    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * log_p.amax(dim=1), weights)
 
 
-def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float) -> Tensor:
+def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] of `-log p_y + lam * log(1 - <p, t>)`, p kept `CLAMP` from 0 and 1 in the second term.
 
     logits [B, K], labels [B]; `targets` t [B, K], without gradient (`elr_targets`); lam >= 0. The second term falls as
@@ -44,7 +44,7 @@ def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float) -> Ten
     rules.weight("lam", lam)
     log_p = log_probabilities(logits)
     agreement = (log_p.exp().clamp(CLAMP, 1 - CLAMP) * targets.to(log_p.dtype)).sum(dim=1)  # [B]
-    return (-of_label(log_p, labels) + lam * (-agreement).log1p()).mean()
+    return averaged(-of_label(log_p, labels) + lam * (-agreement).log1p(), weights)
 
 
 def elr_targets(targets: Tensor, logits: Tensor, beta: float) -> Tensor:
@@ -70,7 +70,7 @@ class EarlyLearning:
     def __call__(self, logits: Tensor, labels: Tensor, step: Step) -> Tensor:
         moved = elr_targets(self.targets[step.index], logits, self.beta)
         self.targets[step.index] = moved
-        return elr_loss(logits, labels, moved, self.lam)
+        return elr_loss(logits, labels, moved, self.lam, step.weights)
 
     def end_epoch(self) -> None:
         """Do nothing: targets move with each step."""

@@ -8,11 +8,11 @@ from torch.nn import functional
 
 from tosmooth.trainables import rules
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.losses.common import log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.common import averaged, log_probabilities, of_label, restored, widened
 from tosmooth.trainables.losses.interface import Facts, Step
 
 
-def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
+def gls_loss(logits: Tensor, labels: Tensor, rate: float, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy [] of `logits` [B, K] against `(1 - rate) * onehot(labels [B]) + rate / K`, in nats.
 
     `logsumexp(z) - (1 - r) * z_y - r * mean(z)`, in float32 or the logits' own wider type. For r < 0 it is unbounded
@@ -22,7 +22,7 @@ def gls_loss(logits: Tensor, labels: Tensor, rate: float) -> Tensor:
     """
     require(rate <= 1, "rate", rate, "a smoothing rate of at most 1")
     z = widened(logits)
-    return (z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1)).mean()
+    return averaged(z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1), weights)
 
 
 def ramped(rate: float, since: float, ramp: float) -> float:
@@ -30,7 +30,7 @@ def ramped(rate: float, since: float, ramp: float) -> float:
     return rate if since >= ramp else rate * since / ramp
 
 
-def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float) -> Tensor:
+def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
     """Mean [] over the batch of `-log p_y - beta * H(p)`, H the entropy of the prediction p in nats.
 
     logits [B, K], labels [B]; beta >= 0. Source: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident
@@ -39,7 +39,7 @@ def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float) -> Tens
     rules.weight("beta", beta)
     log_p = log_probabilities(logits)
     entropy = -(log_p.exp() * log_p).sum(dim=1)  # [B]
-    return -(of_label(log_p, labels) + beta * entropy).mean()
+    return -averaged(of_label(log_p, labels) + beta * entropy, weights)
 
 
 def disturbed_labels(labels: Tensor, classes: int, alpha: float, generator: torch.Generator) -> Tensor:
@@ -54,7 +54,9 @@ def disturbed_labels(labels: Tensor, classes: int, alpha: float, generator: torc
     return torch.where(drawn, random, labels)
 
 
-def online_smoothing_loss(logits: Tensor, labels: Tensor, soft: Tensor, alpha: float) -> Tensor:
+def online_smoothing_loss(
+    logits: Tensor, labels: Tensor, soft: Tensor, alpha: float, weights: Tensor | None = None
+) -> Tensor:
     """Mean [] of `alpha * CE(onehot(y)) + (1 - alpha) * CE(soft[y])`, in nats.
 
     logits [B, K], labels [B]; `soft` [K, K]: row y is the soft label of class y; alpha in [0, 1]. Source: Zhang et al.,
@@ -63,7 +65,7 @@ def online_smoothing_loss(logits: Tensor, labels: Tensor, soft: Tensor, alpha: f
     rules.share("alpha", alpha)
     log_p = log_probabilities(logits)
     softly = (soft.to(log_p.dtype)[labels] * log_p).sum(dim=1)  # [B]
-    return -(alpha * of_label(log_p, labels) + (1 - alpha) * softly).mean()
+    return -averaged(alpha * of_label(log_p, labels) + (1 - alpha) * softly, weights)
 
 
 class OnlineSmoothing:
@@ -89,7 +91,7 @@ class OnlineSmoothing:
             of_class = functional.one_hot(labels, len(self.counts)).to(p.dtype) * right[:, None]  # [B, K]
             self.sums += of_class.T @ p
             self.counts += of_class.sum(dim=0)
-        return online_smoothing_loss(logits, labels, self.soft, self.alpha)
+        return online_smoothing_loss(logits, labels, self.soft, self.alpha, step.weights)
 
     def end_epoch(self) -> None:
         seen = self.counts[:, None] > 0

@@ -14,6 +14,7 @@ from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.losses import Facts, Loss, Mixed, MixingLoss, StatefulLoss, Step, gls_loss, make_loss
 from tosmooth.trainables.methods import METHODS
 from tosmooth.trainables.noise.synthetic import Matrix
+from tosmooth.trainables.training.imbalance import class_weights_of
 
 # Inputs [B, ...], the network's logits [B, K] and labels [B] to a loss [].
 Criterion = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -34,6 +35,8 @@ class Objective:
         self.criterion = criterion
         self.config, self.steps, self.generator, self.measured = config, steps, generator, data.transition
         self.facts = Facts(data.classes, len(data.train), generator.device)
+        weights = class_weights_of(config.training, data.train.labels, data.classes)
+        self.class_weights = None if weights is None else weights.to(generator.device)  # [K]
         self.estimates = METHODS[config.method].needs_transition and config.transition == "estimated"
         self.transition: Tensor | None = None  # [K, K], what the method was given
         self.method: Loss | None = None  # from the end of the warm-up on
@@ -59,13 +62,21 @@ class Objective:
     def __call__(
         self, inputs: Tensor, logits: Tensor, labels: Tensor, step: int, index: Tensor, mixed: Mixed | None
     ) -> Tensor:
-        """The mean loss [] of a batch: logits [B, K], labels [B], `step` from 0 over the whole run, `index` [B]."""
+        """The mean loss [] of a batch: logits [B, K], labels [B], `step` from 0 over the whole run, `index` [B].
+
+        Examples count in it by the weight of their class, but for a `criterion`.
+        """
         if self.criterion is not None:
             return self.criterion(inputs, logits, labels)
+        weights = self.weights(labels)
         if self.method is None:
-            return gls_loss(logits, labels, 0.0)
+            return gls_loss(logits, labels, 0.0, weights)
         since = step / self.steps - self.config.warmup
-        return self.method(logits, labels, Step(step // self.steps, since, index, self.generator, mixed))
+        return self.method(logits, labels, Step(step // self.steps, since, index, self.generator, mixed, weights))
+
+    def weights(self, labels: Tensor) -> Tensor | None:
+        """Weights [B] of examples with these labels; `None` where all weigh the same."""
+        return None if self.class_weights is None else self.class_weights[labels]
 
     def state(self) -> dict[str, Any]:
         """State that the next epoch needs of the objective."""

@@ -20,11 +20,14 @@ from tosmooth.trainables.noise.estimate import HeldOut
 from tosmooth.trainables.training.batches import Batches
 from tosmooth.trainables.training.device import compute_dtype, default_device
 from tosmooth.trainables.training.divergence import Divergence
+from tosmooth.trainables.training.imbalance import EvenDraws
 from tosmooth.trainables.training.metrics import Sums
 from tosmooth.trainables.training.objective import Criterion, Objective
 from tosmooth.trainables.training.schedule import in_second_phase, learning_rate, optimizer_of
 from tosmooth.trainables.training.setup import new_optimizer, ready_network
 
+VALIDATED = ("loss", "accuracy", "balanced_accuracy", "macro_f1")  # what is reported of the noisy validation
+LISTED = 100  # classes whose accuracy is reported one by one
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
 
@@ -32,12 +35,13 @@ EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within it
 class Report:
     """One epoch of a trial: `epoch` from 1, its metrics, and why it diverged if it did.
 
-    Losses are in nats, accuracies in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the epoch's
-    first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed loss of
-    each batch before its step. Where clean labels are known, `train_accuracy_clean` is that of the examples whose label
-    is right, `train_accuracy_flipped` the share of the others that were predicted as their wrong label says. What is
-    not finite is None, and so is all of `test_*` where there is no test set or `training.test_every` leaves it out. An
-    epoch taken from a trunk says `spared` 1 and took no `seconds`. The last one of a run that estimates the noise says
+    Losses are in nats, accuracies and F1 in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the
+    epoch's first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed
+    loss of each batch before its step. Where clean labels are known, `train_accuracy_clean` is that of the examples
+    whose label is right, `train_accuracy_flipped` the share of the others that were predicted as their wrong label
+    says. The last epoch has `test_accuracy_of.CLASS` of each class, unless they are more than 100. What is not finite
+    is None, and so is all of `test_*` where there is no test set or `training.test_every` leaves it out. An epoch
+    taken from a trunk says `spared` 1 and took no `seconds`. The last one of a run that estimates the noise says
     `noise_rate_estimate`, in [0, 1], and `classes_never_predicted` of the noisy validation, at the epoch it is from.
     """
 
@@ -77,7 +81,7 @@ class Trainer:
         self.test_set = self._batches(data.test, data) if data.test is not None else None
         self.noisy_labels = data.validation.labels
         flipped = data.train.flipped
-        self.flips = None if flipped is None else int(flipped.sum())  # training examples with a wrong label, if known
+        self.clean_known = flipped is not None
         self.flipped = (torch.zeros(len(data.train), dtype=torch.bool) if flipped is None else flipped).to(self.device)
         self.estimates = estimate_noise and is_plain(config)
         self.held_out = HeldOut()
@@ -85,6 +89,7 @@ class Trainer:
         self.objective = Objective(config, data, self.steps, self.generator, criterion)
         self.network = ready_network(config, data, self.train_set, self.device)
         self.optimizer = new_optimizer(config.training.optimizer, self.network)
+        self.draws = EvenDraws(self.train_set.labels) if config.training.sampler == "balanced" else None
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
         self.epoch = 0  # trained so far, or spared
         self.diverged: str | None = None
@@ -141,32 +146,34 @@ class Trainer:
         validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
         if logits is not None:
             self.held_out.add(validation["accuracy"], torch.cat(logits))
-        loss, correct = (trained[:2] / len(self.train_set)).tolist()
+        loss, correct, memorised, weighted, flipped, weight = trained.tolist()
+        loss /= len(self.train_set)
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
-        self.diverged = self._divergence.after(self.epoch, loss, 100 * correct, validation["loss"])
+        # Who only ever says one class is at chance, however large that is and whatever its weight.
+        self.diverged = self._divergence.after(self.epoch, loss, 100 * (weighted / weight), validation["loss"])
         metrics = {
             "train_loss": loss,
-            "train_accuracy": 100 * correct,
-            **self._by_label(*trained[1:].tolist()),
-            "val_loss": validation["loss"],
-            "val_accuracy": validation["accuracy"],
+            "train_accuracy": 100 * (correct / len(self.train_set)),
+            **self._by_label(correct, memorised, flipped),
+            **{f"val_{name}": validation[name] for name in VALIDATED},
             **{f"test_{name}": value for name, value in test.items()},
+            **(_of_classes(tests, evaluated[1]) if last else {}),
             "lr": lr,
             "seconds": time.perf_counter() - start,
         }
         finite = {key: value if value is None or math.isfinite(value) else None for key, value in metrics.items()}
         return Report(self.epoch, finite, self.diverged)
 
-    def _by_label(self, correct: float, memorised: float) -> dict[str, float | None]:
+    def _by_label(self, correct: float, memorised: float, flipped: float) -> dict[str, float | None]:
         """Compute accuracies, in percent, from counts of predictions that are as the label says.
 
-        `correct`: of all examples; `memorised`: of those whose label is wrong.
+        `correct`: of all examples; `memorised`: of the `flipped` ones, whose label is wrong.
         """
-        right = None if self.flips is None else len(self.train_set) - self.flips  # examples with a right label
+        right = len(self.train_set) - flipped if self.clean_known else 0  # examples with a right label
         return {
             "train_accuracy_clean": 100 * (correct - memorised) / right if right else None,
-            "train_accuracy_flipped": 100 * memorised / self.flips if self.flips else None,
+            "train_accuracy_flipped": 100 * memorised / flipped if flipped else None,
         }
 
     def _state(self) -> State:
@@ -224,12 +231,12 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _train_epoch(self) -> Tensor:
-        """Train one epoch and return the sums [3] of `_step`."""
+        """Train one epoch and return the sums [6]: the four of `_step`, wrong labels seen, weight of all examples."""
         self.objective.begin(self.epoch, lambda: self.held_out.transition(self.noisy_labels))
         augment = self.generator if self.config.training.augment != "none" else None
         mirrored = self._mirrored()
-        order = torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
-        sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        order = self._order()
+        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
         self.network.train()
         for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
             lr = learning_rate(self.config, step, self.steps)
@@ -238,7 +245,20 @@ class Trainer:
             inputs, labels = self.train_set.take(index, augment, mirrored)
             sums += self._step(inputs, labels, step, index)
         self.objective.end()
-        return sums
+        return torch.cat([sums, torch.stack([self.flipped[order].sum().double(), self._weight(order)])])
+
+    def _order(self) -> Tensor:
+        """Examples [n] of an epoch, in their order."""
+        if self.draws is not None:
+            return self.draws.draw(self.generator)
+        return torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
+
+    def _weight(self, index: Tensor) -> Tensor:
+        """Weight [] of these examples in the loss: their number, where all weigh the same."""
+        weights = self.objective.weights(self.train_set.labels[index])
+        if weights is None:
+            return torch.full((), len(index), dtype=torch.float64, device=self.device)
+        return weights.double().sum()
 
     def _mirrored(self) -> Tensor | None:
         """Mask of the examples [n] that this epoch sees flipped; `None` if each batch draws them."""
@@ -251,7 +271,10 @@ class Trainer:
         return self.mirrored
 
     def _step(self, inputs: Tensor, labels: Tensor, step: int, index: Tensor) -> Tensor:
-        """Take one optimizer step; returns [3]: summed loss, predictions as the labels say, those of them flipped."""
+        """Take one optimizer step.
+
+        Returns [4]: summed loss, predictions that are as the labels say, those of them flipped, the weight of them all.
+        """
         inputs, mixed = self.objective.mixed(inputs, labels)
         with self._autocast():
             logits = self.network(inputs)
@@ -261,7 +284,9 @@ class Trainer:
         self.optimizer.step()
         with torch.no_grad():
             as_labelled = logits.argmax(dim=1) == labels
-            return torch.stack([loss * len(labels), as_labelled.sum(), (as_labelled & self.flipped[index]).sum()])
+            right, weights = as_labelled.sum(), self.objective.weights(labels)
+            weight = right if weights is None else (weights * as_labelled).sum()
+            return torch.stack([loss * len(labels), right, (as_labelled & self.flipped[index]).sum(), weight])
 
     def _evaluate(self, batches: Batches | None, held: list[Tensor] | None = None) -> Sums:
         """Sums over the predictions for `batches`; their logits [B, K] go to `held` where it is given."""
@@ -277,6 +302,12 @@ class Trainer:
                 if held is not None:
                     held.append(logits.float())
         return sums
+
+
+def _of_classes(tests: Sums, totals: Tensor) -> dict[str, float | None]:
+    """Test accuracy of each class, unless they are too many to be looked at one by one."""
+    found = tests.of_classes(totals)
+    return {f"test_accuracy_of.{k}": each for k, each in enumerate(found)} if len(found) <= LISTED else {}
 
 
 def train(

@@ -10,7 +10,7 @@ from surface import Surface
 
 from samplers.catalogue import Make
 from samplers.interface import Asked, Dimension, Sampler, Task
-from tosmooth.search.records import Cell, Metrics, Record, State
+from tosmooth.search.records import Cell, Metrics, Record, Score, State
 from tosmooth.search.selection.comparison import best_trials
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINES, Params
@@ -137,7 +137,7 @@ def _ended(record: Record) -> Record:
 
 def _longest(records: Sequence[Record]) -> Params | None:
     """The best complete run, else the best of those that came farthest."""
-    if complete := best_trials(records, "last", 1):
+    if complete := best_trials(records, Score(), 1):
         return complete[0]
     alive = [record for record in records if record.state != "diverged"]
     return max(alive, key=lambda r: (r.epochs, r.last("val_accuracy") or 0)).params if alive else None

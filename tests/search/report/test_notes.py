@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.search.builders import level, record
-from tosmooth.search.records import Metrics, Record
+from tosmooth.search.records import Metrics, Record, Score
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
@@ -19,7 +19,7 @@ GIVEN = CellResults(
     level=LEVEL,
     method="gls",
     records=[],
-    epoch="last",
+    score=Score(),
     rule=ConfirmationSpec(seeds=3, finalists=1),
     best=BEST,
     baselines=Baselines(ce=CE, ls=LS),

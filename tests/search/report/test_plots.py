@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 from tests.search.builders import level, record
 from tests.search.surrogate.test_posterior import hill, run
 from tests.search.tools import gls
-from tosmooth.search.records import Level, Metrics, Phase, Record, State
+from tosmooth.search.records import Level, Metrics, Phase, Record, Score, State
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
@@ -65,7 +65,7 @@ def row_of(records: list[Record] = RECORDS, level: Level = LEVEL) -> Row:
             level=level,
             method="gls",
             records=records,
-            epoch="last",
+            score=Score(),
             rule=ConfirmationSpec(seeds=2),
             best=NLS if records else None,
             baselines=Baselines(ce=CE, ls=LS),

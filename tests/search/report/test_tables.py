@@ -22,6 +22,7 @@ NAMES = [
     *("dataset", "noise", "method", "noise_rate", "noise_rate_source", "noise_rate_estimate", "best_rate", "rate_low"),
     *("rate_high", "best_warmup", "best_parameters", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds"),
     *("ce_test_accuracy", "ls_test_accuracy", "ce_val_accuracy", "ls_val_accuracy"),
+    *("test_balanced_accuracy", "test_macro_f1", "metric", "score", "score_std", "ce_score", "ls_score"),
     *("gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "p_beats_ls"),
     *("runner_up_rate", "runner_up_behind", "p_runner_up", "expected_loss"),
     *("best_epoch_test_accuracy", "oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned"),
@@ -30,6 +31,7 @@ NAMES = [
 
 NOTHING = {"best_parameters", "noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
 NOTHING |= {"ce_val_accuracy", "ls_val_accuracy"}
+NOTHING |= {"test_balanced_accuracy", "test_macro_f1", "score", "score_std", "ce_score", "ls_score"}
 NOTHING |= {
     "runner_up_rate",
     "runner_up_behind",

@@ -27,6 +27,7 @@ TEXTS = ("dataset", "noise", "method", "noise_rate_source", "best_parameters")
 SINCE = {
     "ce_val_accuracy",
     "ls_val_accuracy",
+    *("test_balanced_accuracy", "test_macro_f1", "metric", "score", "score_std", "ce_score", "ls_score"),
     "runner_up_rate",
     "runner_up_behind",
     "p_runner_up",
@@ -81,7 +82,11 @@ def test_finished_study_that_is_run_again_trains_nothing(home: Path, tmp_path: P
     assert "the pruner successive-halving is gone" in done.stderr
     assert records_of(home, "kept") == before
     text = (home / "studies" / "kept" / "study.yaml").read_text(encoding="utf-8")
-    assert ("confirmation:" in text, "selection:" in text, "lr_factor" in text) == (True, False, False)
+    assert ("confirmation:" in text, "selection: {metric: accuracy}" in text, "lr_factor" in text) == (
+        True,
+        True,
+        False,
+    )
 
 
 @pytest.mark.slow

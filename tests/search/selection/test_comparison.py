@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tests.search.builders import level, record
-from tosmooth.search.records import Level, Phase, Record, Rule, State
+from tosmooth.search.records import Level, Phase, Record, Score, State
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import Uncertainty
-from tosmooth.search.selection.comparison import best_trials, estimated_noise_rate, paired_gain, score, winner
+from tosmooth.search.selection.comparison import best_trials, estimated_noise_rate, paired_gain, winner
 from tosmooth.search.selection.theory import theory_rate
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec, SearchSpec
@@ -59,23 +59,24 @@ CONFIRMED = [
     *(confirmation(CE, seed, test) for seed, test in ((7, 80.0), (8, 82.0), (9, 81.0))),
     *(confirmation(LS, seed, test) for seed, test in ((7, 79.0), (8, 79.0), (9, 79.0))),
 ]
+SCORE = Score()
 THREE = ConfirmationSpec(seeds=3, finalists=1)
 
 
-def chosen(records: list[Record], rule: ConfirmationSpec, epoch: Rule = "last") -> Params | None:
+def chosen(records: list[Record], rule: ConfirmationSpec, score: Score = SCORE) -> Params | None:
     """The choice by the readout `best`, among the records of this cell."""
     own = [record for record in records if (record.level, record.method) == (LEVEL.name, "gls")]
-    return winner(best_trials(own, epoch, rule.most_finalists), own, epoch, "gls")
+    return winner(best_trials(own, score, rule.most_finalists), own, score, "gls")
 
 
 GIVEN = CellResults(
-    level=LEVEL, method="gls", records=[], epoch="last", rule=THREE, best=None, baselines=BASELINES, bounds=None
+    level=LEVEL, method="gls", records=[], score=SCORE, rule=THREE, best=None, baselines=BASELINES, bounds=None
 )
 
 
-def row_of(records: list[Record], rule: ConfirmationSpec = THREE, level: Level = LEVEL, epoch: Rule = "last") -> Row:
-    best = chosen(records, rule, epoch)
-    given = replace(GIVEN, level=level, records=records, epoch=epoch, rule=rule, best=best, bounds=(-8.0, 0.8))
+def row_of(records: list[Record], rule: ConfirmationSpec = THREE, level: Level = LEVEL, score: Score = SCORE) -> Row:
+    best = chosen(records, rule, score)
+    given = replace(GIVEN, level=level, records=records, score=score, rule=rule, best=best, bounds=(-8.0, 0.8))
     return best_row(given)
 
 
@@ -96,34 +97,34 @@ def test_a_selection_that_makes_no_sense_is_refused(changed: dict[str, Any], mes
 
 def test_a_trial_is_scored_at_its_last_epoch_or_at_its_best() -> None:
     record = trial(0, CE, [50.0, 60.0, 55.0])
-    assert score(record, "last") == 55.0
-    assert score(record, "best") == 60.0
-    assert score(trial(0, CE, [50.0, None]), "last") is None  # a non-finite number is no score
-    assert score(trial(0, CE, []), "best") is None
+    assert Score().of(record) == 55.0
+    assert Score(epoch="best").of(record) == 60.0
+    assert Score().of(trial(0, CE, [50.0, None])) is None  # a non-finite number is no score
+    assert Score(epoch="best").of(trial(0, CE, [])) is None
 
 
 def test_only_complete_search_trials_are_finalists_and_the_highest_comes_first() -> None:
     # 59 (pruned), 99 (diverged, failed) and a confirmation's 100 are all higher than NLS at 58
     records = [*SEARCH, confirmation({"rate": -1.0, "warmup": 0}, 7, 99.0, val=100.0)]
-    assert best_trials(records, "last", 5) == [NLS, CE, LS]
+    assert best_trials(records, Score(), 5) == [NLS, CE, LS]
 
 
 def test_the_rule_decides_which_epoch_makes_a_finalist() -> None:
     records = [trial(0, CE, [60.0, 50.0]), trial(1, NLS, [55.0, 55.0])]
-    assert best_trials(records, "last", 1) == [NLS]
-    assert best_trials(records, "best", 1) == [CE]
+    assert best_trials(records, Score(), 1) == [NLS]
+    assert best_trials(records, Score(epoch="best"), 1) == [CE]
 
 
 def test_ties_go_to_the_smaller_rate_then_the_shorter_warmup_then_the_earlier_trial() -> None:
     later, shorter, larger = {"rate": 0.4, "warmup": 3}, {"rate": -0.4, "warmup": 2}, {"rate": -0.6, "warmup": 0}
     same = {"rate": -0.4, "warmup": 3}
     records = [trial(n, p, [50.0]) for n, p in enumerate([larger, same, later, shorter])]
-    assert best_trials(records, "last", 4) == [shorter, same, later, larger]
+    assert best_trials(records, Score(), 4) == [shorter, same, later, larger]
 
 
 def test_the_same_parameters_tried_twice_are_one_finalist() -> None:
     records = [trial(0, NLS, [58.0]), trial(1, dict(NLS), [57.0]), trial(2, CE, [50.0])]
-    assert best_trials(records, "last", 2) == [NLS, CE]
+    assert best_trials(records, Score(), 2) == [NLS, CE]
 
 
 def test_before_any_confirmation_the_best_of_the_search_is_chosen() -> None:
@@ -397,7 +398,7 @@ def test_a_gain_within_seed_noise_and_a_loss_are_called_so() -> None:
 
 
 def test_the_rule_of_the_best_epoch_is_named_in_the_note() -> None:
-    row = row_of(SEARCH + CONFIRMED, ConfirmationSpec(seeds=3), epoch="best")
+    row = row_of(SEARCH + CONFIRMED, ConfirmationSpec(seeds=3), score=Score(epoch="best"))
     assert row.note == "trials scored at their best epoch by noisy validation"
 
 

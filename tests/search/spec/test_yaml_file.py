@@ -267,3 +267,20 @@ def test_of_two_records_only_what_both_name_is_compared_sections_and_none_too() 
         "in.c.e: none -> 1",
         "to.d: none -> 1",
     ]
+
+
+def test_class_weights_are_read_with_numbers_as_keys_and_come_back() -> None:
+    for text, weights in (
+        ("balanced", "balanced"),
+        ("{0: 1, 1: 2.5}", {"0": 1.0, "1": 2.5}),
+        ("{cat: 2}", {"cat": 2.0}),
+    ):
+        inside = read_study(SMALL.replace("training: {", f"training: {{class_weights: {text}, "))
+        outside = read_study(SMALL, overrides=[f"training.class_weights={text}"])
+        assert inside.training.class_weights == outside.training.class_weights == weights
+        assert read_study(to_yaml(inside)) == inside
+    assert read_study(SMALL, overrides=["training.class_weights.1=3"]).training.class_weights == {"1": 3.0}
+    with pytest.raises(InputError, match=r"training\.class_weights: True is refused: keys are text .* yes, no, on"):
+        read_study(SMALL, overrides=["training.class_weights={yes: 2}"])
+    with pytest.raises(InputError, match=r"training\.class_weights: 'balance' is refused: a mapping .*, or balanced"):
+        read_study(SMALL, overrides=["training.class_weights=balance"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.search.surrogate.test_posterior import run
 from tests.search.tools import gls
-from tosmooth.search.records import Record
+from tosmooth.search.records import Record, Score
 from tosmooth.search.spec.loading import load_study
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.scales import symlog
@@ -41,7 +41,7 @@ def test_up_to_the_bound_every_trial_is_given_in_whatever_order_they_ended() -> 
     shuffled = found.copy()
     random.Random(0).shuffle(shuffled)
     for order in (found, shuffled):
-        telling = TrainingSubset("last")
+        telling = TrainingSubset(Score())
         for record in order:
             telling.add(record)
             assert not telling.since
@@ -65,7 +65,7 @@ def test_pruned_trials_share_the_places_of_the_complete_ones() -> None:
         replace(each, state="pruned") if i % 3 == 0 and each.state == "complete" else each
         for i, each in enumerate(found)
     ]
-    telling = TrainingSubset.of(found, "last")
+    telling = TrainingSubset.of(found, Score())
     kinds = Counter(record.state for record in telling.records())
     assert kinds["diverged"] <= MOST
     assert MOST * 0.8 < kinds["complete"] + kinds["pruned"] <= MOST
@@ -75,7 +75,7 @@ def test_pruned_trials_share_the_places_of_the_complete_ones() -> None:
 
 @pytest.mark.parametrize("count", [MOST + 1, 1000, 20_000])
 def test_beyond_the_bound_the_model_has_no_more_trials_however_many_there_are(count: int) -> None:
-    telling = TrainingSubset.of(records(count, diverged=4), "last")
+    telling = TrainingSubset.of(records(count, diverged=4), Score())
     given = telling.records()
     for state in ("complete", "diverged"):
         assert sum(record.state == state for record in given) <= MOST
@@ -97,7 +97,7 @@ def test_the_size_of_the_model_is_that_of_its_bound() -> None:
 
 def test_the_first_the_latest_and_the_best_are_given_and_the_others_are_thinned_evenly() -> None:
     found = records(5000)
-    given = numbers(TrainingSubset.of(found, "last"))
+    given = numbers(TrainingSubset.of(found, Score()))
     assert given[:FIRST] == list(range(FIRST))
     assert given[-RECENT:] == list(range(5000 - RECENT, 5000))
     best = sorted(range(5000), key=lambda i: -(found[i].last("val_accuracy") or 0))[:BEST]
@@ -109,7 +109,7 @@ def test_the_first_the_latest_and_the_best_are_given_and_the_others_are_thinned_
 
 
 def test_beyond_the_bound_a_model_is_made_anew_only_when_the_trials_have_grown_by_a_share() -> None:
-    telling, made, before = TrainingSubset("last"), [], None
+    telling, made, before = TrainingSubset(Score()), [], None
     for i, record in enumerate(records(20_000), 1):
         telling.add(record)
         if telling.records() is not before and i > MOST:
@@ -122,11 +122,11 @@ def test_beyond_the_bound_a_model_is_made_anew_only_when_the_trials_have_grown_b
 
 def test_a_search_taken_up_again_goes_on_with_the_model_it_had() -> None:
     found = records(700)
-    undisturbed = TrainingSubset("last")
+    undisturbed = TrainingSubset(Score())
     for count, record in enumerate(found, 1):
         undisturbed.add(record)
         if count in (193, 450, 451, 699):
-            again = TrainingSubset("last")
+            again = TrainingSubset(Score())
             for each in found[:count]:
                 again.add(each)
             assert again.records() == undisturbed.records()
@@ -141,7 +141,7 @@ def test_a_bounded_model_still_finds_the_best_rate() -> None:
 
 
 def test_where_all_candidates_are_being_tried_those_tried_the_least_come_next() -> None:
-    acquisition = acquisition_of(gls(SPEC), TrainingSubset.of(records(40), "last"))
+    acquisition = acquisition_of(gls(SPEC), TrainingSubset.of(records(40), Score()))
     assert acquisition is not None
     candidates, tried = acquisition.posterior.candidates, list[Params]()
     for _ in range(2 * len(candidates)):

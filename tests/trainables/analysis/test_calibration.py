@@ -232,7 +232,7 @@ def test_scores_are_those_of_scikit_learn_and_the_functions(K: int) -> None:
     assert (found["aurc"], found["excess_aurc"]) == aurc(p, labels)
     assert found.keys() == {
         *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
-        *("adaptive_ece", "aurc", "excess_aurc"),
+        *("adaptive_ece", "aurc", "excess_aurc", "balanced_accuracy", "macro_f1"),
     }
 
 

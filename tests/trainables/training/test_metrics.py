@@ -1,12 +1,15 @@
 """Metrics against literal numbers and a slow version that does one example after another."""
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score, f1_score
 from torch import Tensor
+from torch.nn import functional
 
 from tosmooth.trainables.training.metrics import Sums
 
@@ -36,13 +39,17 @@ def slowly(logits: Tensor, labels: Tensor) -> dict[str, float]:
         inside = (confidence > (m - 1) / 15) & (confidence <= m / 15)
         if inside.any():
             ece += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    with warnings.catch_warnings(action="ignore"):  # of a class that is predicted and not there
+        balanced = balanced_accuracy_score(y, p.argmax(axis=1))
     return {
         "loss": -np.log(p[np.arange(len(y)), y]).mean(),
         "accuracy": 100 * right.mean(),
         "ece": ece,
         "brier": ((p - np.eye(K)[y]) ** 2).sum(axis=1).mean(),
-        "confidence_right": confidence[right].mean(),
-        "confidence_wrong": confidence[~right].mean(),
+        "confidence_right": np.average(confidence, weights=right) if right.any() else math.nan,
+        "confidence_wrong": np.average(confidence, weights=~right) if not right.all() else math.nan,
+        "balanced_accuracy": 100 * balanced,
+        "macro_f1": 100 * f1_score(y, p.argmax(axis=1), average="macro", zero_division=0),
     }
 
 
@@ -65,6 +72,8 @@ def test_undecided_predictions_have_known_numbers() -> None:
         "brier": 0.9,  # 0.9^2 + 9 * 0.1^2
         "confidence_right": 0.1,
         "confidence_wrong": 0.1,
+        "balanced_accuracy": 100 / 3,
+        "macro_f1": 100 * (2 / 3) / 3,  # of the classes 0 to 2: no one is of the others, or taken for one
     }
     assert result == pytest.approx(expected)
 
@@ -111,3 +120,32 @@ def test_half_precision_logits_are_measured_in_float32() -> None:
 def test_logits_that_are_not_finite_do_not_look_good() -> None:
     result = measured(torch.tensor([[math.nan, 0.0], [1.0, 0.0]]), torch.tensor([1, 0]))
     assert all(math.isnan(result[name] or 0) for name in ("loss", "ece", "brier"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "predicted"),
+    [
+        ([0] * 99 + [1], [0] * 100),  # the largest class alone is predicted
+        ([0, 0, 2, 2, 2], [0, 3, 2, 2, 0]),  # 1 is neither there nor predicted, 3 is predicted alone
+        ([4, 4, 4], [4, 4, 4]),
+        ([1, 1], [0, 0]),  # nothing is right
+    ],
+    ids=["largest", "absent", "one class", "all wrong"],
+)
+def test_classes_that_are_absent_or_never_predicted_count_as_in_scikit_learn(
+    labels: list[int], predicted: list[int]
+) -> None:
+    logits = 5 * functional.one_hot(torch.tensor(predicted), 5).float()
+    result, expected = measured(logits, torch.tensor(labels), 2), slowly(logits, torch.tensor(labels))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert result[name] == pytest.approx(expected[name], abs=1e-9), name
+
+
+def test_accuracy_of_each_class_and_of_none_where_there_is_no_example() -> None:
+    sums = Sums(CPU)
+    assert (sums.of_classes(sums.totals), sums.result(sums.totals)["macro_f1"]) == ([], None)
+    logits = functional.one_hot(torch.tensor([0, 0, 1, 3]), 4).float()
+    sums.add(logits, torch.tensor([0, 1, 1, 0]))
+    assert sums.of_classes(sums.totals) == [50.0, 50.0, None, None]
+    sums.add(logits, torch.tensor([0, 0, 1, 3]))
+    assert sums.of_classes(sums.totals) == [75.0, pytest.approx(200 / 3), None, 100.0]
