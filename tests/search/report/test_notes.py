@@ -280,3 +280,52 @@ def test_row_without_a_completed_trial_says_that_its_baselines_diverged_too() ->
     assert "1 confirmation run (CE) diverged, counted at chance level" in note(
         [*lost("diverged", ""), *wrecked], best=None
     )
+
+
+LARGEST = "accuracy is that of the largest class (99.0 %): selection.metric: balanced_accuracy tells more"
+
+
+@pytest.mark.parametrize(
+    ("best", "changes", "told"),
+    [
+        (99.0, {"classes": 2, "test_commonest": 0.99}, True),
+        (98.95, {"classes": 2, "test_commonest": 0.99}, True),  # two standard errors of 10,000 are 0.2
+        (99.5, {"classes": 2, "test_commonest": 0.99}, False),  # better than that
+        (97.0, {"classes": 2, "test_commonest": 0.99}, False),  # something else
+        (99.0, {"classes": 2}, False),  # measured by a version that did not know
+        (99.0, {"test_size": 0, "commonest": 0.99}, False),  # the validation's 60 % is not that
+        (51.0, {"classes": 2, "test_commonest": 0.51}, False),  # of classes of equal size that is chance
+    ],
+)
+def test_accuracy_of_the_largest_class_is_called_that(best: float, changes: dict[str, Any], told: bool) -> None:
+    found = note(runs(best=best, ce=min(best, 80.0)), changes)
+    assert found.startswith(LARGEST) == told
+    assert ("largest class" in found) == told
+
+
+def scored(records: list[Record], **changes: float) -> list[Record]:
+    """The same runs with other metrics beside their accuracies."""
+    return [replace(r, curve=tuple({**metrics, **changes} for metrics in r.curve)) for r in records]
+
+
+def test_row_chosen_by_another_metric_says_so_and_how_little_small_classes_tell() -> None:
+    told = {"val_balanced_accuracy": 80.0, "test_balanced_accuracy": 85.0, "test_macro_f1": 40.0}
+    unequal = {"classes": 2, "test_commonest": 0.99, "balanced_size": 100.0}
+    row = row_of(scored(runs(best=99.0), **told), unequal, score=Score("balanced_accuracy"))
+    assert (row.metric, row.score, row.ce_score, row.gain_over_ce) == ("balanced_accuracy", 85.0, 85.0, 0.0)
+    assert (row.test_accuracy, row.test_balanced_accuracy, row.test_macro_f1) == (pytest.approx(98.9), 85.0, 40.0)
+    notes = row.note.split("; ")
+    assert notes[0] == "chosen by balanced accuracy, and so is the gain"
+    assert any("100 noisy validation rows of equal classes" in each and "under 4 points" in each for each in notes)
+    assert LARGEST not in notes
+
+
+def test_balanced_accuracy_at_chance_is_a_network_that_hardly_learns_however_large_a_class() -> None:
+    told = {"val_balanced_accuracy": 51.0, "test_balanced_accuracy": 51.0}
+    found = row_of(scored(runs(), **told), {"classes": 2, "test_commonest": 0.99}, score=Score("balanced_accuracy"))
+    assert "the network hardly learns (51 % right where chance is 50 %)" in found.note
+
+
+def test_metrics_that_an_earlier_version_did_not_report_stay_unknown_whatever_diverged() -> None:
+    lost = replace(runs()[1], state="diverged")
+    assert row_of([*runs(), replace(lost, train_seed=9)]).test_balanced_accuracy is None

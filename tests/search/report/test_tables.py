@@ -283,6 +283,7 @@ def test_a_trial_is_a_flat_row_with_a_column_for_every_searched_parameter() -> N
         "train_accuracy": 10.0,
         "val_accuracy": 10.0,  # of the last epoch
         "test_accuracy": 10.5,
+        **dict.fromkeys(("val_balanced_accuracy", "val_macro_f1", "test_balanced_accuracy", "test_macro_f1")),
         "best_epoch": 2,  # where noisy validation is highest, 40
         "best_epoch_val_accuracy": 40.0,
         "best_epoch_test_accuracy": 50.0,
@@ -414,3 +415,21 @@ def test_levels_of_several_datasets_are_told_apart_and_the_unknown_is_blank() ->
 def test_a_rate_near_zero_is_not_shown_as_zero() -> None:
     (line,) = [line for line in shown([replace(WORST, best_rate=-0.0042)], 120) if line.startswith("worst")]
     assert line.split()[2] == "-0.004"
+
+
+def test_rows_chosen_by_another_metric_show_their_scores_in_place_of_accuracies() -> None:
+    scores = {"score": 71.5, "score_std": 0.3, "ce_score": 60.0, "ls_score": 61.0}
+    row = replace(WORST, metric="balanced_accuracy", note="", **scores)
+    shown = short_columns([row])
+    assert [name for name in shown if "acc" in name] == []
+    assert [name for name in shown if name in scores or name == "metric"] == ["metric", *scores]
+    assert [name for name in short_columns([WORST]) if name in (*scores, "metric")] == []
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal_table([row], 100))
+    text = console.export_text()
+    assert "bal." in text
+    assert "71.50" in text
+    assert "65.19" not in text
+    both = Console(width=100, record=True, file=io.StringIO())
+    both.print(terminal_table([row, replace(row, noise="other", metric="macro_f1")], 100))
+    assert "score" in both.export_text()

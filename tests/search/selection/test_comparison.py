@@ -218,6 +218,10 @@ def test_a_row_holds_what_can_be_worked_out_by_hand() -> None:
         seeds=3,
         ce_test_accuracy=81.0,
         ls_test_accuracy=79.0,
+        score=91.0,  # which is accuracy, where nothing else is chosen by
+        score_std=1.0,
+        ce_score=81.0,
+        ls_score=79.0,
         gain_over_ce=10.0,
         gain_low=pytest.approx(7.5159, abs=1e-4),  # type: ignore[arg-type]
         gain_high=pytest.approx(12.4841, abs=1e-4),  # type: ignore[arg-type]
