@@ -80,6 +80,7 @@ class Level:
     class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
     class_counts: tuple[int, ...] = ()  # examples of each class in training and validation, by the level's labels
     clean_rows: int | None = None  # examples by which the noise rate is measured; None: by all
+    clean_validation: bool = False  # the validation has clean labels
     remarks: tuple[str, ...] = ()  # what was done to the data: notes of each row
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from tosmooth.trainables.errors import require, shown
 from tosmooth.trainables.former_words import refuse_former
 from tosmooth.trainables.methods import METHODS, check_parameters
 
+SOFT = "soft"  # the noise level whose targets are shares of votes
 MATRIX = "matrix-"  # so begin the names of noise levels whose transition matrix is in a file
 # Names of files that hold tables end so, in part; what they really hold is seen when they are read.
 TABULAR = (
@@ -331,6 +332,13 @@ class TrialConfig:
         suits = augment == "none" or self.network.name != "mlp"
         require(suits, "training.augment", augment, "features are not augmented; images are")
         self._check_imbalance()
+        self._check_soft()
+
+    def _check_soft(self) -> None:
+        """Refuse a method that trains on labels where the level has soft targets."""
+        able = ", ".join(name for name, each in METHODS.items() if each.soft)
+        hard = self.data.table is None or self.data.noise != SOFT or METHODS[self.method].soft
+        require(hard, "method", self.method, f"at the noise level {SOFT} for the methods {able}")
 
     def _check_imbalance(self) -> None:
         """Refuse weights and samplers that the method's loss has no place for."""

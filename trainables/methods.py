@@ -39,6 +39,7 @@ class Method:
     from_start: bool = False  # acts from the first epoch: it shares no trunk with other methods, and has no warm-up
     mixes: bool = False  # changes the inputs: its loss is a `MixingLoss`
     weighs: bool = True  # its loss is a mean over examples of one label each, which classes may weigh
+    soft: bool = False  # its loss takes soft targets in place of labels
     recalls: bool = False  # remembers something of each example, which then must come once an epoch
 
 
@@ -56,11 +57,13 @@ METHODS: dict[str, Method] = {
                 0.0, 0.0, 10.0, "linear", "epochs after the warm-up in which the rate grows from 0", rules.weight, False
             ),
         },
+        soft=True,
     ),
     "confidence-penalty": Method(
         "confidence penalty",
         "Pereyra et al. 2017, arXiv 1701.06548",
         {"beta": Parameter(0.1, 0.01, 8.0, "log", "weight of the entropy that is subtracted", rules.weight)},
+        soft=True,
     ),
     "disturb-label": Method(
         "label flipping (DisturbLabel)",
@@ -137,6 +140,7 @@ METHODS: dict[str, Method] = {
             "temperature": Parameter(0.04, 0.01, 1.0, "log", "the logits' norm is 1 / temperature", rules.positive),
             "rate": _rate("smoothing rate of the normalised logits"),
         },
+        soft=True,
     ),
     "logit-clip": Method(
         "logit clipping",
@@ -145,6 +149,7 @@ METHODS: dict[str, Method] = {
             "tau": Parameter(1.0, 0.5, 20.0, "log", "the greatest norm of the logits", rules.positive),
             "rate": _rate("smoothing rate of the clipped logits"),
         },
+        soft=True,
     ),
     "online-smoothing": Method(
         "online label smoothing",

@@ -176,7 +176,8 @@ def _on_gain(row: Row, level: Level) -> list[str]:
     if row.best_rate == 0 or row.gain_low is None or row.gain_high is None:
         return [] if row.best_rate == 0 else unsure
     place = "the clean test set" if level.test_size else "the fresh seeds"
-    told = f"the {'' if level.noise_rate == 0 else 'noisy '}validation" if level.test_size else "the search"
+    clean = level.noise_rate == 0 or level.clean_validation
+    told = f"the {'' if clean else 'noisy '}validation" if level.test_size else "the search"
     if row.gain_low > 0:
         gains = f"smoothing gains on {place}, though {told} alone cannot tell the best rate from 0"
         return [f"{gains}: trust the gain, not the exact rate"] if holds else []
@@ -206,7 +207,8 @@ def _on_precision(cell: CellResults) -> list[str]:
     if error < SURE:
         return []
     alike = "" if cell.score.plain else " of equal classes, which those there are tell as much as,"
-    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}{alike}"
+    kind = f"{'distinct ' if together >= MANY_COPIES else ''}{'clean' if cell.level.clean_validation else 'noisy'}"
+    what = f"{kind} validation row{'' if rows == 1 else 's'}{alike}"
     points = "point" if round(error) == 1 else "points"
     return [f"{rows} {what}: a difference under {error:.0f} {points} is noise"]
 

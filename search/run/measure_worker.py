@@ -99,7 +99,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         with torch.device("meta"):  # no memory, no time
             fitting_network(each, data)
         check_transition(each, data)
-        class_weights_of(each.training, data.train.labels, data.classes)  # for its checks
+        class_weights_of(each.training, data.train.labels, data.classes, data.class_names)  # for its checks
     look(config, data)
     return Level(
         dataset=config.data.dataset,
@@ -115,6 +115,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         class_names=data.class_names,
         class_counts=_counts(data),
         clean_rows=data.clean_rows,
+        clean_validation=config.data.validate_on == "clean",
         remarks=data.remarks,
         **_facts(data),
     )

@@ -230,6 +230,7 @@ class SelectionSpec:
     """What tells the better of two trials, in search and confirmation alike, and what a gain is told in."""
 
     metric: Measure = "accuracy"  # of the noisy validation; balanced: where classes are of unequal size
+    validate_on: Literal["noisy", "clean"] = "noisy"  # clean: labels that are known to be right, where there are some
 
     def __post_init__(self) -> None:
         require(self.metric in MEASURES, "selection.metric", self.metric, f"one of {', '.join(MEASURES)}")

@@ -12,7 +12,7 @@ A study file says (only `name` and `dataset` must be there):
     space                   parameter: {low, high, scale, step} or {values: [...]}
     search                  trials, sampler, training_seeds, epoch, readout, estimate_noise, head_start, prior_study,
                             allocation, stop_when, pruner, pruner_min_epochs, pruner_grace
-    selection               metric
+    selection               metric, validate_on
     trunks                  share, keep, folder, max_gb
     confirmation            seeds, finalists, gain_interval, max_seeds, keep_weights
     resources               cpus, gpus, accelerator, concurrent
@@ -191,7 +191,7 @@ class StudySpec(BaseModel):
 
     def data_config(self, noise: str) -> DataConfig:
         """Data of one noise level of the study."""
-        return self.dataset.config(noise, self.seed)
+        return dataclasses.replace(self.dataset.config(noise, self.seed), validate_on=self.selection.validate_on)
 
     def recipe(self, method: str) -> TrialConfig:
         """Make a run of a method, on any data, with the settings that all methods share."""

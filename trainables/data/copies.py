@@ -97,8 +97,8 @@ def _share_of_classes(group: Rows, sizes: Rows, places: Rows, of_class: Labels, 
 def _apportioned(rows: Rows, least: Rows, most: Rows, wanted: int) -> Rows:
     """Divide `wanted` among classes in proportion to their `rows` [K], by largest remainders, within bounds [K]."""
     exact = rows * wanted / rows.sum()
-    found = np.clip(np.floor(exact).astype(np.int64), least, most)
-    while (left := wanted - found.sum()) != 0:
+    found: Rows = np.clip(np.floor(exact).astype(np.int64), least, most)
+    while (left := wanted - int(found.sum())) != 0:
         able = found < most if left > 0 else found > least
         if not able.any():
             break

@@ -156,8 +156,10 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     validation = _split(source.train, inputs, validation_rows, noisy.labels)
     if noisy.soft is not None:
         train = replace(train, soft=torch.from_numpy(noisy.soft[train_rows]))
+    remarks = source.remarks
     if config.validate_on == "clean" and validation.clean is not None:
         validation = replace(validation, labels=validation.clean, noisy=validation.labels)
+        remarks = (*remarks, f"trials are scored by the clean labels of {len(validation)} examples")
     test = _test_split(config, source, test_inputs)
     rate, transition, clean_rows = _measured(source, noisy.labels, np.concatenate([train_rows, validation_rows]))
     return LevelData(
@@ -173,7 +175,7 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
         transition=transition,
         class_names=source.class_names,
         clean_rows=clean_rows,
-        remarks=source.remarks,
+        remarks=remarks,
     )
 
 

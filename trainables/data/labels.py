@@ -1,6 +1,7 @@
 """Labels of a user's own data: values of any kind become classes, numbered from 0 in an order that stays."""
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def _text(
     value: str | bool | float | None, what: str, place: Place, indices: Labels, index: int, declared: Sequence[str]
 ) -> str | None:
     """Name of the class that a value of the file means; `None` for no label."""
-    if value is None or value != value:  # NaN
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -84,7 +85,7 @@ def _text(
             rule = f"a class is called by a text on one line, of at most {LONGEST} characters"
             raise InputError(f"{what}, {place(row)}: {shown(value)} is refused: {rule}")
         return value
-    if isinstance(value, float) and not value.is_integer():
+    if not math.isfinite(value) or value != int(value):
         row = int(np.flatnonzero(indices == index)[0])
         raise InputError(f"{what}, {place(row)}: {value} is refused: a label is text or a whole number")
     if not declared:

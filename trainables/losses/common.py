@@ -17,7 +17,9 @@ def log_probabilities(logits: Tensor) -> Tensor:
 
 
 def of_label(values: Tensor, labels: Tensor) -> Tensor:
-    """Pick the entry [B] of each row of `values` [B, K] that belongs to its label."""
+    """Pick the entry [B] of each row of `values` [B, K] that belongs to its label; of soft labels [B, K] the mean."""
+    if labels.is_floating_point():
+        return (labels.to(values.dtype) * values).sum(dim=1)
     return values.gather(1, labels[:, None])[:, 0]
 
 

@@ -15,6 +15,7 @@ from tosmooth.trainables.losses.interface import Facts, Step
 def gls_loss(logits: Tensor, labels: Tensor, rate: float, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy [] of `logits` [B, K] against `(1 - rate) * onehot(labels [B]) + rate / K`, in nats.
 
+    Soft labels [B, K], each row of which adds up to 1, take the place of the one-hot ones.
     `logsumexp(z) - (1 - r) * z_y - r * mean(z)`, in float32 or the logits' own wider type. For r < 0 it is unbounded
     below. `torch.nn.functional.cross_entropy(label_smoothing=r)` would silently return plain cross-entropy there.
     Raises `InputError` for rate > 1. Source: Wei et al., "To Smooth or Not? When Label Smoothing Meets Noisy Labels",

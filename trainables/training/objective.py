@@ -35,7 +35,9 @@ class Objective:
         self.criterion = criterion
         self.config, self.steps, self.generator, self.measured = config, steps, generator, data.transition
         self.facts = Facts(data.classes, len(data.train), generator.device)
-        weights = class_weights_of(config.training, data.train.labels, data.classes)
+        soft = data.train.soft
+        self.soft = None if soft is None else soft.to(generator.device)  # [n, K], trained on instead of the labels
+        weights = class_weights_of(config.training, data.train.labels, data.classes, data.class_names)
         self.class_weights = None if weights is None else weights.to(generator.device)  # [K]
         self.estimates = METHODS[config.method].needs_transition and config.transition == "estimated"
         self.transition: Tensor | None = None  # [K, K], what the method was given
@@ -64,11 +66,14 @@ class Objective:
     ) -> Tensor:
         """The mean loss [] of a batch: logits [B, K], labels [B], `step` from 0 over the whole run, `index` [B].
 
-        Examples count in it by the weight of their class, but for a `criterion`.
+        Examples count in it by the weight of their class, and where the data have soft targets these take the place of
+        the labels; neither for a `criterion`.
         """
         if self.criterion is not None:
             return self.criterion(inputs, logits, labels)
         weights = self.weights(labels)
+        if self.soft is not None:
+            labels = self.soft[index]
         if self.method is None:
             return gls_loss(logits, labels, 0.0, weights)
         since = step / self.steps - self.config.warmup

@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tosmooth.trainables.training.setup import new_optimizer, ready_network
 
 VALIDATED = ("loss", "accuracy", "balanced_accuracy", "macro_f1")  # what is reported of the noisy validation
 LISTED = 100  # classes whose accuracy is reported one by one
+NAMED = re.compile(r"[\w. /-]{1,60}", re.ASCII)  # names of classes that may be in a metric's
 EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
 
@@ -79,10 +81,13 @@ class Trainer:
         self.dtype = compute_dtype(config, self.device)
         self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
         self.test_set = self._batches(data.test, data) if data.test is not None else None
-        self.noisy_labels = data.validation.labels
-        flipped = data.train.flipped
-        self.clean_known = flipped is not None
-        self.flipped = (torch.zeros(len(data.train), dtype=torch.bool) if flipped is None else flipped).to(self.device)
+        self.noisy_labels = data.validation.noisy_labels
+        self.class_names = data.class_names
+        unknown = torch.zeros(len(data.train), dtype=torch.bool)
+        # Which training labels are known to be wrong, and which to be right.
+        flipped, clean = data.train.flipped, data.train.clean
+        self.flipped = (unknown if flipped is None else flipped).to(self.device)
+        self.right = (unknown if clean is None else data.train.labels == clean).to(self.device)
         self.estimates = estimate_noise and is_plain(config)
         self.held_out = HeldOut()
         self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
@@ -146,7 +151,7 @@ class Trainer:
         validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
         if logits is not None:
             self.held_out.add(validation["accuracy"], torch.cat(logits))
-        loss, correct, memorised, weighted, flipped, weight = trained.tolist()
+        loss, correct, weighted, *of_known, weight = trained.tolist()
         loss /= len(self.train_set)
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
@@ -155,26 +160,15 @@ class Trainer:
         metrics = {
             "train_loss": loss,
             "train_accuracy": 100 * (correct / len(self.train_set)),
-            **self._by_label(correct, memorised, flipped),
+            **_by_label(*of_known),
             **{f"val_{name}": validation[name] for name in VALIDATED},
             **{f"test_{name}": value for name, value in test.items()},
-            **(_of_classes(tests, evaluated[1]) if last else {}),
+            **(_of_classes(tests, evaluated[1], self.class_names) if last else {}),
             "lr": lr,
             "seconds": time.perf_counter() - start,
         }
         finite = {key: value if value is None or math.isfinite(value) else None for key, value in metrics.items()}
         return Report(self.epoch, finite, self.diverged)
-
-    def _by_label(self, correct: float, memorised: float, flipped: float) -> dict[str, float | None]:
-        """Compute accuracies, in percent, from counts of predictions that are as the label says.
-
-        `correct`: of all examples; `memorised`: of the `flipped` ones, whose label is wrong.
-        """
-        right = len(self.train_set) - flipped if self.clean_known else 0  # examples with a right label
-        return {
-            "train_accuracy_clean": 100 * (correct - memorised) / right if right else None,
-            "train_accuracy_flipped": 100 * memorised / flipped if flipped else None,
-        }
 
     def _state(self) -> State:
         """State that the next epoch depends on, and the curve so far."""
@@ -231,12 +225,12 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _train_epoch(self) -> Tensor:
-        """Train one epoch and return the sums [6]: the four of `_step`, wrong labels seen, weight of all examples."""
+        """Train one epoch and return the sums [8]: those of `_step`, right and wrong labels seen, weight of all."""
         self.objective.begin(self.epoch, lambda: self.held_out.transition(self.noisy_labels))
         augment = self.generator if self.config.training.augment != "none" else None
         mirrored = self._mirrored()
         order = self._order()
-        sums = torch.zeros(4, dtype=torch.float64, device=self.device)
+        sums = torch.zeros(5, dtype=torch.float64, device=self.device)
         self.network.train()
         for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
             lr = learning_rate(self.config, step, self.steps)
@@ -245,7 +239,8 @@ class Trainer:
             inputs, labels = self.train_set.take(index, augment, mirrored)
             sums += self._step(inputs, labels, step, index)
         self.objective.end()
-        return torch.cat([sums, torch.stack([self.flipped[order].sum().double(), self._weight(order)])])
+        seen = [mask[order].sum().double() for mask in (self.right, self.flipped)]
+        return torch.cat([sums, torch.stack([*seen, self._weight(order)])])
 
     def _order(self) -> Tensor:
         """Examples [n] of an epoch, in their order."""
@@ -273,7 +268,8 @@ class Trainer:
     def _step(self, inputs: Tensor, labels: Tensor, step: int, index: Tensor) -> Tensor:
         """Take one optimizer step.
 
-        Returns [4]: summed loss, predictions that are as the labels say, those of them flipped, the weight of them all.
+        Returns [5]: summed loss; predictions that are as the labels say, and their weight; those of them of which the
+        label is known to be right, and to be wrong.
         """
         inputs, mixed = self.objective.mixed(inputs, labels)
         with self._autocast():
@@ -286,7 +282,8 @@ class Trainer:
             as_labelled = logits.argmax(dim=1) == labels
             right, weights = as_labelled.sum(), self.objective.weights(labels)
             weight = right if weights is None else (weights * as_labelled).sum()
-            return torch.stack([loss * len(labels), right, (as_labelled & self.flipped[index]).sum(), weight])
+            known = [(as_labelled & mask[index]).sum() for mask in (self.right, self.flipped)]
+            return torch.stack([loss * len(labels), right, weight, *known])
 
     def _evaluate(self, batches: Batches | None, held: list[Tensor] | None = None) -> Sums:
         """Sums over the predictions for `batches`; their logits [B, K] go to `held` where it is given."""
@@ -304,10 +301,24 @@ class Trainer:
         return sums
 
 
-def _of_classes(tests: Sums, totals: Tensor) -> dict[str, float | None]:
-    """Test accuracy of each class, unless they are too many to be looked at one by one."""
+def _by_label(learnt: float, memorised: float, right: float, flipped: float) -> dict[str, float | None]:
+    """Compute accuracies, in percent, from counts of predictions that are as the label says.
+
+    `learnt`: of the `right` labels; `memorised`: of the `flipped` ones, which are wrong.
+    """
+    return {
+        "train_accuracy_clean": 100 * learnt / right if right else None,
+        "train_accuracy_flipped": 100 * memorised / flipped if flipped else None,
+    }
+
+
+def _of_classes(tests: Sums, totals: Tensor, names: Sequence[str]) -> dict[str, float | None]:
+    """Test accuracy of each class, by its name where MLflow takes it, unless they are too many to be looked at."""
     found = tests.of_classes(totals)
-    return {f"test_accuracy_of.{k}": each for k, each in enumerate(found)} if len(found) <= LISTED else {}
+    if len(found) > LISTED:
+        return {}
+    called = names if names and all(map(NAMED.fullmatch, names)) else [str(k) for k in range(len(found))]
+    return {f"test_accuracy_of.{name}": each for name, each in zip(called, found, strict=True)}
 
 
 def train(

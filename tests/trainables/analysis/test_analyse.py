@@ -15,7 +15,7 @@ from tosmooth.trainables.errors import InputError
 
 SCORES = {
     *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
-    *("adaptive_ece", "aurc", "excess_aurc"),
+    *("adaptive_ece", "aurc", "excess_aurc", "balanced_accuracy", "macro_f1"),
 }
 MEMORY = {"clean_accuracy", "memorised", "corrected", "other"}
 ATTACKS = {
