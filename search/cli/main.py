@@ -16,6 +16,7 @@ from tosmooth.search.cli.data import data_app
 from tosmooth.search.cli.describe import describe
 from tosmooth.search.cli.doctor import doctor
 from tosmooth.search.cli.export import export
+from tosmooth.search.cli.init import init
 from tosmooth.search.cli.listing import show, status, studies
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
@@ -61,6 +62,7 @@ def everywhere(version: VersionOption = False, quiet: QuietOption = False, verbo
     say(quiet, verbose)
 
 
+app.command()(init)
 app.command()(studies)
 app.command()(describe)
 

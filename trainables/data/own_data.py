@@ -61,7 +61,8 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     names = class_names(columns, given)
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
-    remarks = [*train.remarks, *(() if test is None else test.remarks), *_remarks(trained, tested, names)]
+    of_test = () if test is None else [f"test set: {each}" for each in test.remarks]
+    remarks = [*train.remarks, *of_test, *_remarks(trained, tested, names)]
     return Source(
         train=trained,
         test=tested,

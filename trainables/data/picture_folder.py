@@ -10,6 +10,7 @@ from PIL import Image
 from tosmooth.trainables.data.pictures import FORMATS
 from tosmooth.trainables.errors import InputError
 
+ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
 PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
 JUNK = frozenset({"thumbs.db", "desktop.ini"})  # that systems leave in folders
 SHOWN = 3
@@ -41,6 +42,8 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
     Raises `InputError` where there is no such folder, no class with a picture, or where its folders are parts of a data
     set and no classes.
     """
+    if root.is_file():
+        raise InputError(f"{key}: {root}: is a file: give dataset.table.image or dataset.table.features")
     if not root.is_dir():
         raise InputError(f"{key}: {root}: there is no such folder")
     folders = sorted(each.name for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
@@ -49,15 +52,14 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
         raise InputError(
             f"{key}: {root}: holds {parts}, and no folder a class: name one of these, {root.name}/{folders[0]}"
         )
-    endings = {ending for ending, name in Image.registered_extensions().items() if name in FORMATS}
     pictures: list[tuple[str, str]] = []
     passed = [name for name in _files(root) if not _hidden(name)]  # in no folder of a class
     empty = []
     for name in folders:
         files = sorted(_below(root, name, key, follow_links))
-        own = [path for path in files if Path(path).suffix.lower() in endings]
+        own = [path for path in files if Path(path).suffix.lower() in ENDINGS]
         pictures += [(path, name) for path in own]
-        passed += [path for path in files if Path(path).suffix.lower() not in endings]
+        passed += [path for path in files if Path(path).suffix.lower() not in ENDINGS]
         empty += [] if own else [name]
     if not pictures:
         raise InputError(f"{key}: {root}: holds no picture in a folder of its class, such as {root.name}/cat/1.png")
@@ -68,6 +70,13 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
     if empty:
         remarks.append(f"folders in {root.name} without a picture, which are no classes: {', '.join(empty[:SHOWN])}")
     return PictureFolder(root, tuple(p for p, _ in pictures), tuple(c for _, c in pictures), tuple(remarks))
+
+
+def holds_classes(root: Path) -> bool:
+    """True if a folder of `root` holds a picture."""
+    folders = (each.path for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
+    files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
+    return any(Path(name).suffix.lower() in ENDINGS for name in files if not _hidden(name))
 
 
 def _below(root: Path, name: str, key: str, follow_links: bool) -> Iterator[str]:

@@ -1,0 +1,260 @@
+"""Look at a user's own data: which columns are labels, pictures and features, and what a study of them must know."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+
+from tosmooth.search.init.parts import of_one_part, parts_of
+from tosmooth.trainables.config import AllBut, DataConfig, TableSource
+from tosmooth.trainables.data.examples import Source, scale_of
+from tosmooth.trainables.data.own_data import own_data
+from tosmooth.trainables.data.picture_folder import ENDINGS, holds_classes
+from tosmooth.trainables.data.tables.files import files_of
+from tosmooth.trainables.data.tables.table import Table, open_table
+from tosmooth.trainables.errors import InputError, shown
+from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.noise.estimate import estimated_noise_rate
+
+# Names that columns really have, the likeliest first; without case, blanks and signs.
+LABELS = (
+    "noisylabel",
+    "givenlabel",
+    "label",
+    "labels",
+    "target",
+    "targets",
+    "class",
+    "y",
+    "category",
+    "finelabel",
+    "species",
+)
+CLEAN = (
+    "cleanlabel",
+    "truelabel",
+    "goldlabel",
+    "gold",
+    "groundtruth",
+    "expert",
+    "expertlabel",
+    "correctlabel",
+    "ytrue",
+)
+PICTURES = ("image", "img", "images", "picture", "photo", "pixels", "filename", "file", "path", "filepath", "imagepath")
+IDENTIFIERS = ("id", "index", "idx", "uuid", "key", "rowid", "split", "fold")
+ANNOTATOR = re.compile(r"(annotator|rater|worker|coder|label)_?([0-9]{1,2}|[a-z])", re.IGNORECASE)
+FEW = 20  # values of a text column up to which it may be a category, or a label
+CHEAP = 4_000_000  # numbers, rows by features, up to which the noise is estimated here
+NAMED = 10  # classes and columns that are named
+KINDS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_temporal)
+
+Ask = Callable[[str, list[str]], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found, and how a study reads it."""
+
+    name: str  # of the data, as far as a study's name may have it
+    table: TableSource
+    source: Source
+    said: tuple[str, ...]  # a line each
+
+    @property
+    def rows(self) -> int:
+        """Training examples with a label."""
+        return len(self.source.train.labelled)
+
+
+def look(data: str, test: str | None, label: str | None, folders: Folders, ask: Ask | None = None) -> Found:
+    """Look at data as `DATA`, `--test` and `--label` name them; `ask`: where the column of labels is not clear.
+
+    Raises `InputError` for what cannot be read, and where no one can be asked.
+    """
+    train, beside = parts_of(data)
+    tested = beside if test is None else parts_of(test)[0]
+    if Path(train).is_dir() and holds_classes(Path(train)):
+        table: TableSource = TableSource(train=train, test=tested)
+        said: list[str] = []
+    else:
+        with open_table(files_of(train, folders.data, "DATA"), "train") as opened:
+            table, said = _columns(opened, train, tested, label, ask)
+    source = own_data(DataConfig(dataset="mine", noise="given", table=table), folders)
+    return Found(_name(data), table, source, (*_facts(source, table), *said, *_noise(source, table)))
+
+
+def _name(data: str) -> str:
+    """Name of the data: that of the file or folder, in what a study's name may hold."""
+    path = Path(data.rstrip("/")).absolute()
+    stem = path.name.partition(".")[0] if not path.is_dir() else path.name
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:40]
+    general = plain.lower() in ("", "train", "data", "dataset", "training") and path.parent.name
+    return _name(str(path.parent)) if general and path.parent != path else plain or "mine"
+
+
+def _columns(
+    table: Table, train: str, test: str | None, label: str | None, ask: Ask | None
+) -> tuple[TableSource, list[str]]:
+    """Choose the columns of a table by their names, types and values; and say which."""
+    names = of_one_part(name for name in table.names if name)
+    own = label if label is not None else _label(table, names, ask)
+    table.require([own], "--label")
+    clean = next((name for known in CLEAN for name in names if _plain(name) == known and name != own), None)
+    rest = [name for name in names if name not in (own, clean)]
+    chosen = TableSource(train=train, test=test, image="?", label=own, clean_label=clean)
+    said = [f"labels: column {own!r}" + ("" if clean is None else f"; clean ones: column {clean!r}")]
+    pictures = [name for name in rest if _is_picture(table, name)]
+    if pictures:
+        image = min(pictures, key=lambda name: _rank(name, PICTURES))
+        return replace(chosen, image=image), [*said, f"pictures: column {image!r}"]
+    return _features(table, rest, chosen, said)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _rank(name: str, known: Sequence[str]) -> int:
+    plain = _plain(name)
+    return known.index(plain) if plain in known else len(known)
+
+
+def _label(table: Table, names: Sequence[str], ask: Ask | None) -> str:
+    """Column of labels: by what the file says of it, by its name, or the only one that may be."""
+    known = sorted((name for name in names if _plain(name) in LABELS), key=lambda name: _rank(name, LABELS))
+    declared = [name for name in names if name in table.class_names]
+    if found := [*known, *(declared if len(declared) == 1 else [])]:
+        return found[0]
+    able = [name for name in names if _may_be_label(table, name)]
+    if len(able) == 1:
+        return able[0]
+    choices = able or list(names)
+    if ask is None:
+        listed = ", ".join(choices[:NAMED])
+        raise InputError(f"--label: name the column of labels; it may be {listed}: no column is called label or target")
+    return ask("Which column has the labels?", choices)
+
+
+def _may_be_label(table: Table, name: str) -> bool:
+    kind = table.schema.field(name).type
+    if not (
+        pa.types.is_string(kind)
+        or pa.types.is_dictionary(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+    ):
+        return False
+    values = pc.count_distinct(_read(table, name)).as_py()
+    return bool(2 <= values <= min(FEW, max(2, table.rows / 5)))
+
+
+def _read(table: Table, name: str) -> pa.ChunkedArray:
+    column = table.read([name]).column(0)
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+
+
+def _is_picture(table: Table, name: str) -> bool:
+    """True for encoded pictures, arrays of pictures, and paths of picture files."""
+    kind = table.schema.field(name).type
+    if isinstance(kind, pa.FixedShapeTensorType):
+        return len(kind.shape) >= 2
+    if pa.types.is_struct(kind):
+        return bool(kind.get_field_index("bytes") >= 0)
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return False
+    first = next((value for value in _read(table, name).slice(0, 100).to_pylist() if value), "")
+    return Path(first).suffix.lower() in ENDINGS or first.startswith("data:image/")
+
+
+def _features(table: Table, rest: Sequence[str], chosen: TableSource, said: list[str]) -> tuple[TableSource, list[str]]:
+    """Columns of features: one of vectors, else all numbers but identifiers, and text of a few values."""
+    vectors = [name for name in rest if pa.types.is_nested(table.schema.field(name).type)]
+    if vectors:
+        return replace(chosen, image=None, features=(vectors[0],)), [
+            *said,
+            f"features: vectors of column {vectors[0]!r}",
+        ]
+    why = {name: reason for name in rest if (reason := _unfit(table, name, said)) is not None}
+    used = [name for name in rest if name not in why]
+    if not used:
+        raise InputError(f"DATA: no column is of features or pictures: {shown(why)}")
+    text = [name for name in used if _is_text(table, name)]
+    features = tuple(used) if len(used) <= NAMED else AllBut(all_but=tuple(why))
+    said = [*said, f"features: {len(used)} columns" + (f", {len(text)} of them categories" if text else "")]
+    said += [f"  left out: column {name!r}, {reason}" for name, reason in why.items()]
+    categorical = "onehot" if text else "refuse"
+    return replace(chosen, image=None, features=features, categorical=categorical), said  # type: ignore[arg-type]
+
+
+def _is_text(table: Table, name: str) -> bool:
+    kind = table.schema.field(name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _unfit(table: Table, name: str, said: list[str]) -> str | None:
+    """Why a column is no feature; `None` where it is one."""
+    kind, column = table.schema.field(name).type, _read(table, name)
+    if column.null_count:
+        return f"of which {column.null_count} values are empty: fill them to use it"
+    distinct = pc.count_distinct(column).as_py()
+    if ANNOTATOR.fullmatch(name) and distinct <= FEW:
+        return "labels of one annotator, perhaps: dataset.table.annotators takes them"
+    if _plain(name) in IDENTIFIERS or (pa.types.is_integer(kind) and distinct == table.rows and _rising(column)):
+        return "an identifier"
+    if _is_text(table, name):
+        return None if 2 <= distinct <= FEW else f"text of {distinct} values"
+    return None if any(is_kind(column.type) for is_kind in KINDS) else f"of type {kind}"
+
+
+def _rising(column: pa.ChunkedArray) -> bool:
+    values = np.asarray(column)
+    return bool((values[1:] > values[:-1]).all())
+
+
+def _facts(source: Source, table: TableSource) -> list[str]:
+    """Rows, classes with their sizes, inputs, and what is odd."""
+    train, test = source.train, source.test
+    counts = np.bincount(train.given[train.labelled], minlength=source.classes)
+    named = [f"{name} {count}" for name, count in zip(source.class_names, counts, strict=True)]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    shape = list(train.inputs.shape[1:])
+    inputs = f"pictures of {shape[1]}x{shape[0]} pixels" if table.of_pictures else f"{shape[0]} features"
+    said = [f"training set: {len(train.labelled)} examples, {inputs}; {table.train}"]
+    if test is None:
+        said.append("no test set: gains will be of the noisy validation")
+    else:
+        said.append(f"test set: {len(test.labelled)} examples, whose labels are taken as right; {table.test}")
+        shared = np.isin(test.keys_of(test.labelled), train.keys_of(train.labelled)).mean()
+        said += [f"{100 * shared:.3g} % of the test set equals training examples"] if shared else []
+    said.append(f"{source.classes} classes: {', '.join(named[:NAMED])}{more}")
+    return [*said, *source.remarks]
+
+
+def _noise(source: Source, table: TableSource) -> list[str]:
+    """Estimate the share of wrong labels where that takes seconds: logistic regression on features, out of fold."""
+    train, rows = source.train, source.train.labelled
+    if train.clean is not None or table.of_pictures or train.inputs.numel() > CHEAP:
+        return []
+    labels = train.given[rows]
+    _, labels = np.unique(labels, return_inverse=True)  # classes that training has
+    folds = min(5, int(np.bincount(labels).min()))
+    if folds < 2:
+        return []
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415 - a second, for features alone
+    from sklearn.model_selection import cross_val_predict  # noqa: PLC0415
+
+    mean, std = scale_of(train.inputs)
+    inputs = ((train.inputs - mean) / std).numpy()[rows]
+    found = cross_val_predict(LogisticRegression(max_iter=200), inputs, labels, cv=folds, method="predict_proba")
+    estimate = estimated_noise_rate(torch.from_numpy(found), torch.from_numpy(labels))
+    about = "by logistic regression and cleanlab; too high where a straight line between classes does not do"
+    return [] if estimate is None else [f"about {100 * estimate:.2g} % of the labels are wrong ({about})"]
