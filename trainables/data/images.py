@@ -41,7 +41,6 @@ ROWS, BATCH = 4, 2**26
 KEY, ROW = "key", "row"  # the columns of what equal pictures have in common, and of where in the source they are
 COLUMNS = 4  # of int64 beside the pixels: these two, and given and clean labels
 LAYOUT = 5  # of the decoded file; another number has everything decoded anew
-
 REASONS = 5  # of pictures that were dropped, kept to be shown
 
 Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
@@ -91,13 +90,13 @@ def pictures(path: Path, image: str, labels: Mapping[str, str]) -> Iterator[Chun
         row, rows = 0, file.metadata.num_rows
         waiting: deque[dict[str, Labels]] = deque()  # the labels of each picture that is being decoded
 
-        def encoded() -> Iterator[tuple[pa.Buffer | None, str]]:
+        def encoded() -> Iterator[tuple[bytes | None, str]]:
             first = 0
             for batch in file.iter_batches(at_once, columns=[leaf, *labels.values()]):
                 columns = {k: labels_of(batch.column(v), f"{path}, column {v!r}", first) for k, v in labels.items()}
-                for i, blob in enumerate(_encoded(batch.column(image))):
+                for i, value in enumerate(_encoded(batch.column(image))):
                     waiting.append({k: column[i : i + 1] for k, column in columns.items()})
-                    yield blob, f"{path}, row {first + i}"
+                    yield value.as_py(), f"{path}, row {first + i}"  # a copy: while it waits the batch may go
                 first += batch.num_rows
 
         for pixels in decoded_pictures(encoded(), AS_THEY_ARE):
@@ -139,11 +138,8 @@ def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequen
     return leaf, max(1, min(ROWS, BATCH // max(1, largest)))
 
 
-def _encoded(column: pa.Array) -> list[pa.Buffer | None]:
-    """The pictures where Arrow has them, without a copy."""
-    if pa.types.is_struct(column.type):
-        column = pc.struct_field(column, "bytes")
-    return [value.as_buffer() for value in column]
+def _encoded(column: pa.Array) -> pa.Array:
+    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
 
 
 def _write(path: Path, chunks: Iterator[Chunk | Dropped]) -> None:
