@@ -134,7 +134,7 @@ def _of_encoded(kind: pa.DataType) -> bool:
 
 
 def _encoded(table: Table, name: str, roots: "_Roots") -> Iterator[tuple[Encoded, str]]:
-    """Pictures of a column as Arrow has them, without a copy of their bytes, and the place of each."""
+    """Pictures of a column and the place of each; copies, for while one waits to be decoded its batch may go."""
     row = 0
     for batch in table.batches([name], ROWS):
         for value in batch.column(0):
@@ -146,13 +146,13 @@ def _encoded(table: Table, name: str, roots: "_Roots") -> Iterator[tuple[Encoded
 def _one(value: pa.Scalar, roots: "_Roots", place: str) -> Encoded:
     if isinstance(value, pa.StructScalar):
         encoded, path = value["bytes"], value["path"].as_py() if "path" in value else None
-        return encoded.as_buffer() if encoded.is_valid or not path else roots.file(path, place)
+        return encoded.as_py() if encoded.is_valid or not path else roots.file(path, place)
     if isinstance(value, pa.DictionaryScalar):
         value = value.value
     if not value.is_valid:
         return None
     if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar) and _is_binary(value.type):
-        return value.as_buffer()
+        return value.as_py()
     text = value.as_py()
     if text.startswith("data:image/") or (len(text) > LONG and text.startswith(BASE64)):
         try:

@@ -95,12 +95,12 @@ def pictures(
         asked = range(rows) if wanted is None else wanted
         waiting: deque[dict[str, Labels]] = deque()  # the labels of each picture that is being decoded
 
-        def encoded() -> Iterator[tuple[pa.Buffer | None, str]]:
+        def encoded() -> Iterator[tuple[bytes | None, str]]:
             for row, batch in _batches(file, path, [leaf, *labels.values()], at_once, asked):
                 columns = {k: integers_of(batch.column(v), f"{path}, column {v!r}", row) for k, v in labels.items()}
-                for i, blob in enumerate(_encoded(batch.column(image))):
+                for i, value in enumerate(_encoded(batch.column(image))):
                     waiting.append({k: column[i : i + 1] for k, column in columns.items()})
-                    yield blob, f"{path}, row {row + i}"
+                    yield value.as_py(), f"{path}, row {row + i}"  # a copy: while it waits the batch may go
 
         for pixels in decoded_pictures(encoded(), AS_THEY_ARE):
             own = waiting.popleft()
@@ -158,11 +158,8 @@ def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequen
     return leaf, max(1, min(ROWS, BATCH // max(1, largest)))
 
 
-def _encoded(column: pa.Array) -> list[pa.Buffer | None]:
-    """The pictures where Arrow has them, without a copy."""
-    if pa.types.is_struct(column.type):
-        column = pc.struct_field(column, "bytes")
-    return [value.as_buffer() for value in column]
+def _encoded(column: pa.Array) -> pa.Array:
+    return pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
 
 
 def _write(path: Path, chunks: Iterator[Given]) -> None:

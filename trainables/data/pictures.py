@@ -52,7 +52,7 @@ DEFAULT_SIZE = (32, 32)  # (height, width) of pictures of several sizes, where t
 PIXELS = 64 * 10**6  # of one picture, before it is resized and after
 ALONE = 2**24  # pixels from which on one picture is decoded at a time: it takes up to 12 bytes a pixel
 LARGEST = 2**26  # bytes of an encoded picture
-AHEAD = 2**26  # bytes of encoded pictures that are asked for ahead
+AHEAD = 2**26  # bytes of encoded pictures that are decoded at once, or wait for it
 BLOCK = 2**22  # bytes of pictures of an array that are handled at once
 
 _alone = threading.Lock()
@@ -123,7 +123,7 @@ def pixels_of(source: Encoded, rule: PictureRule = AS_THEY_ARE) -> Pixels:
     """Decode one picture, the first of several in a file: uint8 [H, W, 3].
 
     Raises `PictureError` for one that does not decode, of more than `PIXELS`, or of more than `LARGEST` bytes, and
-    `InputError` for one larger than `SIDE` where the rule names no size.
+    `InputError` for one larger than `SIDE` where the rule names no size, and where there is too little memory.
     """
     try:
         with _opened(source) as file:
@@ -135,6 +135,8 @@ def pixels_of(source: Encoded, rule: PictureRule = AS_THEY_ARE) -> Pixels:
         raise PictureError(f"the picture does not decode: {_instead(content[:1024])}") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"the picture has more than {PIXELS // 10**6} megapixels") from error
+    except MemoryError as error:  # not the picture's fault: it is never dropped for it
+        raise InputError("the picture takes more memory than there is") from error
     except Exception as error:  # Pillow's decoders raise anything on damaged bytes
         raise PictureError(f"the picture does not decode: {first_line(error)}") from error
 
@@ -183,20 +185,20 @@ def _in_order(
     waiting: deque[tuple[Future[Made], str, int]] = deque()
     held = 0
     pool = ThreadPoolExecutor(workers, "pictures")
+    # No name for a future: its error would hold this frame, which held it, and all they hold until the next collection.
     try:
         for item, place in items:
             size = 0 if item is None or isinstance(item, Path) else len(item)
+            while len(waiting) >= 2 * workers or (waiting and held + size > AHEAD):
+                held -= waiting[0][2]
+                yield waiting[0][0].result(), waiting.popleft()[1]
             waiting.append((pool.submit(work, item, place), place, size))
             held += size
-            while len(waiting) > 2 * workers or held > AHEAD:
-                done, of, size = waiting.popleft()
-                held -= size
-                yield done.result(), of
         while waiting:
-            done, of, _ = waiting.popleft()
-            yield done.result(), of
+            yield waiting[0][0].result(), waiting.popleft()[1]
     finally:
         pool.shutdown(cancel_futures=True)
+        waiting.clear()
 
 
 @contextmanager

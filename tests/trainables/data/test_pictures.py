@@ -1,11 +1,14 @@
 """Pictures as people have them: formats, modes, sizes, orientation, damage, arrays."""
 
+import contextlib
+import gc
 import io
 import math
 import os
 import struct
 import threading
 import warnings
+import weakref
 import zlib
 from collections.abc import Iterator
 from fractions import Fraction
@@ -552,6 +555,25 @@ def test_error_of_the_source_ends_the_threads() -> None:
     with pytest.raises(InputError, match="row 1: damaged"):
         list(decoded_pictures(source(), AS_THEY_ARE))
     assert not any(thread.name.startswith("pictures") for thread in threading.enumerate())
+
+
+def test_refusal_holds_nothing_of_what_was_read() -> None:
+    """Or many a gigabyte would stay until Python next looks for cycles."""
+    batches = []
+
+    def source() -> Iterator[tuple[bytes, str]]:
+        batch = np.zeros(9)
+        batches.append(weakref.ref(batch))
+        yield from ((b"no picture", f"row {row}") for row in range(len(batch)))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(InputError):
+            list(decoded_pictures(source(), AS_THEY_ARE))
+        assert [batch() for batch in batches] == [None]
+    finally:
+        gc.enable()
 
 
 def test_sizes_are_counted_without_decoding() -> None:
