@@ -79,7 +79,7 @@ class TableSource:
         given = {"image": self.image, "features": self.features}
         require(self.image is None or self.features is None, "dataset.table", given, rule)
         require(self.of_pictures or self.features is not None, "dataset.table", given, rule)
-        own = self.label is not None or bool(self.annotators) or bool(self.targets)
+        own = self.label is not None or bool(self.annotators) or bool(self.targets) or self.of_folder
         if not own:
             object.__setattr__(self, "label", LABEL)
         self._check_columns()
@@ -97,7 +97,7 @@ class TableSource:
                 require(column not in self.features, "dataset.table.features", column, rule)
         require(len(self.annotators) != 1, "dataset.table.annotators", self.annotators, "two or more; one is `label`")
         require(self.classes is None or len(self.classes) >= 2, "dataset.table.classes", self.classes, "two or more")
-        known = self.label is not None or self.test is None or self.test_label is not None
+        known = self.label is not None or self.test is None or self.test_label is not None or self.of_folder
         require(known, "dataset.table.test_label", None, "the column of the test set's labels, as there is no `label`")
         named = not self.targets or len(self.targets) > 1 or self.classes is not None
         require(named, "dataset.table.classes", None, "names of the classes, for one column of soft targets")

@@ -44,14 +44,15 @@ def of_folder(folder: PictureFolder, wanted: TableSource, cache: Path) -> Exampl
     return _kept("pictures", [], folder.state(), partial(_chunks, encoded, len(folder.paths)), wanted, cache)
 
 
-def of_table(table: Table, wanted: TableSource, folders: Folders) -> Examples:
+def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> Examples:
     """Decode the pictures in a table's column `wanted.image`: encoded ones, arrays, or paths of files.
 
+    `what`: "train" or "test", as the table was opened: an .npz holds both.
     Paths are relative to the folder of the table or, if the first is not there, to the data folder.
     """
     name = str(wanted.image)
     kind, where = table.schema.field(name).type, f"{table.files[0]}, column {name!r}"
-    state: list[object] = [name, *(digests := table.digests(folders.cache))]
+    state: list[object] = [what, name, *(digests := table.digests(folders.cache))]
     files = list(zip(table.files, digests, strict=True))
     if _of_arrays(kind):
         return _kept("table", files, state, partial(_array_chunks, table, name, where), wanted, folders.cache)
@@ -91,9 +92,8 @@ def _chunks(
         sizes = sizes_of(encoded())
         if len(sizes) > 1:
             rule = replace(rule, size=DEFAULT_SIZE)
-            low, high = ("x".join(map(str, reversed(size))) for size in (min(sizes), max(sizes)))
             to = "x".join(map(str, reversed(DEFAULT_SIZE)))
-            yield f"pictures of {low} to {high} pixels are made {to} ({rule.fit}): dataset.table.size sets another size"
+            yield f"pictures of several sizes are made {to} ({rule.fit}): dataset.table.size sets another size"
         height, width = rule.size or next(iter(sizes), (0, 0))
     else:
         height, width = rule.size

@@ -61,7 +61,7 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     names = class_names(columns, given)
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
-    of_test = () if test is None else [f"test set: {each}" for each in test.remarks]
+    of_test = () if test is None else [f"test set: {each}" for each in test.remarks if each not in train.remarks]
     remarks = [*train.remarks, *of_test, *_remarks(trained, tested, names)]
     return Source(
         train=trained,
@@ -150,7 +150,7 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
         labels = {name: _labels(table, name, wanted) for name in columns}
         soft = _targets(table, wanted) if targets else None
         if wanted.image is not None:
-            inputs = of_table(table, wanted, folders)
+            inputs = of_table(table, what, wanted, folders)
             return _Part(inputs, labels, soft, remarks=inputs.remarks)
         values, fitted = features_of(table.read(inputs_of), table.place, fitted, wanted.categorical)
     unseen = f"{fitted.unseen} rows of the test set have a category that the training set lacks"
