@@ -205,9 +205,10 @@ def _on_precision(cell: CellResults) -> list[str]:
     error = 100 * math.sqrt(share * (1 - share) / rows)
     if error < SURE:
         return []
-    alike = "" if cell.score.plain else " of equal classes, which those there are tell as much as,"
-    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}{alike}"
+    what = f"{'distinct ' if together >= MANY_COPIES else ''}noisy validation row{'' if rows == 1 else 's'}"
     points = "point" if round(error) == 1 else "points"
+    if not cell.score.plain:
+        what = f"of equal classes would tell as much of {cell.score.words} as the noisy validation"
     return [f"{rows} {what}: a difference under {error:.0f} {points} is noise"]
 
 

@@ -18,7 +18,7 @@ from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.losses import Step, gls_loss
 from tosmooth.trainables.methods import METHODS
-from tosmooth.trainables.training.divergence import CHANCE_EPOCHS
+from tosmooth.trainables.training.divergence import CHANCE_EPOCHS, Divergence
 from tosmooth.trainables.training.imbalance import EvenDraws, class_weights_of
 from tosmooth.trainables.training.objective import Objective
 from tosmooth.trainables.training.trainer import Report, Trainer, train
@@ -223,6 +223,10 @@ def test_chance_is_judged_with_the_weights_of_the_classes() -> None:
     seen = [trainer.run_epoch() for _ in range(CHANCE_EPOCHS + 2)]
     assert all((report.metrics["train_accuracy"] or 0) < 52 for report in seen[-CHANCE_EPOCHS:])
     assert [report.diverged for report in seen] == [None] * len(seen)
+    watch = Divergence(2)
+    found = [watch.after(epoch, 0.5, 1.0, 0.5, 50.0) for epoch in range(1, CHANCE_EPOCHS + 1)]  # the rare one alone
+    assert found[:-1] == [None] * (CHANCE_EPOCHS - 1)
+    assert (found[-1] or "").startswith("train_accuracy is 1.00 % (50.00 % by the weights of the classes) at epoch 3")
 
 
 def test_a_criterion_is_not_weighed() -> None:
