@@ -150,8 +150,8 @@ class Trainer:
         loss /= len(self.train_set)
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
-        accuracy, own = 100 * (correct / len(self.train_set)), self.objective.class_weights is not None
-        by_weight = 100 * (weighted / weight) if own else None
+        accuracy = 100 * (correct / len(self.train_set))
+        by_weight = 100 * (weighted / weight) if self.objective.class_weights is not None and weight else None
         self.diverged = self._divergence.after(self.epoch, loss, accuracy, validation["loss"], by_weight)
         metrics = {
             "train_loss": loss,

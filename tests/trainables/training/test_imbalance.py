@@ -16,7 +16,7 @@ from tosmooth.trainables.checkpointing.trunks import Trunks
 from tosmooth.trainables.config import TrainingConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.losses import Step, gls_loss
+from tosmooth.trainables.losses import gls_loss
 from tosmooth.trainables.methods import METHODS
 from tosmooth.trainables.training.divergence import CHANCE_EPOCHS, Divergence
 from tosmooth.trainables.training.imbalance import EvenDraws, class_weights_of
@@ -234,7 +234,3 @@ def test_a_criterion_is_not_weighed() -> None:
     config = configured(PLAIN | {"training.class_weights": "balanced"})
     objective = Objective(config, data, 1, torch.Generator(), lambda inputs, logits, labels: logits.mean())
     assert objective(torch.ones(4, 1), torch.ones(4, 2), torch.tensor([0, 1, 1, 1]), 0, torch.arange(4), None) == 1
-
-
-def test_step_without_weights_has_none() -> None:
-    assert Step(0, 0.0, torch.arange(2), torch.Generator()).weights is None
