@@ -87,9 +87,8 @@ class CellResults:
     def hardly_learns(self) -> tuple[float, float] | None:
         """Highest accuracy and chance level, in percent, where the first is close to the second; else `None`."""
         chance = self._chance(self._largest) if self.score.plain else self._chance(0.0)
-        top = (
-            100.0 if self.level.test_size else 100 * (1 - (self.level.noise_rate or 0.0))
-        )  # no one predicts random labels
+        wrong = 0.0 if self.level.test_size else self.level.noise_rate or 0.0
+        top = 100 * (1 - wrong)  # no one predicts random labels
         highest = top if self._reached is None else self._reached
         return (highest, chance) if highest - chance < HARDLY * (top - chance) else None
 

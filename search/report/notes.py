@@ -206,10 +206,11 @@ def _on_precision(cell: CellResults) -> list[str]:
     error = 100 * math.sqrt(share * (1 - share) / rows)
     if error < SURE:
         return []
-    alike = "" if cell.score.plain else " of equal classes, which those there are tell as much as,"
     kind = f"{'distinct ' if together >= MANY_COPIES else ''}{'clean' if cell.level.clean_validation else 'noisy'}"
-    what = f"{kind} validation row{'' if rows == 1 else 's'}{alike}"
+    what = f"{kind} validation row{'' if rows == 1 else 's'}"
     points = "point" if round(error) == 1 else "points"
+    if not cell.score.plain:
+        what = f"of equal classes would tell as much of {cell.score.words} as the validation"
     return [f"{rows} {what}: a difference under {error:.0f} {points} is noise"]
 
 

@@ -87,7 +87,8 @@ def test_json_lines_hold_the_trial_its_data_and_every_metric(capsys: pytest.Capt
     trial = TrialConfig.from_dict(opening["trial"])
     assert (trial.data.noise, trial.rate, trial.training.epochs) == ("symmetric-0.4", -0.4, 2)
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert all(len(epoch["metrics"]) == 14 and epoch["diverged"] is None for epoch in epochs)
+    assert [len(epoch["metrics"]) for epoch in epochs] == [18, 20]  # at the end also that of each class
+    assert all(epoch["diverged"] is None for epoch in epochs)
 
 
 def test_noise_rate_is_estimated_where_asked_and_only_for_cross_entropy(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,22 @@ class Divergence:
         self.limit = 100 * (chance + min(0.2 * chance, 0.02))  # percent
         self.at_chance = 0  # epochs, the last of which is the latest
 
-    def after(self, epoch: int, loss: float, accuracy: float, val_loss: float | None) -> str | None:
-        """Reason why the trial has diverged, or `None`, by an epoch's training loss, accuracy and validation loss."""
+    def after(
+        self, epoch: int, loss: float, accuracy: float, val_loss: float | None, weighted: float | None = None
+    ) -> str | None:
+        """Reason why the trial has diverged, or `None`, by an epoch's training loss, accuracy and validation loss.
+
+        `weighted`: the accuracy by the weights of the classes, where they have any. Whoever is above chance by either
+        has learnt something: to find a rare class costs accuracy, and of noisy rare labels few are to be found.
+        """
         # The last step of an epoch may ruin the weights: then only the evaluation shows it.
         for name, value in (("train_loss", loss), ("val_loss", val_loss)):
             if value is not None and not math.isfinite(value):
                 return f"{name} is {value} at epoch {epoch}"
-        self.at_chance = self.at_chance + 1 if accuracy <= self.limit else 0
+        highest = accuracy if weighted is None else max(accuracy, weighted)
+        self.at_chance = self.at_chance + 1 if highest <= self.limit else 0
         if self.at_chance < CHANCE_EPOCHS:
             return None
         where = f"at epoch {epoch}, at most {self.limit:.2f} % for {CHANCE_EPOCHS} epochs"
-        return f"train_accuracy is {accuracy:.2f} % {where}"
+        too = "" if weighted is None else f" ({weighted:.2f} % by the weights of the classes)"
+        return f"train_accuracy is {accuracy:.2f} %{too} {where}"

@@ -155,11 +155,12 @@ class Trainer:
         loss /= len(self.train_set)
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
-        # Who only ever says one class is at chance, however large that is and whatever its weight.
-        self.diverged = self._divergence.after(self.epoch, loss, 100 * (weighted / weight), validation["loss"])
+        accuracy = 100 * (correct / len(self.train_set))
+        by_weight = 100 * (weighted / weight) if self.objective.class_weights is not None and weight else None
+        self.diverged = self._divergence.after(self.epoch, loss, accuracy, validation["loss"], by_weight)
         metrics = {
             "train_loss": loss,
-            "train_accuracy": 100 * (correct / len(self.train_set)),
+            "train_accuracy": accuracy,
             **_by_label(*of_known),
             **{f"val_{name}": validation[name] for name in VALIDATED},
             **{f"test_{name}": value for name, value in test.items()},

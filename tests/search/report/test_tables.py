@@ -5,6 +5,7 @@ import io
 import json
 import math
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -418,7 +419,7 @@ def test_a_rate_near_zero_is_not_shown_as_zero() -> None:
 
 
 def test_rows_chosen_by_another_metric_show_their_scores_in_place_of_accuracies() -> None:
-    scores = {"score": 71.5, "score_std": 0.3, "ce_score": 60.0, "ls_score": 61.0}
+    scores: dict[str, Any] = {"score": 71.5, "score_std": 0.3, "ce_score": 60.0, "ls_score": 61.0}
     row = replace(WORST, metric="balanced_accuracy", note="", **scores)
     shown = short_columns([row])
     assert [name for name in shown if "acc" in name] == []

@@ -16,9 +16,9 @@ from tosmooth.trainables.checkpointing.trunks import Trunks
 from tosmooth.trainables.config import TrainingConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.losses import Step, gls_loss
+from tosmooth.trainables.losses import gls_loss
 from tosmooth.trainables.methods import METHODS
-from tosmooth.trainables.training.divergence import CHANCE_EPOCHS
+from tosmooth.trainables.training.divergence import CHANCE_EPOCHS, Divergence
 from tosmooth.trainables.training.imbalance import EvenDraws, class_weights_of
 from tosmooth.trainables.training.objective import Objective
 from tosmooth.trainables.training.trainer import Report, Trainer, train
@@ -223,6 +223,10 @@ def test_chance_is_judged_with_the_weights_of_the_classes() -> None:
     seen = [trainer.run_epoch() for _ in range(CHANCE_EPOCHS + 2)]
     assert all((report.metrics["train_accuracy"] or 0) < 52 for report in seen[-CHANCE_EPOCHS:])
     assert [report.diverged for report in seen] == [None] * len(seen)
+    watch = Divergence(2)
+    found = [watch.after(epoch, 0.5, 1.0, 0.5, 50.0) for epoch in range(1, CHANCE_EPOCHS + 1)]  # the rare one alone
+    assert found[:-1] == [None] * (CHANCE_EPOCHS - 1)
+    assert (found[-1] or "").startswith("train_accuracy is 1.00 % (50.00 % by the weights of the classes) at epoch 3")
 
 
 def test_a_criterion_is_not_weighed() -> None:
@@ -230,7 +234,3 @@ def test_a_criterion_is_not_weighed() -> None:
     config = configured(PLAIN | {"training.class_weights": "balanced"})
     objective = Objective(config, data, 1, torch.Generator(), lambda inputs, logits, labels: logits.mean())
     assert objective(torch.ones(4, 1), torch.ones(4, 2), torch.tensor([0, 1, 1, 1]), 0, torch.arange(4), None) == 1
-
-
-def test_step_without_weights_has_none() -> None:
-    assert Step(0, 0.0, torch.arange(2), torch.Generator()).weights is None
