@@ -14,7 +14,7 @@ from tosmooth.trainables.data.tables import arrays, values
 from tosmooth.trainables.data.tables.delimited import Delimited
 from tosmooth.trainables.data.tables.files import Files
 from tosmooth.trainables.data.tables.formats import format_of
-from tosmooth.trainables.data.tables.ipc import FeatherV1, Ipc
+from tosmooth.trainables.data.tables.ipc import Ipc
 from tosmooth.trainables.data.tables.memory import sound
 from tosmooth.trainables.data.tables.objects import Objects, unified
 from tosmooth.trainables.data.tables.parquet import Parquet
@@ -47,8 +47,6 @@ def _open(path: Path, what: str) -> Part:
                 return Parquet(path)
             case "Arrow" | "Arrow stream":
                 return Ipc(path, stream=form == "Arrow stream")
-            case "Feather V1":
-                return FeatherV1(path)
             case "npz":
                 return arrays.npz(path, what)
             case "NumPy":

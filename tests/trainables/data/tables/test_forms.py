@@ -5,7 +5,6 @@ import gzip
 import io
 import json
 import lzma
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -72,11 +71,9 @@ def as_parquet(table: pa.Table = TABLE, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def as_feather(version: int, **options: Any) -> bytes:
+def as_feather(**options: Any) -> bytes:
     file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        feather.write_feather(TABLE, file, version=version, **options)
+    feather.write_feather(TABLE, file, **options)
     return file.getvalue()
 
 
@@ -101,9 +98,8 @@ FORMS: dict[str, Callable[[], bytes]] = {
     "categories.arrow": lambda: as_arrow(categories()),
     "views.arrow": lambda: as_arrow(views()),
     "views-zstd.arrow": lambda: as_arrow(views(), compression="zstd"),
-    "v1.feather": lambda: as_feather(1),
-    "v2.feather": lambda: as_feather(2),
-    "v2-zstd.feather": lambda: as_feather(2, compression="zstd"),
+    "a.feather": as_feather,
+    "zstd.feather": lambda: as_feather(compression="zstd"),
     "a.csv": lambda: as_csv().encode(),
     "semicolon.csv": lambda: as_csv(delimiter=";").encode(),
     "bar.csv": lambda: as_csv(delimiter="|").encode(),
@@ -232,6 +228,7 @@ WRONG: list[tuple[str, bytes, str]] = [
     ("a.parquet", b"nothing", "damaged, or no Parquet file"),
     ("a.arrow", as_arrow(stream=True)[:-8], "it has no end"),
     ("a.arrow", as_arrow()[:-8], "damaged"),
+    ("a.feather", b"FEA1" + bytes(60), "before 2020: .*write it as Parquet"),
     ("a.xlsx", b"PK\x05\x06" + bytes(18), "an archive: unpack it"),
     ("a.xls", b"\xd0\xcf\x11\xe0" + bytes(600), "save the sheet as CSV UTF-8"),
     ("a.pkl", b"\x80\x04N.", "a pickle, which can run any program"),
