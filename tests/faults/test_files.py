@@ -492,7 +492,7 @@ def packed(*parts: bytes, times: int = 1) -> bytes:
 
 
 def a_csv_of_gigabytes() -> bytes:
-    return packed(b"x,label,text\n", (b"1,a,%s\n" % (b"x" * 2**10)) * 2**11, times=600)
+    return packed(b"x,label,text\n", (b"1,a,%s\n" % (b"x" * 2**16)) * 2**5, times=600)
 
 
 def a_csv_of_zeros() -> bytes:

@@ -3,7 +3,6 @@
 import functools
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,7 +145,8 @@ def npz(path: Path, what: str) -> Arrays:
             array: Array = npy.read_array(file, allow_pickle=False)
             return array
 
-    return Arrays(path, about, load, what)
+    with _sound(path):
+        return Arrays(path, about, load, what)
 
 
 def columns_of(path: Path) -> Arrays:
@@ -168,7 +168,9 @@ def arrays_of(files: Mapping[str, Path]) -> Arrays:
 
 
 def _of_arrays(path: Path, arrays: Mapping[str, Array]) -> Arrays:
-    return Arrays(path, {name: About(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
+    about = {name: About(array.shape, array.dtype) for name, array in arrays.items()}
+    with _sound(path):
+        return Arrays(path, about, arrays.__getitem__)
 
 
 def _mapped(path: Path) -> Array:
@@ -190,8 +192,7 @@ def _sound(path: Path) -> Iterator[None]:
             yield
     except InputError:
         raise
-    # NumPy's and zipfile's words for damage; ValueError: of a header that is none
-    except (ValueError, TypeError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except Exception as error:  # the parser of NumPy's headers and zipfile raise anything on damaged bytes
         raise InputError(f"{path}: damaged, or no NumPy file: bring it anew ({first_line(error)})") from error
 
 

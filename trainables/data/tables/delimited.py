@@ -52,7 +52,7 @@ class Delimited:
         self.path, self._codec = path, codec
         self.faults: dict[str, str] = {}
         self.metadata: dict[bytes, bytes] = {}
-        self._kinds: list[Kind] = []
+        self._kinds: list[Kind] = []  # by the place of the column
         self._first_texts: dict[str, tuple[int, str]] = {}
         self._rows = 0
         with self._opened() as (heading, batches):
@@ -62,10 +62,7 @@ class Delimited:
                 self._look_at(batch, heading.comma)
         if Kind.COMMA in self._kinds:  # then 1.234 may be a thousand and more
             self._kinds = [Kind.TEXT if kind is Kind.REAL else kind for kind in self._kinds]
-
-    @property
-    def kinds(self) -> dict[str, pa.DataType]:
-        return {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
+        self.kinds = {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
 
     def rows_of(self, columns: Sequence[str]) -> int:
         """Count the rows, the same for all columns."""
@@ -74,6 +71,7 @@ class Delimited:
     def as_text(self, column: str) -> None:
         """Take a column for text from now on, as it is written."""
         self._kinds[self.names.index(column)] = Kind.TEXT
+        self.kinds[column] = Kind.TEXT.type
 
     def first_text(self, column: str) -> tuple[int, str] | None:
         """Row and value that make this column one of text; `None` if it is none."""
@@ -93,14 +91,27 @@ class Delimited:
         return itertools.chain.from_iterable(sliced(batch, most) for batch in self.read(columns))
 
     def _look_at(self, batch: pa.RecordBatch, comma: bool) -> None:
-        for i, known in enumerate(self._kinds):
-            texts = batch.column(i)
-            self._kinds[i] = kind = values.kind_of(texts, comma, known)
-            if kind is Kind.TEXT and known is not kind and self.names[i] not in self._first_texts:
-                place = values.first_text(texts, comma)
-                if place is not None:
-                    self._first_texts[self.names[i]] = (self._rows + place, texts[place].as_py())
+        for known in set(self._kinds) - {Kind.TEXT}:
+            self._look_at_columns([i for i, kind in enumerate(self._kinds) if kind is known], batch, comma)
         self._rows += batch.num_rows
+
+    def _look_at_columns(self, places: Sequence[int], batch: pa.RecordBatch, comma: bool) -> None:
+        """Look at columns of one kind: all at once where they still are, as there may be tens of thousands."""
+        known = self._kinds[places[0]]
+        if known is Kind.NONE or len(places) == 1:
+            for i in places:
+                self._look_at_column(i, batch.column(i), comma)
+        elif values.kind_of(pa.concat_arrays([batch.column(i) for i in places]), comma, known) is not known:
+            half = len(places) // 2
+            self._look_at_columns(places[:half], batch, comma)
+            self._look_at_columns(places[half:], batch, comma)
+
+    def _look_at_column(self, i: int, texts: pa.Array, comma: bool) -> None:
+        self._kinds[i] = kind = values.kind_of(texts, comma, self._kinds[i])
+        if kind is Kind.TEXT and self.names[i] not in self._first_texts:
+            place = values.first_text(texts, comma)
+            if place is not None:
+                self._first_texts[self.names[i]] = (self._rows + place, texts[place].as_py())
 
     @contextmanager
     def _opened(self, places: Sequence[int] | None = None) -> Iterator[tuple[Heading, Iterator[pa.RecordBatch]]]:
@@ -148,7 +159,7 @@ def _heading(text: TextIO, path: Path) -> Heading:
     """Read the names of the columns, and find how the values are delimited."""
     head = next(blocks(text, path, SAMPLE), "")
     whole = len(head) < SAMPLE
-    told = re.match(r'"?sep=([,;|\\t:~^])"?\n', head)  # Excel's, for itself
+    told = re.match(r'"?sep=([,;|\t:~^])"?\n', head)  # Excel's, for itself
     start = told.end() if told else 0
     delimiter = told[1] if told else _delimiter(head, whole)
     records = _Records(head[start:], delimiter)

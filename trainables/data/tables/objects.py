@@ -46,14 +46,8 @@ class Objects:
         self._refuse_other_layouts()
         self._columns = {name: found for name in self._chunks if (found := self._joined(name)) is not None}
         del self._chunks
-
-    @property
-    def names(self) -> Sequence[str]:
-        return [*self._columns, *self.faults]
-
-    @property
-    def kinds(self) -> dict[str, pa.DataType]:
-        return {name: column.type for name, column in self._columns.items()}
+        self.names = [*self._columns, *self.faults]
+        self.kinds = {name: column.type for name, column in self._columns.items()}
 
     def rows_of(self, columns: Sequence[str]) -> int:
         """Count the rows, the same for all columns."""

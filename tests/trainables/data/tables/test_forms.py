@@ -196,6 +196,17 @@ def test_decimal_commas(content: str, expected: dict[str, Any], tmp_path: Path) 
     assert read(tmp_path / "a.csv") == expected
 
 
+def test_a_wide_csv(tmp_path: Path) -> None:
+    """As genes are stored: 2,000 columns, of which one is no number in its last row."""
+    numbers = RNG.normal(size=(30, 2_000)).round(3)
+    rows = [",".join(map(str, row)) for row in numbers.tolist()]
+    (tmp_path / "a.csv").write_text("\n".join([",".join(f"g{i}" for i in range(2_000)), *rows, "x" + ",1" * 1_999]))
+    with open_table([tmp_path / "a.csv"]) as table:
+        kinds = [str(kind) for kind in table.schema.types]
+        assert (kinds[0], set(kinds[1:])) == ("string", {"double"})
+        assert table.read(["g1999"])["g1999"].to_pylist() == [*numbers[:, -1], 1]
+
+
 def test_dates_are_times(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("t\n2024-02-29\n2024-03-01 12:00\n")
     with open_table([tmp_path / "a.csv"]) as table:
