@@ -3,6 +3,7 @@
 import functools
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,15 +82,12 @@ def _kind(about: About) -> pa.DataType:
 
 
 def _short_names(names: Mapping[str, About], what: str) -> dict[str, str]:
-    """Each name that says `what` its array is for, by the same name without that: x_train and train_x are x."""
+    """Each name that says `what` its array is for, by the same name without that: x_train or train_x is x."""
     if what not in ("train", "test"):
         return {}
-    short: dict[str, str] = {}
-    for name in names:
-        bare = re.sub(rf"^{what}[_.-]|[_.-]{what}$", "", name, count=1, flags=re.IGNORECASE)
-        if bare != name and bare not in names:
-            short.setdefault(bare, name)
-    return short
+    bare = {name: re.sub(rf"^{what}[_.-]|[_.-]{what}$", "", name, count=1, flags=re.IGNORECASE) for name in names}
+    times = Counter(bare.values())  # where both are there, or x itself, it is not clear which is meant
+    return {short: name for name, short in bare.items() if times[short] == 1 and short not in names}
 
 
 def _column(array: Array) -> pa.Array:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ class Object:
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self.values = dict(pairs)
         if len(self.values) != len(pairs):
-            names = [name for name, _ in pairs]
-            raise InputError(f"has more than once the name {next(n for n in names if names.count(n) > 1)!r}")
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise InputError(f"has more than once the name {twice!r}")
 
 
 class Objects:
