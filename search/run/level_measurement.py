@@ -45,7 +45,7 @@ class Measuring:
             places = {"data": folders.place, "cache": str(folders.cache)}
             json.dump({**places, "trials": trials, "threads": max(1, int(spec.resources.cpus))}, request)
             request.seek(0)
-            self._answer = tempfile.TemporaryFile("w+", encoding="utf-8")
+            self._answer = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed at the end
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(command, stdin=request, stdout=self._answer, stderr=pipe, encoding="utf-8")
         self._levels: dict[str, Level] | None = None
