@@ -42,7 +42,9 @@ def load(folders: Folders, save: Save, labels: Any, **table: Any) -> LevelData:
         (["007", "7", "a,b"], ("007", "7", "a,b")),
     ],
 )
-def test_labels_of_any_kind_are_classes(values: list[Any], names: tuple[str, ...], folders: Folders, save: Save) -> None:
+def test_labels_of_any_kind_are_classes(
+    values: list[Any], names: tuple[str, ...], folders: Folders, save: Save
+) -> None:
     labels = pa.array([values[i % len(values)] for i in range(N)])
     plain, encoded = load(folders, save, labels), load(folders, save, labels.dictionary_encode())
     assert plain.class_names == encoded.class_names == names
@@ -237,9 +239,7 @@ def test_validation_by_clean_labels_takes_all_where_fewer_are_known_than_wanted(
 
 def test_validation_by_clean_labels_where_all_are_known(folders: Folders, save: Save) -> None:
     save(folders.data / "train.parquet", x=X, label=GIVEN, expert=CLEAN)
-    noisy, clean = (
-        load_table(folders, PARTLY, validate_on=by, validation_fraction=0.4) for by in ("noisy", "clean")
-    )
+    noisy, clean = (load_table(folders, PARTLY, validate_on=by, validation_fraction=0.4) for by in ("noisy", "clean"))
     assert clean.validation.rows.tolist() == noisy.validation.rows.tolist()
     assert clean.validation.labels.tolist() == CLEAN[clean.validation.rows].tolist()
     assert clean.validation.noisy_labels.tolist() == noisy.validation.labels.tolist()
