@@ -112,9 +112,10 @@ def _array_chunks(table: Table, name: str, where: str, rule: PictureRule, cache:
     else:
         values, fitted = numbers_of(table.read([name]), table.place)
         array = values.reshape(len(values), *fitted.columns[0].shape)
-    height, width = rule.size or array.shape[1:3]
-    check_room(cache, cache_bytes(len(array), height, width))
-    yield from ((block, {}) for block in blocks_of_array(array, where, rule))
+    for i, block in enumerate(blocks_of_array(array, where, rule)):
+        if i == 0:
+            check_room(cache, cache_bytes(len(array), *block.shape[1:3]))
+        yield block, {}
 
 
 def _of_arrays(kind: pa.DataType) -> bool:
@@ -129,7 +130,8 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _of_encoded(kind: pa.DataType) -> bool:
     """True if values are bytes, texts, or structs of bytes and a path as Hugging Face has them."""
     if pa.types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0) and _is_binary(kind.field("bytes").type)
+        held = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else None
+        return held is not None and (_is_binary(held) or pa.types.is_null(held))  # null: all are files
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return _is_binary(kind) or bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
