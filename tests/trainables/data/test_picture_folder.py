@@ -123,7 +123,9 @@ def test_links_inside_are_followed_and_those_that_lead_out_are_not(folders: Fold
     fill(folders.data / "elsewhere", "fox")
     for link, target in (("fox", "elsewhere/fox"), ("dog/fox.png", "elsewhere/fox/0.png")):
         (root / link).symlink_to(folders.data / target)
-        with pytest.raises(InputError, match=rf"train/{link}: a link that leads out of the folder: .*follow_links: true"):
+        with pytest.raises(
+            InputError, match=rf"train/{link}: a link that leads out of the folder: .*follow_links: true"
+        ):
             load(folders)
         assert len(load(folders, follow_links=True).train.inputs) == (31 if link == "fox" else 22)
         (root / link).unlink()
