@@ -74,7 +74,7 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
 
 def holds_classes(root: Path) -> bool:
     """True if a folder of `root` holds a picture."""
-    folders = (each.path for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
+    folders = [each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")]
     files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
     return any(Path(name).suffix.lower() in ENDINGS for name in files if not _hidden(name))
 

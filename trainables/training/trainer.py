@@ -216,8 +216,8 @@ class Trainer:
         self.held_out.load(state["held_out"], self.device)
 
     def save_weights(self, path: Path) -> None:
-        """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
-        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()))
+        """Write the network as safetensors, with the trial's configuration and the classes; whole or not at all."""
+        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()), self.class_names)
 
     def _batches(self, split: Split, data: LevelData) -> Batches:
         return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding)
