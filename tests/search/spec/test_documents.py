@@ -14,7 +14,10 @@ from tosmooth.trainables.config import TableSource
 from tosmooth.trainables.data.datasets import find_dataset
 
 FILES = ("README.md", "docs/own-data.md")
-SMALL = {"name": "mine", "dataset": {"name": "mine", "noise": ["given"], "table": {"train": "a.csv", "features": ["x"]}}}
+SMALL: dict[str, Any] = {
+    "name": "mine",
+    "dataset": {"name": "mine", "noise": ["given"], "table": {"train": "a.csv", "features": ["x"]}},
+}
 
 
 def blocks(file: str) -> Iterator[dict[str, Any]]:
