@@ -106,7 +106,7 @@ class TableSource:
 
     def _check_pictures(self) -> None:
         if not self.of_pictures:
-            for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse"), ("follow_links", False)):
+            for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse")):
                 require(getattr(self, key) == default, f"dataset.table.{key}", getattr(self, key), "for pictures alone")
         require(
             self.features is not None or self.categorical == "refuse",

@@ -11,10 +11,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from tosmooth.trainables.config import DataConfig, Files, TableSource
+from tosmooth.trainables.config import AllBut, DataConfig, Files, TableSource
 from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of
 from tosmooth.trainables.data.copies import Rows
-from tosmooth.trainables.data.encoded_pictures import of_folder, of_table
+from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
 from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
@@ -108,6 +108,8 @@ def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _P
     train = read("train", wanted, folders, None)
     if wanted.test is None:
         return train, None
+    if any(remark.startswith(SEVERAL) for remark in train.inputs.remarks):  # and the test set as those were made
+        wanted = replace(wanted, size=tuple(train.inputs.inputs.shape[1:3]))
     test = read("test", wanted, folders, train.fitted)
     here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
     rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
@@ -144,7 +146,7 @@ def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitte
 def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
     files = _files(what, wanted, folders)
     with open_table(files, what) as table:
-        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted)
+        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted, fitted)
         targets = wanted.targets if what == "train" else ()
         table = table.require([*inputs_of, *columns, *targets], KEY)
         labels = {name: _labels(table, name, wanted) for name in columns}
@@ -157,10 +159,15 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
     return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
 
 
-def _input_columns(table: Table, wanted: TableSource) -> list[str]:
-    """Columns of the inputs: the one of pictures, or those of features."""
+def _input_columns(table: Table, wanted: TableSource, fitted: Fitted | None) -> list[str]:
+    """Columns of the inputs: the one of pictures, or those of features; of a test set those of the training set."""
     if wanted.features is None:
         return [cast(str, wanted.image)]
+    if fitted is not None:
+        return [column.name for column in fitted.columns]
+    if not isinstance(wanted.features, AllBut):
+        exact = [name for name in wanted.features if not GLOB.search(name)]
+        table.require(exact, f"{KEY}.features") if exact else None
     return chosen_features(wanted.features, table.names, [*wanted.label_columns, *wanted.targets], f"{KEY}.features")
 
 

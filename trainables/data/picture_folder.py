@@ -48,7 +48,7 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
         raise InputError(f"{key}: {root}: there is no such folder")
     folders = sorted(each.name for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
     if folders and {name.lower() for name in folders} <= PARTS:
-        parts = " and ".join(folders)
+        parts = " and ".join(folders := sorted(folders, key=lambda name: not name.lower().startswith("train")))
         raise InputError(
             f"{key}: {root}: holds {parts}, and no folder a class: name one of these, {root.name}/{folders[0]}"
         )
