@@ -316,7 +316,7 @@ def _by_label(learnt: float, memorised: float, right: float, flipped: float) -> 
 def _of_classes(tests: Sums, totals: Tensor, names: Sequence[str]) -> dict[str, float | None]:
     """Test accuracy of each class, by its name where MLflow takes it, unless they are too many to be looked at."""
     found = tests.of_classes(totals)
-    if len(found) > LISTED:
+    if not 0 < len(found) <= LISTED:  # none without a test set
         return {}
     called = names if names and all(map(NAMED.fullmatch, names)) else [str(k) for k in range(len(found))]
     return {f"test_accuracy_of.{name}": each for name, each in zip(called, found, strict=True)}
