@@ -21,6 +21,7 @@ from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folde
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.table import Table, open_table
 from tosmooth.trainables.errors import InputError, require, shown
+from tosmooth.trainables.files import hub
 from tosmooth.trainables.files.digests import state_of
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, stream
@@ -60,7 +61,7 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
     of_test = () if test is None else [f"test set: {each}" for each in test.remarks if each not in train.remarks]
-    remarks = [*train.remarks, *of_test, *_remarks(trained, tested, names)]
+    remarks = [*_commits(wanted, folders), *train.remarks, *of_test, *_remarks(trained, tested, names)]
     return Source(
         train=trained,
         test=tested,
@@ -135,16 +136,39 @@ def _named(what: str, wanted: TableSource) -> Files:
 
 def _files(what: str, wanted: TableSource, folders: Folders) -> Sequence[Path]:
     files = _named(what, wanted)
-    places = [files] if isinstance(files, str) else files.values() if isinstance(files, Mapping) else files
-    folders.bring(*(GLOB.split(place)[0].rpartition("/")[0] if GLOB.search(place) else place for place in places))
-    return files_of(files, folders.data, f"{KEY}.{what}", wanted.follow_links)
+    here: Files
+    if isinstance(files, str):
+        here = _brought(what, files, folders)
+    elif isinstance(files, Mapping):
+        here = {column: _brought(what, place, folders) for column, place in files.items()}
+    else:
+        here = tuple(_brought(what, place, folders) for place in files)
+    return files_of(here, folders.data, f"{KEY}.{what}", wanted.follow_links)
 
 
 def _folder(what: str, wanted: TableSource, folders: Folders) -> PictureFolder:
     place, key = _named(what, wanted), f"{KEY}.{what}"
     require(isinstance(place, str), key, place, "one folder, that holds a folder of pictures for each class")
-    folders.bring(str(place))
-    return picture_folder(folders.data / str(place), key, wanted.follow_links)
+    return picture_folder(folders.data / _brought(what, str(place), folders), key, wanted.follow_links)
+
+
+def _brought(what: str, place: str, folders: Folders) -> str:
+    """Bring a file, a folder or those of a pattern from where they lie, and return their place on this machine."""
+    if hub.on_hub(place):
+        return str(hub.bring(place, what, f"{KEY}.{what}", folders.cache))
+    folders.bring(GLOB.split(place)[0].rpartition("/")[0] if GLOB.search(place) else place)
+    return place
+
+
+def _commits(wanted: TableSource, folders: Folders) -> Iterator[str]:
+    """Say of what was fetched from the hub when it is from: what changes there later is not seen."""
+    commits = {
+        place: hub.commit_of(place, KEY, folders.cache)
+        for part in ("train", "test")
+        for place in wanted.places(part)
+        if hub.on_hub(place)
+    }
+    yield from (f"{place} is of the commit {commit}" for place, commit in commits.items())
 
 
 def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
