@@ -152,7 +152,7 @@ def _label(table: Table, names: Sequence[str], ask: Ask | None) -> str:
 def _is_label(table: Table, name: str) -> bool:
     """True if the values of a column that is called so are labels: no measurements."""
     try:
-        check_labels(named(table.read([name]).column(0), name, table.place), name)
+        check_labels({name: named(table.read([name]).column(0), name, table.place)})
     except InputError:
         return False
     return True
