@@ -13,6 +13,7 @@ from typing import Any, Literal, Self, cast
 
 from tosmooth.trainables.conversion import Name, build
 from tosmooth.trainables.errors import require, shown
+from tosmooth.trainables.files.hub import address_of, on_hub
 from tosmooth.trainables.former_words import refuse_former
 from tosmooth.trainables.methods import METHODS, check_parameters
 
@@ -54,10 +55,11 @@ class TableSource:
     """A user's own data: a row for each example, with a column of pictures or columns of features, and of labels.
 
     Files are Parquet, CSV, JSON (lines), Arrow, NumPy's; or a folder that holds a folder of pictures for each class, of
-    which neither `image` nor `features` is given.
+    which neither `image` nor `features` is given. They, or a whole data set, may be on the Hugging Face hub
+    (`files.hub`): hf://OWNER/NAME.
     """
 
-    train: Files = field(hash=False)  # absolute, or relative to the data folder
+    train: Files = field(hash=False)  # absolute, relative to the data folder, or on the hub
     test: Files | None = field(default=None, hash=False)  # the same for the test set; its labels are taken as clean
     image: str | None = None  # column of pictures: encoded (bytes, or struct of `bytes`), arrays, or paths of files
     features: AllBut | tuple[str, ...] | None = None  # or: columns of numbers or of lists of them; names and patterns
@@ -75,6 +77,10 @@ class TableSource:
     follow_links: bool = False  # links in a folder may lead out of it
 
     def __post_init__(self) -> None:
+        for key in ("train", "test"):
+            for place in self.places(key):
+                if on_hub(place):
+                    address_of(place, f"dataset.table.{key}")
         rule = "give one of the two (neither for a folder that holds a folder of pictures for each class)"
         given = {"image": self.image, "features": self.features}
         require(self.image is None or self.features is None, "dataset.table", given, rule)
@@ -132,8 +138,14 @@ class TableSource:
         """True if the examples lie in a folder that holds a folder of pictures for each class."""
         if self.image is not None or self.features is not None or isinstance(self.train, Mapping):
             return False
-        paths = (self.train,) if isinstance(self.train, str) else self.train
-        return not any(PurePath(path).suffix.lower() in TABULAR for path in paths)
+        return not any(_of_table(place) for place in self.places("train"))
+
+    def places(self, part: str) -> tuple[str, ...]:
+        """Paths, patterns and addresses of a part, "train" or "test"."""
+        files = self.train if part == "train" else self.test
+        if isinstance(files, str):
+            return (files,)
+        return tuple(files.values() if isinstance(files, Mapping) else files or ())
 
     @property
     def picture_size(self) -> tuple[int, int] | None:
@@ -145,6 +157,13 @@ class TableSource:
     def label_columns(self) -> tuple[str, ...]:
         """Columns that hold labels, of the training set and of the test set."""
         return tuple(c for c in (self.label, self.clean_label, self.test_label, *self.annotators) if c is not None)
+
+
+def _of_table(place: str) -> bool:
+    """True for a place whose name says that a table is there."""
+    if on_hub(place) and address_of(place, "dataset.table.train").path is None:
+        return True
+    return PurePath(place).suffix.lower() in TABULAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,6 +48,7 @@ from tosmooth.trainables.data.own_data import source_files
 from tosmooth.trainables.errors import InputError, first_line
 from tosmooth.trainables.files.filesystems import TROUBLE, open_place
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.files.hub import on_hub
 from tosmooth.trainables.redact import masked
 
 MOST_FILES = 1000  # of a study's data that nodes are asked for
@@ -147,7 +148,12 @@ def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
 
 
 def _own_files(table: TableSource, data: Path) -> list[Path]:
-    """Files of a user's own data, not all of a great many; where some are missing, what is named."""
+    """Files of a user's own data, not all of a great many; where some are missing, what is named.
+
+    None where some are on the Hugging Face hub: each node fetches those.
+    """
+    if any(on_hub(place) for part in ("train", "test") for place in table.places(part)):
+        return []
     try:
         return source_files(table, Folders(data, data))[:MOST_FILES]
     except InputError:

@@ -95,11 +95,13 @@ class Measuring:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)  # it takes back what it was writing
             try:
-                self._process.communicate(timeout=PATIENCE)
+                self._process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._process.communicate()
-        self._answer.close()
+                self._process.wait()
+        for file in (self._process.stderr, self._answer):
+            if file is not None:
+                file.close()
 
 
 def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:

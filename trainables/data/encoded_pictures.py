@@ -29,6 +29,7 @@ from tosmooth.trainables.errors import InputError, shown
 from tosmooth.trainables.files.digests import state_of, unchanged
 from tosmooth.trainables.files.folders import Folders
 
+SEVERAL = "pictures of several sizes"  # so begins the remark that they were made one size
 ROWS = 64  # of a table that are read at once, at most
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # As JPEG, PNG, GIF, ... begin in it. It has no dots; paths of pictures have.
@@ -95,7 +96,7 @@ def _chunks(
         if len(sizes) > 1:
             rule = replace(rule, size=DEFAULT_SIZE)
             to = "x".join(map(str, reversed(DEFAULT_SIZE)))
-            yield f"pictures of several sizes are made {to} ({rule.fit}): dataset.table.size sets another size"
+            yield f"{SEVERAL} are made {to} ({rule.fit}): dataset.table.size sets another size"
         height, width = rule.size or next(iter(sizes), (0, 0))
     else:
         height, width = rule.size

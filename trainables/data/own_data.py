@@ -14,13 +14,14 @@ import pyarrow as pa
 from tosmooth.trainables.config import LABEL, AllBut, DataConfig, Files, TableSource
 from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of, numbers_of
 from tosmooth.trainables.data.copies import Rows
-from tosmooth.trainables.data.encoded_pictures import of_folder, of_table
+from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
 from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.table import Table, open_table
 from tosmooth.trainables.errors import InputError, require, shown
+from tosmooth.trainables.files import hub
 from tosmooth.trainables.files.digests import state_of
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, stream
@@ -60,7 +61,7 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
     of_test = () if test is None else [f"test set: {each}" for each in test.remarks if each not in train.remarks]
-    remarks = [*train.remarks, *of_test, *_remarks(trained, tested, names)]
+    remarks = [*_commits(wanted, folders), *train.remarks, *of_test, *_remarks(trained, tested, names)]
     return Source(
         train=trained,
         test=tested,
@@ -120,6 +121,8 @@ def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _P
     train = read("train", wanted, folders, None)
     if wanted.test is None:
         return train, None
+    if any(remark.startswith(SEVERAL) for remark in train.inputs.remarks):  # and the test set as those were made
+        wanted = replace(wanted, size=tuple(train.inputs.inputs.shape[1:3]))
     test = read("test", wanted, folders, train.fitted)
     here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
     rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
@@ -133,16 +136,39 @@ def _named(what: str, wanted: TableSource) -> Files:
 
 def _files(what: str, wanted: TableSource, folders: Folders) -> Sequence[Path]:
     files = _named(what, wanted)
-    places = [files] if isinstance(files, str) else files.values() if isinstance(files, Mapping) else files
-    folders.bring(*(GLOB.split(place)[0].rpartition("/")[0] if GLOB.search(place) else place for place in places))
-    return files_of(files, folders.data, f"{KEY}.{what}", wanted.follow_links)
+    here: Files
+    if isinstance(files, str):
+        here = _brought(what, files, folders)
+    elif isinstance(files, Mapping):
+        here = {column: _brought(what, place, folders) for column, place in files.items()}
+    else:
+        here = tuple(_brought(what, place, folders) for place in files)
+    return files_of(here, folders.data, f"{KEY}.{what}", wanted.follow_links)
 
 
 def _folder(what: str, wanted: TableSource, folders: Folders) -> PictureFolder:
     place, key = _named(what, wanted), f"{KEY}.{what}"
     require(isinstance(place, str), key, place, "one folder, that holds a folder of pictures for each class")
-    folders.bring(str(place))
-    return picture_folder(folders.data / str(place), key, wanted.follow_links)
+    return picture_folder(folders.data / _brought(what, str(place), folders), key, wanted.follow_links)
+
+
+def _brought(what: str, place: str, folders: Folders) -> str:
+    """Bring a file, a folder or those of a pattern from where they lie, and return their place on this machine."""
+    if hub.on_hub(place):
+        return str(hub.bring(place, what, f"{KEY}.{what}", folders.cache))
+    folders.bring(GLOB.split(place)[0].rpartition("/")[0] if GLOB.search(place) else place)
+    return place
+
+
+def _commits(wanted: TableSource, folders: Folders) -> Iterator[str]:
+    """Say of what was fetched from the hub when it is from: what changes there later is not seen."""
+    commits = {
+        place: hub.commit_of(place, KEY, folders.cache)
+        for part in ("train", "test")
+        for place in wanted.places(part)
+        if hub.on_hub(place)
+    }
+    yield from (f"{place} is of the commit {commit}" for place, commit in commits.items())
 
 
 def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
@@ -156,8 +182,7 @@ def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitte
 def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
     files = _files(what, wanted, folders)
     with open_table(files, what) as table:
-        columns = _label_columns(what, wanted)
-        inputs_of = [each.name for each in fitted.columns] if fitted is not None else _input_columns(table, wanted)
+        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted, fitted)
         targets = wanted.targets if what == "train" else ()
         table = table.require([*inputs_of, *columns, *targets], KEY)
         labels = {name: _labels(table, name, wanted) for name in columns}
@@ -170,11 +195,15 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
     return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
 
 
-def _input_columns(table: Table, wanted: TableSource) -> list[str]:
-    """Columns of the inputs: the one of pictures, or those of features."""
+def _input_columns(table: Table, wanted: TableSource, fitted: Fitted | None) -> list[str]:
+    """Columns of the inputs: the one of pictures, or those of features; of a test set those of the training set."""
     if wanted.features is None:
         return [cast(str, wanted.image)]
+    if fitted is not None:
+        return [column.name for column in fitted.columns]
     others, key = [*wanted.label_columns, *wanted.targets], f"{KEY}.features"
+    if not isinstance(wanted.features, AllBut) and (exact := [n for n in wanted.features if not GLOB.search(n)]):
+        table.require(exact, key)
     chosen = chosen_features(wanted.features, table.names, others, key)
     meant = LABEL not in chosen or not isinstance(wanted.features, AllBut)
     require(meant, key, LABEL, f"it looks like a label: name it as {KEY}.label, or under all_but")

@@ -56,7 +56,7 @@ def _listed(root: Path, key: str, follow_links: bool) -> PictureFolder:
         raise InputError(f"{key}: {root}: there is no such folder")
     folders = sorted(each.name for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
     if folders and {name.lower() for name in folders} <= PARTS:
-        parts = " and ".join(folders)
+        parts = " and ".join(folders := sorted(folders, key=lambda name: not name.lower().startswith("train")))
         raise InputError(
             f"{key}: {root}: holds {parts}, and no folder a class: name one of these, {root.name}/{folders[0]}"
         )
@@ -82,7 +82,7 @@ def _listed(root: Path, key: str, follow_links: bool) -> PictureFolder:
 
 def holds_classes(root: Path) -> bool:
     """True if a folder of `root` holds a picture."""
-    folders = (each.path for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
+    folders = [each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")]
     files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
     return any(Path(name).suffix.lower() in ENDINGS for name in files if not _hidden(name))
 

@@ -17,6 +17,7 @@ from tosmooth.trainables.errors import InputError, require, shown
 
 SKIPPED = ("_*", ".*", "*.crc", "*.md5", "*.sha256", "README*", "LICENSE*")
 SKIPPED_JSON = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "metadata.json")
+PICTURES = (["metadata.csv"], ["metadata.jsonl"], ["metadata.parquet"])  # Hugging Face's: of pictures, also in folders
 NOTHING = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a folder of rows without that value
 SPLITS = re.compile(r"(?:^|[-_.])(train|test|val|valid|validation|dev|eval)(?=[-_.]|$)")
 
@@ -42,10 +43,11 @@ class _Search:
 def files_of(named: str | Sequence[str] | Mapping[str, str], folder: Path, key: str, links: bool = False) -> Files:
     """Find the files of a table, in the order of its rows.
 
-    `named` is a path, a pattern (`train-*.parquet`, `**` for folders of any depth), or a folder of shards; several of
-    them one after another; or a mapping of columns to .npy files. Relative ones are below `folder`. Shards come sorted
-    by name, in which numbers count as such: part-2 before part-10. A folder `label=cat` is a column, as Hive and Spark
-    write it. Files that are none of the table's are left aside in folders: hidden ones, `_SUCCESS`, `README.md`, ...
+    `named` is a path, a pattern (`train-*.parquet`, `**` for folders of any depth), or a folder of shards, or of
+    pictures with a `metadata.csv`; several of them one after another; or a mapping of columns to .npy files. Relative
+    ones are below `folder`. Shards come sorted by name, in which numbers count as such: part-2 before part-10. A folder
+    `label=cat` is a column, as Hive and Spark write it. Files that are none of the table's are left aside in folders:
+    hidden ones, `_SUCCESS`, `README.md`, ...
 
     Raises `InputError`, which names `key`, for what is not there, for files of several forms or splits in one folder,
     and for links that lead out of a folder unless `links` are followed.
@@ -139,10 +141,10 @@ def _shards(search: _Search, folder: Path) -> list[Path]:
             others.append(path)
         else:
             files.append(path)
-    if others:
+    tables = [path for path in files if suffix(path.name) in NAMES or suffix(path.name) in REFUSED_NAMES]
+    if others and [path.name for path in tables] not in PICTURES:
         names = shown(", ".join(sorted(path.name for path in others))).strip("'")
         raise InputError(f"{search.key}: {folder} has folders: {names}: name one, or the files with a pattern")
-    tables = [path for path in files if suffix(path.name) in NAMES or suffix(path.name) in REFUSED_NAMES]
     tables = tables or [path for path in files if not path.suffix]  # as Hadoop names them: part-00000
     if not tables:
         there = shown(", ".join(sorted(path.name for path in files))).strip("'") or "nothing"
@@ -225,6 +227,8 @@ def _saved(search: _Search, folder: Path) -> list[Path] | None:
         rule = "a selection of another: load it with `datasets`, then flatten_indices() and save_to_disk() anew"
         raise InputError(f"{search.key}: {folder} is refused: {rule}")
     listed = about.get("_data_files")
+    if listed == []:
+        raise InputError(f"{search.key}: {folder}: is empty: a row for every example")
     entries = listed if isinstance(listed, list) else []
     names = [entry.get("filename") if isinstance(entry, dict) else None for entry in entries]
     if not names or not all(isinstance(name, str) and Path(name).name == name and name != ".." for name in names):

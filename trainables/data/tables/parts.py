@@ -56,9 +56,11 @@ class Part(Protocol):
 
 
 def plain_kind(kind: pa.DataType) -> pa.DataType:
-    """Type of a column's values, without the ways to store them: dictionaries, views."""
+    """Type of a column's values, without the ways to store them: dictionaries, views, types that a library adds."""
     if pa.types.is_dictionary(kind):
         return plain_kind(kind.value_type)
+    if isinstance(kind, pa.ExtensionType):  # not one of Arrow's own: read as where that library is not loaded
+        return plain_kind(kind.storage_type)
     if pa.types.is_string_view(kind):
         return pa.string()
     return pa.binary() if pa.types.is_binary_view(kind) else kind
@@ -83,6 +85,8 @@ def plain(column: pa.Array, path: Path, name: str) -> pa.Array:
     kind = plain_kind(column.type)
     if kind == column.type:
         return column
+    if isinstance(column.type, pa.ExtensionType):
+        return plain(column.storage, path, name)
     if is_long(kind):
         check_memory(path, int(_lengths(column).sum()), f"column {name!r}", TEXTS)
     if pa.types.is_dictionary(column.type):
