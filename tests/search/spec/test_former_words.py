@@ -1,6 +1,7 @@
 """Words of the version before: a user is told today's, and studies that homes keep in them are read and go on."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,9 +137,8 @@ def aged(folder: Path, spec: StudySpec) -> None:
     epoch, readout = f"epoch: {spec.search.epoch}", f"readout: {spec.search.readout}"
     text = to_yaml(spec).replace("noise: [", "levels: [").replace("training_seeds:", "seeds:")
     text = text.replace("lr_after_warmup", "lr_factor").replace(f", {epoch}", "").replace(f", {readout}", "")
-    text = text.replace("selection: {metric: accuracy}\n", "").replace(
-        "confirmation: {", f"selection: {{{readout}, {epoch}, "
-    )
+    text = re.sub(r"^selection: .*\n", "", text, flags=re.MULTILINE)
+    text = text.replace("confirmation: {", f"selection: {{{readout}, {epoch}, ")
     (folder / "study.yaml").write_text(text)
 
 
