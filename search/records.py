@@ -91,6 +91,10 @@ class Level:
     def name(self) -> str:
         return f"{self.dataset}/{self.noise}"
 
+    def name_of(self, k: int) -> str:
+        """Name of class `k`."""
+        return self.class_names[k] if self.class_names else f"class {k}"
+
 
 class TrialKey(NamedTuple):
     """Identity of a trial within its study."""

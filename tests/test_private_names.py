@@ -33,6 +33,7 @@ FOLDERS = ("search", "trainables", "studies", "docs", "tests")
 SCANNED = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 OURS = {"tosmooth", *FOLDERS, *(path.stem for path in SCANNED)}  # benchmarks import each other by their bare names
 PUBLIC = {"_asdict", "_exit", "_fields", "_replace"}  # of named tuples and of `os`, documented
+PUBLIC |= {"_data_files", "_indices_data_files", "_indices_files", "_type"}  # keys in files of Hugging Face
 BOUND = ("ray", "optuna", "mlflow")  # to one minor version
 
 

@@ -107,12 +107,16 @@ class TableSource:
         require(known, "dataset.table.test_label", None, "the column of the test set's labels, as there is no `label`")
         named = not self.targets or len(self.targets) > 1 or self.classes is not None
         require(named, "dataset.table.classes", None, "names of the classes, for one column of soft targets")
-        fits = len(self.targets) < 2 or self.classes is None or len(self.classes) == len(self.targets)
-        require(fits, "dataset.table.targets", self.targets, f"one for each of the classes, {shown(self.classes)}")
+        if len(self.targets) > 1 and self.classes is not None:
+            fits = len(self.classes) == len(self.targets)
+            # Columns that are called as the classes are, and stand in another order, would be taken for one another.
+            fits = fits and (set(self.classes) != set(self.targets) or self.classes == self.targets)
+            rule = f"one for each of the classes, in their order: {shown(self.classes)}"
+            require(fits, "dataset.table.targets", self.targets, rule)
 
     def _check_pictures(self) -> None:
         if not self.of_pictures:
-            for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse"), ("follow_links", False)):
+            for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse")):
                 require(getattr(self, key) == default, f"dataset.table.{key}", getattr(self, key), "for pictures alone")
         require(
             self.features is not None or self.categorical == "refuse",

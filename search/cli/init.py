@@ -1,5 +1,6 @@
 """`tosmooth init`: a study file for a user's own data."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def init(
         out.print(line, soft_wrap=True)
     spec, *smaller = proposed(found, name)
     at_once = check_resources(spec, None)
+    logging.getLogger("tosmooth.search.run.level_measurement").setLevel(logging.ERROR)  # of the data all is said
     with Measuring(spec, folders) as measuring, err.status("Measuring what the study takes"):
         measuring.levels()  # all that `run` looks at
     cost = expected_cost(spec, None, measuring, at_once)

@@ -13,6 +13,7 @@ import torch
 from tosmooth.search.init.parts import of_one_part, parts_of
 from tosmooth.trainables.config import AllBut, DataConfig, TableSource
 from tosmooth.trainables.data.examples import Source, scale_of
+from tosmooth.trainables.data.labels import check_labels, named
 from tosmooth.trainables.data.own_data import own_data
 from tosmooth.trainables.data.picture_folder import ENDINGS, holds_classes
 from tosmooth.trainables.data.tables.files import files_of
@@ -93,8 +94,8 @@ def _name(data: str) -> str:
     """Name of the data: that of the file or folder, in what a study's name may hold."""
     path = Path(data.rstrip("/")).absolute()
     stem = path.name.partition(".")[0] if not path.is_dir() else path.name
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", stem).strip("-")[:40]
-    general = plain.lower() in ("", "train", "data", "dataset", "training") and path.parent.name
+    plain = re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:40]
+    general = plain in ("", "train", "data", "dataset", "training") and path.parent.name
     return _name(str(path.parent)) if general and path.parent != path else plain or "mine"
 
 
@@ -106,7 +107,8 @@ def _columns(
     own = label if label is not None else _label(table, names, ask)
     table.require([own], "--label")
     clean = next((name for known in CLEAN for name in names if _plain(name) == known and name != own), None)
-    rest = [name for name in names if name not in (own, clean)]
+    there = names if test is None else _columns_of(test)
+    rest = [name for name in names if name not in (own, clean) and name in there]
     chosen = TableSource(train=train, test=test, image="?", label=own, clean_label=clean)
     said = [f"labels: column {own!r}" + ("" if clean is None else f"; clean ones: column {clean!r}")]
     pictures = [name for name in rest if _is_picture(table, name)]
@@ -114,6 +116,11 @@ def _columns(
         image = min(pictures, key=lambda name: _rank(name, PICTURES))
         return replace(chosen, image=image), [*said, f"pictures: column {image!r}"]
     return _features(table, rest, chosen, said)
+
+
+def _columns_of(test: str) -> tuple[str, ...]:
+    with open_table(files_of(test, Path(), "--test"), "test") as table:
+        return table.names
 
 
 def _plain(name: str) -> str:
@@ -127,7 +134,8 @@ def _rank(name: str, known: Sequence[str]) -> int:
 
 def _label(table: Table, names: Sequence[str], ask: Ask | None) -> str:
     """Column of labels: by what the file says of it, by its name, or the only one that may be."""
-    known = sorted((name for name in names if _plain(name) in LABELS), key=lambda name: _rank(name, LABELS))
+    known = [name for name in names if _plain(name) in LABELS and _is_label(table, name)]
+    known.sort(key=lambda name: _rank(name, LABELS))
     declared = [name for name in names if name in table.class_names]
     if found := [*known, *(declared if len(declared) == 1 else [])]:
         return found[0]
@@ -139,6 +147,15 @@ def _label(table: Table, names: Sequence[str], ask: Ask | None) -> str:
         listed = ", ".join(choices[:NAMED])
         raise InputError(f"--label: name the column of labels; it may be {listed}: no column is called label or target")
     return ask("Which column has the labels?", choices)
+
+
+def _is_label(table: Table, name: str) -> bool:
+    """True if the values of a column that is called so are labels: no measurements."""
+    try:
+        check_labels({name: named(table.read([name]).column(0), name, table.place)})
+    except InputError:
+        return False
+    return True
 
 
 def _may_be_label(table: Table, name: str) -> bool:
@@ -203,11 +220,11 @@ def _is_text(table: Table, name: str) -> bool:
 def _unfit(table: Table, name: str, said: list[str]) -> str | None:
     """Why a column is no feature; `None` where it is one."""
     kind, column = table.schema.field(name).type, _read(table, name)
-    if column.null_count:
-        return f"of which {column.null_count} values are empty: fill them to use it"
     distinct = pc.count_distinct(column).as_py()
     if ANNOTATOR.fullmatch(name) and distinct <= FEW:
         return "labels of one annotator, perhaps: dataset.table.annotators takes them"
+    if column.null_count:
+        return f"of which {column.null_count} values are empty: fill them to use it"
     if _plain(name) in IDENTIFIERS or (pa.types.is_integer(kind) and distinct == table.rows and _rising(column)):
         return "an identifier"
     if _is_text(table, name):

@@ -44,6 +44,8 @@ def _of_folder(folder: Path) -> tuple[str, str | None]:
         raise InputError(
             f"DATA: {folder} holds a test set and no training set: name the training set, and it by --test"
         )
+    if not files and "data" in inner:  # as a repository of the Hugging Face hub
+        return _of_folder(inner["data"])
     return str(folder), None
 
 

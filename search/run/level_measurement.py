@@ -23,6 +23,7 @@ from tosmooth.trainables.files.folders import Folders
 
 log = logging.getLogger(__name__)
 
+NOTE = "note: "  # so begins a line of the process that the user is to see at once, as JSON
 PATIENCE = 2.0  # seconds that it may take to end when it is told to
 
 
@@ -44,8 +45,9 @@ class Measuring:
             places = {"data": folders.place, "cache": str(folders.cache)}
             json.dump({**places, "trials": trials, "threads": max(1, int(spec.resources.cpus))}, request)
             request.seek(0)
+            self._answer = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed at the end
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=request, stdout=pipe, stderr=pipe, text=True)
+            self._process = subprocess.Popen(command, stdin=request, stdout=self._answer, stderr=pipe, encoding="utf-8")
         self._levels: dict[str, Level] | None = None
         self.pace: Pace | None = None  # of a run; known with the levels, if at all
         self.gpu = False  # torch finds one here; likewise
@@ -56,16 +58,15 @@ class Measuring:
         Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
         """
         if self._levels is None:
-            answer, errors = self._process.communicate()
+            errors = self._wait()
             if (code := self._process.returncode) < 0:
                 killed = code == -signal.SIGKILL
                 advice = "perhaps for lack of memory; set dataset.size" if killed else errors.strip()[-500:]
                 raise InputError(f"the process that measures the data was ended by signal {-code}, {advice}")
             if code != 0:
                 raise RuntimeError(f"measuring the data failed with exit code {code}\n{errors}")
-            found = json.loads(answer)
-            for note in found["notes"]:
-                log.warning("%s", note)
+            self._answer.seek(0)
+            found = json.load(self._answer)
             if "refused" in found:
                 raise InputError(found["refused"])
             self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}
@@ -73,6 +74,17 @@ class Measuring:
             for note in dict.fromkeys(note for level in self._levels.values() for note in on_data(level)):
                 log.warning("the data: %s", note)
         return self._levels
+
+    def _wait(self) -> str:
+        """Wait for the process, saying what it has to say at once; returns what else it wrote."""
+        errors = []
+        for line in self._process.stderr or ():
+            if line.startswith(NOTE):
+                log.warning("%s", json.loads(line.removeprefix(NOTE)))
+            else:
+                errors.append(line)
+        self._process.wait()
+        return "".join(errors)
 
     def __enter__(self) -> Self:
         return self
@@ -83,10 +95,13 @@ class Measuring:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGINT)  # it takes back what it was writing
             try:
-                self._process.communicate(timeout=PATIENCE)
+                self._process.wait(timeout=PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
-        self._process.communicate()
+                self._process.wait()
+        for file in (self._process.stderr, self._answer):
+            if file is not None:
+                file.close()
 
 
 def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:

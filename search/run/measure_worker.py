@@ -25,6 +25,7 @@ from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import fitting_network
 from tosmooth.trainables.training.timing import Pace, pace_of
 
+NOTE = "note: "  # so begins a line of stderr that the user is to see at once, as JSON
 MOST_NAMED = 5  # classes without a training example
 
 
@@ -32,8 +33,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     folders = Folders.at(request["data"], Path(request["cache"]))
     configs = [TrialConfig.from_dict(values) for values in request["trials"]]
-    notes = Notes(logging.WARNING)
-    logging.getLogger("tosmooth.trainables").addHandler(notes)
+    logging.getLogger("tosmooth.trainables").addHandler(Notes(logging.WARNING))
     timer = Timer(request["threads"])
     try:
         levels = measure(configs, folders, timer)
@@ -45,18 +45,14 @@ def main() -> None:
         answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
     except MemoryError as error:
         answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
-    json.dump(answer | {"notes": notes.said}, sys.stdout)
+    json.dump(answer, sys.stdout)
 
 
 class Notes(logging.Handler):
-    """Log handler that keeps messages for the user, such as one about a damaged file that was made again."""
-
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.said: list[str] = []
+    """Log handler that tells the user at once: what a cache will take, or that a damaged file was made again."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
+        print(f"{NOTE}{json.dumps(record.getMessage())}", file=sys.stderr, flush=True)
 
 
 class Timer:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from filelock import Timeout
 
@@ -276,11 +276,12 @@ def _json(file: Path, advice: str) -> Any:
 def _typed(values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a `Level`. Raises `TypeError` where one is not of the type of its field.
 
-    A field that has a default may be missing.
+    A field that has a default may be missing. JSON has a list where the field is a tuple.
     """
     defaults = {field.name: field.default for field in dataclasses.fields(Level)}
-    for name, kind in get_type_hints(Level).items():
+    for name, hint in get_type_hints(Level).items():
         value = values.get(name, defaults[name])
+        kind = list | tuple if get_origin(hint) is tuple else hint
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise TypeError(f"{name} is {shown(value)}")
     return values

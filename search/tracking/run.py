@@ -10,6 +10,8 @@ from mlflow.entities import Dataset, Run
 from tosmooth.search.columns import TRIAL
 from tosmooth.search.records import Level, Metrics, Record, State
 
+MOST_NAMED = 100  # classes
+
 AT_END = ("epochs", "epochs_spared", "attempts")  # columns of the trials that are tags of a run that ended
 STATUS: dict[State, str] = {
     "running": "RUNNING",
@@ -54,6 +56,7 @@ def dataset(level: Level) -> Dataset:
         "test": level.test_size,
         "classes": level.classes,
         "noise_rate": level.noise_rate,
+        **({"class_names": level.class_names[:MOST_NAMED]} if level.class_names else {}),
     }
     return Dataset(
         name=level.name,

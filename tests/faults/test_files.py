@@ -12,7 +12,6 @@ import pickle
 import re
 import subprocess
 import sys
-import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -28,7 +27,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
-from pyarrow import csv, feather
+from pyarrow import csv
 
 from tests.conftest import ROOT
 from tests.tools import encoded
@@ -159,14 +158,6 @@ def arrow(columns: pa.Table, stream: bool = False, compression: str | None = Non
     return file.getvalue()
 
 
-def feather_1() -> bytes:
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        feather.write_feather(table().drop_columns("vector"), file, version=1)
-    return file.getvalue()
-
-
 def npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
@@ -195,7 +186,6 @@ def forms() -> dict[str, list[bytes]]:
         "form.parquet": [parquet(dict(zip(table().column_names, table().columns, strict=True)), **o) for o in OPTIONS],
         "form.arrow": [arrow(table()), arrow(categories, compression="zstd"), arrow(views, compression="lz4")],
         "form.stream": [arrow(table(), stream=True), arrow(categories, True, "lz4"), arrow(views, stream=True)],
-        "form.feather": [feather_1()],
         "form.csv": [written(), written(";"), written("\t").decode().encode("utf-16")],
         "form.csv.gz": [gzip.compress(written()), bz2.compress(written()), lzma.compress(written())],
         "form.csv.zst": [pa.Codec(codec).compress(written(), asbytes=True) for codec in ("zstd", "lz4")],
@@ -502,7 +492,7 @@ def packed(*parts: bytes, times: int = 1) -> bytes:
 
 
 def a_csv_of_gigabytes() -> bytes:
-    return packed(b"x,label,text\n", b"1,a,%s\n" % (b"x" * 2**20) * 4, times=1000)
+    return packed(b"x,label,text\n", (b"1,a,%s\n" % (b"x" * 2**16)) * 2**5, times=600)
 
 
 def a_csv_of_zeros() -> bytes:
@@ -554,9 +544,9 @@ def text_in_every_row() -> bytes:
 
 
 def a_category_in_every_row() -> bytes:
-    """Few rows a batch, which is 25 MB: 100 GB in all."""
-    category = once("x" * 2**20, 10**5)
-    return arrow(pa.table({"x": np.zeros(10**5), "label": category, "text": np.zeros(10**5)}), compression="zstd")
+    """Few rows a batch, which is 25 MB: 10 GB in all."""
+    category = once("x" * 2**20, 10**4)
+    return arrow(pa.table({"x": np.zeros(10**4), "label": category, "text": np.zeros(10**4)}), compression="zstd")
 
 
 def a_view_in_every_row() -> bytes:
@@ -578,16 +568,6 @@ def a_batch_of_zeros() -> bytes:
     table = pa.table({"x": zeros, "label": zeros, "text": zeros, "n": zeros, "m": zeros})
     with pa.ipc.new_file(file, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
         writer.write_table(table)
-    return file.getvalue()
-
-
-def rows_without_values() -> bytes:
-    """As many as can be counted, none of which takes room."""
-    nothing = pa.nulls(2**40)
-    file = io.BytesIO()
-    batch = pa.record_batch({"x": nothing, "label": nothing, "text": nothing})
-    with pa.ipc.new_stream(file, batch.schema) as writer:
-        writer.write_batch(batch)
     return file.getvalue()
 
 
@@ -616,10 +596,9 @@ BOMBS: list[tuple[str, Callable[[], bytes], str]] = [
     ("form.jsonl", objects_of_other_names, "columns that few rows have: .* bytes in memory"),
     ("form.parquet", vectors_that_are_not_there, "values of column 'x': .* bytes in memory"),
     ("form.parquet", text_in_every_row, "column 'label': .* bytes in memory"),
-    ("form.arrow", a_category_in_every_row, "label'?: .* bytes in memory"),
+    ("form.arrow", a_category_in_every_row, "columns? '?label'?: .* bytes in memory"),
     ("form.stream", a_view_in_every_row, "column 'label': .* bytes in memory"),
     ("form.arrow", a_batch_of_zeros, "unpacked: .* bytes in memory"),
-    ("form.stream", rows_without_values, "1099511627776 rows of 1 columns: .* bytes in memory"),
     ("human.pt", a_member_of_half_a_gigabyte, "its parts claim 5368.* bytes of .*: torch.save does not compress them"),
     ("human.pt", a_member_that_claims_a_terabyte, "damaged or unsafe"),
     ("human.pt", arrays_that_claim_a_terabyte, "damaged or unsafe"),

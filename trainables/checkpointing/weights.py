@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,19 @@ if TYPE_CHECKING:
     from torch import Tensor  # only who saves needs it
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor], trial: str) -> None:
-    """Write a network's state, and its trial's configuration as JSON into the metadata; whole or not at all."""
+def save_weights(path: Path, state: Mapping[str, Tensor], trial: str, classes: Sequence[str] = ()) -> None:
+    """Write a network's state, and its trial's configuration as JSON into the metadata; whole or not at all.
+
+    `classes`: names of the classes, in the order of the logits, where the data have names; a JSON list there.
+    """
     from safetensors.torch import save_file  # noqa: PLC0415 - a bare GPU machine that keeps no weights lacks it
 
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: value.cpu().contiguous() for name, value in state.items()}
     digest = _digest(trial, {name: value.numpy() for name, value in tensors.items()})
+    named = {"classes": json.dumps(list(classes), ensure_ascii=False)} if classes else {}
     with replacing(path) as partial:
-        save_file(tensors, partial, metadata={"trial": trial, "digest": digest})
+        save_file(tensors, partial, metadata={"trial": trial, "digest": digest, **named})
 
 
 def read_trial(path: Path) -> str:

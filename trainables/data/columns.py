@@ -162,6 +162,15 @@ def features_of(
     return inputs, Fitted(tuple(columns), int(unseen.sum()))
 
 
+def numbers_of(table: pa.Table, place: Place) -> tuple[NDArray[np.float32], Fitted]:
+    """Read numbers, float32 [N, D], as they stand in the table; otherwise as `features_of`."""
+    values, fitted = features_of(table, place)
+    origins = np.array([float(origin) for origin in fitted.origins], np.float32)
+    if origins.any():
+        values += origins
+    return values, fitted
+
+
 def _of_column(place: Place, name: str) -> Place:
     return lambda row: f"{place(row)}, column {name!r}"
 

@@ -35,7 +35,8 @@ def held_out(order: Rows, keys: Keys, labels: Labels, wanted: int) -> NDArray[np
     groups of equal examples, in the order of each group's lowest row and as large a share of the groups as of the rows.
     Where copies are many, each label is split by itself: else one large group makes or takes all of a label's share.
     A group that does not fit is trained on. Where there are so few groups that this says nothing, the first rows again.
-    Where a class would lack on one side and need not, each label is split by itself, with a group on both sides.
+    Where a class would lack on one side and need not, each label is split by itself, with a group on both sides; a
+    class that still lacks among those trained on gets its first group there.
     """
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     lowest = np.full(len(sizes), order.max(), np.int64)
@@ -51,7 +52,11 @@ def held_out(order: Rows, keys: Keys, labels: Labels, wanted: int) -> NDArray[np
     if _lacks_a_class(chosen, of_class, wanted):
         chosen = _share_of_classes(group, sizes, places, of_class, wanted)
     enough = min(FEW, wanted / 2) <= chosen.sum() < len(sizes)
-    return chosen[group] if enough else np.arange(len(order)) < wanted
+    held, apart = (chosen[group], group) if enough else (np.arange(len(order)) < wanted, np.arange(len(order)))
+    for lacking in np.setdiff1d(labels, labels[~held]):  # of equal examples with several labels, the others
+        kept = held & (apart != apart[labels == lacking][0])
+        held = kept if kept.any() else held
+    return held
 
 
 def _share_of_groups(group: Rows, sizes: Rows, places: Rows, strata: Labels | None, wanted: int) -> NDArray[np.bool_]:

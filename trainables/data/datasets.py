@@ -148,6 +148,7 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     source = dataset.read(config, folders)
     noisy = noisy_labels(config, source, folders, dataset.flips, dataset.human)
     train_rows, validation_rows = _split_rows(config, source.train)
+    left_out = (config.size or len(source.train.labelled)) - len(train_rows) - len(validation_rows)
     inputs, test_inputs = _scaled(source, train_rows)  # the same at every level: before rows leave that lack labels
     train_rows, validation_rows = (rows[noisy.labels[rows] != NONE] for rows in (train_rows, validation_rows))
     for side, rows in (("train on", train_rows), ("validate on", validation_rows)):
@@ -160,6 +161,8 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     if config.validate_on == "clean" and validation.clean is not None:
         validation = replace(validation, labels=validation.clean, noisy=validation.labels)
         remarks = (*remarks, f"trials are scored by the clean labels of {len(validation)} examples")
+        if left_out:
+            remarks = (*remarks, f"{left_out} examples are left out, as they equal some that trials are scored by")
     test = _test_split(config, source, test_inputs)
     rate, transition, clean_rows = _measured(source, noisy.labels, np.concatenate([train_rows, validation_rows]))
     return LevelData(

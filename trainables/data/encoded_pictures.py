@@ -11,7 +11,7 @@ from pathlib import Path, PureWindowsPath
 import pyarrow as pa
 
 from tosmooth.trainables.config import TableSource
-from tosmooth.trainables.data.columns import features_of
+from tosmooth.trainables.data.columns import numbers_of
 from tosmooth.trainables.data.examples import Examples
 from tosmooth.trainables.data.images import Chunk, Given, cache_bytes, check_room, decoded
 from tosmooth.trainables.data.picture_folder import PictureFolder
@@ -26,13 +26,15 @@ from tosmooth.trainables.data.pictures import (
 )
 from tosmooth.trainables.data.tables.table import Table
 from tosmooth.trainables.errors import InputError, shown
-from tosmooth.trainables.files.digests import unchanged
+from tosmooth.trainables.files.digests import state_of, unchanged
 from tosmooth.trainables.files.folders import Folders
 
+SEVERAL = "pictures of several sizes"  # so begins the remark that they were made one size
 ROWS = 64  # of a table that are read at once, at most
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk0", "SUkq", "TU0A")  # as JPEG, PNG, GIF, ... begin in it
-LONG = 200  # characters that no path has
+# As JPEG, PNG, GIF, ... begin in it. It has no dots; paths of pictures have.
+BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk0", "SUkq", "TU0A")
+SHOWN = 200  # characters of what is no picture
 
 
 def of_folder(folder: PictureFolder, wanted: TableSource, cache: Path) -> Examples:
@@ -61,7 +63,8 @@ def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> 
         raise InputError(f"{where}: of type {kind}: {rule}")
     roots = _Roots([table.files[0].parent, folders.data], wanted.follow_links)
     if not _is_binary(kind):
-        state.append([_stat(source) for source, _ in _encoded(table, name, roots)])
+        found = (source for source, _ in _encoded(table, name, roots))
+        state.append([state_of(source) if isinstance(source, Path) else [] for source in found])
     encoded = partial(_encoded, table, name, roots)
     return _kept("table", files, state, partial(_chunks, encoded, table.rows), wanted, folders.cache)
 
@@ -93,7 +96,7 @@ def _chunks(
         if len(sizes) > 1:
             rule = replace(rule, size=DEFAULT_SIZE)
             to = "x".join(map(str, reversed(DEFAULT_SIZE)))
-            yield f"pictures of several sizes are made {to} ({rule.fit}): dataset.table.size sets another size"
+            yield f"{SEVERAL} are made {to} ({rule.fit}): dataset.table.size sets another size"
         height, width = rule.size or next(iter(sizes), (0, 0))
     else:
         height, width = rule.size
@@ -108,11 +111,12 @@ def _array_chunks(table: Table, name: str, where: str, rule: PictureRule, cache:
         array = column.combine_chunks()
         array = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).to_numpy_ndarray()
     else:
-        values, fitted = features_of(table.read([name]), table.place)
+        values, fitted = numbers_of(table.read([name]), table.place)
         array = values.reshape(len(values), *fitted.columns[0].shape)
-    height, width = rule.size or array.shape[1:3]
-    check_room(cache, cache_bytes(len(array), height, width))
-    yield from ((block, {}) for block in blocks_of_array(array, where, rule))
+    for i, block in enumerate(blocks_of_array(array, where, rule)):
+        if i == 0:
+            check_room(cache, cache_bytes(len(array), *block.shape[1:3]))
+        yield block, {}
 
 
 def _of_arrays(kind: pa.DataType) -> bool:
@@ -127,7 +131,8 @@ def _is_binary(kind: pa.DataType) -> bool:
 def _of_encoded(kind: pa.DataType) -> bool:
     """True if values are bytes, texts, or structs of bytes and a path as Hugging Face has them."""
     if pa.types.is_struct(kind):
-        return bool(kind.get_field_index("bytes") >= 0) and _is_binary(kind.field("bytes").type)
+        held = kind.field("bytes").type if kind.get_field_index("bytes") >= 0 else None
+        return held is not None and (_is_binary(held) or pa.types.is_null(held))  # null: all are files
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return _is_binary(kind) or bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
@@ -154,11 +159,12 @@ def _one(value: pa.Scalar, roots: "_Roots", place: str) -> Encoded:
     if isinstance(value, pa.BinaryScalar | pa.LargeBinaryScalar) and _is_binary(value.type):
         return value.as_py()
     text = value.as_py()
-    if text.startswith("data:image/") or (len(text) > LONG and text.startswith(BASE64)):
+    if text.startswith("data:image/") or (text.startswith(BASE64) and "." not in text):
         try:
-            return base64.b64decode(text.partition("base64,")[2] or text, validate=True)
+            in_lines = text.partition("base64,")[2] or text
+            return base64.b64decode("".join(in_lines.split()), validate=True)
         except binascii.Error:
-            return text.encode()[:LONG]  # no picture, which is said where it is decoded
+            return text.encode()[:SHOWN]  # no picture, which is said where it is decoded
     return roots.file(text, place)
 
 
@@ -190,14 +196,3 @@ class _Roots:
         if not inside and not self.follow_links:
             rule = "dataset.table.follow_links: true follows it"
             raise InputError(f"{place}: {shown(text)} is refused: it leads out of {self.folders[0]}; {rule}")
-
-
-def _stat(source: Encoded) -> list[object]:
-    """What a file is; of bytes, which the table has, nothing."""
-    if not isinstance(source, Path):
-        return []
-    try:
-        stat = source.stat()
-    except (OSError, ValueError):
-        return [str(source)]
-    return [str(source), stat.st_size, stat.st_mtime_ns]

@@ -42,6 +42,7 @@ DECODED = 2**32
 ROWS, BATCH = 4, 2**26
 KEY, ROW = "key", "row"  # the columns of what equal pictures have in common, and of where in the source they are
 COLUMNS = 4  # of int64 beside the pixels: these two, and given and clean labels
+LARGE = 2**28  # bytes of decoded pictures from which on they are spoken of
 LAYOUT = 6  # of the decoded file; another number has everything decoded anew
 
 Chunk = tuple[Pixels, Mapping[str, Labels]]  # [n, H, W, 3] and columns of labels, each [n]
@@ -75,7 +76,12 @@ def cache_bytes(rows: int, height: int, width: int) -> int:
 
 
 def check_room(cache: Path, size: int) -> None:
-    """Raise `InputError` where the cache's disk has no room for a file of so many bytes, as `cache_bytes` has it."""
+    """Say what a large file of so many bytes will take, as `cache_bytes` has it, before it is made.
+
+    Raises `InputError` where the cache's disk has no room for it.
+    """
+    if size >= LARGE:
+        log.warning("decoded pictures take %.1f GB in %s; --cache-dir names another folder", size / 1e9, cache)
     free = shutil.disk_usage(cache).free
     if 2 * size > free:  # the pixels are spooled, and then wrapped
         room = f"decoded pictures take {size / 2**30:.1f} GiB, and twice that while the file is made"

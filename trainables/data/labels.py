@@ -1,9 +1,8 @@
 """Labels of a user's own data: values of any kind become classes, numbered from 0 in an order that stays."""
 
-import itertools
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -84,7 +83,7 @@ def _text(
             row = int(np.flatnonzero(indices == index)[0])
             rule = f"a class is called by a text on one line, of at most {LONGEST} characters"
             raise InputError(f"{what}, {place(row)}: {shown(value)} is refused: {rule}")
-        return value
+        return value if value.strip() else None
     if not math.isfinite(value) or value != int(value):
         row = int(np.flatnonzero(indices == index)[0])
         raise InputError(f"{what}, {place(row)}: {value} is refused: a label is text or a whole number")
@@ -121,7 +120,6 @@ def class_names(
     by code point. Raises `InputError` for fewer than two classes, and for columns that do not fit together.
     """
     found = dict.fromkeys(name for column in columns.values() for name in column.names)
-    _check_one_alphabet(columns)
     if given is not None:
         strange = [name for name in found if name not in given]
         if strange:
@@ -132,6 +130,7 @@ def class_names(
             raise InputError(f"{key}: does not have {_listed(strange)}, which the data have: {rule}")
         names = tuple(given)
     else:
+        _check_one_alphabet(columns)
         declared = next((column.declared for column in columns.values() if column.declared), ())
         rest = [name for name in found if name not in declared]
         numbers = all(INTEGER.fullmatch(name) for name in rest)
@@ -143,21 +142,33 @@ def class_names(
 
 
 def _check_one_alphabet(columns: Mapping[str, Named]) -> None:
-    """Raise `InputError` where two columns have no class in common: of one of them every label would be wrong."""
-    for (one, its), (other, others) in itertools.combinations(columns.items(), 2):
-        if its.names and others.names and not {*its.names} & {*others.names}:
-            raise InputError(
-                f"{other}: its classes are {_listed(others.names)}, those of {one} are {_listed(its.names)}: "
-                "no class is in both; the same classes have the same names"
-            )
+    """Raise `InputError` where columns have no class in common: of some of them every label would be wrong.
 
-
-def check_labels(column: Named, what: str) -> None:
-    """Raise `InputError` where a column is no label but an identifier: nearly every row has a class of its own."""
-    rows = int((column.codes != NONE).sum())
-    if len(column.names) > max(MANY, rows / 2):
+    What two have in common may be in others: an annotator of a few rows may know one class alone.
+    """
+    apart = {what: column.names for what, column in columns.items() if column.names}
+    first, known = next(iter(apart.items()), ("", ()))
+    linked = set(known)
+    while near := [what for what, names in apart.items() if not linked.isdisjoint(names)]:
+        for what in near:
+            linked.update(apart.pop(what))
+    for other, names in apart.items():
         raise InputError(
-            f"{what}: {len(column.names)} classes in {rows} rows, such as {_listed(column.names)}: "
+            f"{other}: its classes are {_listed(names)}, those of {first} are {_listed(known)}: "
+            "no class is in both; the same classes have the same names"
+        )
+
+
+def check_labels(columns: Mapping[str, Named], known: Collection[str] = ()) -> None:
+    """Raise `InputError` where columns are no labels but identifiers: nearly every row has a class of its own.
+
+    Columns of several annotators are looked at together. `known`: classes that there are all the same.
+    """
+    names = dict.fromkeys(name for column in columns.values() for name in column.names if name not in known)
+    rows = sum(int((column.codes != NONE).sum()) for column in columns.values())
+    if len(names) > max(MANY, rows / 2):
+        raise InputError(
+            f"{_listed(columns, quote=False)}: {len(names)} classes in {rows} rows, such as {_listed(names)}: "
             "it looks like an identifier or a measurement, a class has several examples"
         )
 

@@ -1,7 +1,7 @@
 """Noise levels by name: the labels that each gives to the training set."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,8 @@ def _of_annotators(config: DataConfig, source: Source) -> Noisy:
     votes = list(train.annotators.values())
     if config.noise == "random-pick":
         return Noisy(picked(votes, stream(config.noise_seed, "random-pick")), False)
-    soft = votes_of(votes, source.classes) if train.soft is None else train.soft
+    counted = votes_of(votes, source.classes) if votes else cast(Soft, train.soft)
+    soft = counted if config.noise == "majority" or train.soft is None else train.soft
     labels = majority(soft, stream(config.noise_seed, "majority"))
     if config.noise == "majority":
         return Noisy(labels, False)

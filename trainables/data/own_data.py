@@ -11,10 +11,10 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from tosmooth.trainables.config import DataConfig, Files, TableSource
-from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of
+from tosmooth.trainables.config import LABEL, AllBut, DataConfig, Files, TableSource
+from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of, numbers_of
 from tosmooth.trainables.data.copies import Rows
-from tosmooth.trainables.data.encoded_pictures import of_folder, of_table
+from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
 from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
@@ -22,6 +22,7 @@ from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.table import Table, open_table
 from tosmooth.trainables.errors import InputError, require, shown
 from tosmooth.trainables.files import hub
+from tosmooth.trainables.files.digests import state_of
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, stream
 
@@ -55,11 +56,8 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     if wanted is None:
         raise InputError(f"{KEY}: None is refused: a user's own data are described there")
     train, test = _parts(wanted, folders, _state(wanted, folders))
-    columns = {f"column {name!r}": column for name, column in train.labels.items()}
-    if test is not None:
-        columns |= {f"the test set's {name!r}": column for name, column in test.labels.items()}
     given = wanted.classes or (wanted.targets if len(wanted.targets) > 1 else None)
-    names = class_names(columns, given)
+    names = _classes(train, test, wanted, given)
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
     of_test = () if test is None else [f"test set: {each}" for each in test.remarks if each not in train.remarks]
@@ -72,6 +70,21 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
         class_names=names,
         remarks=tuple(remarks),
     )
+
+
+def _classes(train: _Part, test: _Part | None, wanted: TableSource, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Names of the classes in their order. Without those `given`, what looks like an identifier is refused."""
+    own = {f"column {name!r}": column for name, column in train.labels.items()}
+    columns = own if test is None else own | {f"the test set's {n!r}": column for n, column in test.labels.items()}
+    names = class_names(columns, given)
+    if given is None and not wanted.of_folder:
+        labels = [wanted.label] if wanted.label is not None else wanted.annotators
+        first = {what: columns[what] for what in map("column {!r}".format, labels)}
+        check_labels(first)
+        known = {name for column in first.values() for name in column.names}
+        for what, column in columns.items():
+            check_labels({what: column}, known)
+    return names
 
 
 def annotator_names(source: TableSource) -> dict[str, str]:
@@ -98,8 +111,7 @@ def _state(wanted: TableSource, folders: Folders) -> str:
     """Digest of names, sizes and times of the files: while it is the same, so is what is read from them."""
     digest = hashlib.sha256()
     for path in source_files(wanted, folders):
-        stat = path.stat()
-        digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape"))
+        digest.update(f"{state_of(path)}\n".encode())
     return digest.hexdigest()
 
 
@@ -109,6 +121,8 @@ def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _P
     train = read("train", wanted, folders, None)
     if wanted.test is None:
         return train, None
+    if any(remark.startswith(SEVERAL) for remark in train.inputs.remarks):  # and the test set as those were made
+        wanted = replace(wanted, size=tuple(train.inputs.inputs.shape[1:3]))
     test = read("test", wanted, folders, train.fitted)
     here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
     rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
@@ -168,7 +182,7 @@ def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitte
 def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
     files = _files(what, wanted, folders)
     with open_table(files, what) as table:
-        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted)
+        columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted, fitted)
         targets = wanted.targets if what == "train" else ()
         table = table.require([*inputs_of, *columns, *targets], KEY)
         labels = {name: _labels(table, name, wanted) for name in columns}
@@ -181,11 +195,19 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
     return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
 
 
-def _input_columns(table: Table, wanted: TableSource) -> list[str]:
-    """Columns of the inputs: the one of pictures, or those of features."""
+def _input_columns(table: Table, wanted: TableSource, fitted: Fitted | None) -> list[str]:
+    """Columns of the inputs: the one of pictures, or those of features; of a test set those of the training set."""
     if wanted.features is None:
         return [cast(str, wanted.image)]
-    return chosen_features(wanted.features, table.names, [*wanted.label_columns, *wanted.targets], f"{KEY}.features")
+    if fitted is not None:
+        return [column.name for column in fitted.columns]
+    others, key = [*wanted.label_columns, *wanted.targets], f"{KEY}.features"
+    if not isinstance(wanted.features, AllBut) and (exact := [n for n in wanted.features if not GLOB.search(n)]):
+        table.require(exact, key)
+    chosen = chosen_features(wanted.features, table.names, others, key)
+    meant = LABEL not in chosen or not isinstance(wanted.features, AllBut)
+    require(meant, key, LABEL, f"it looks like a label: name it as {KEY}.label, or under all_but")
+    return chosen
 
 
 def _label_columns(what: str, wanted: TableSource) -> list[str]:
@@ -197,14 +219,12 @@ def _label_columns(what: str, wanted: TableSource) -> list[str]:
 
 def _labels(table: Table, name: str, wanted: TableSource) -> Named:
     column = table.read([name]).column(0)
-    found = named(column, f"column {name!r}", table.place, wanted.missing, table.class_names.get(name, ()))
-    check_labels(found, f"{table.files[0]}, column {name!r}")
-    return found
+    return named(column, f"column {name!r}", table.place, wanted.missing, table.class_names.get(name, ()))
 
 
 def _targets(table: Table, wanted: TableSource) -> Soft:
     """Soft targets [N, K], or counts of votes; a row without any is 0."""
-    values = features_of(table.read(wanted.targets), table.place)[0]
+    values = numbers_of(table.read(wanted.targets), table.place)[0]
     classes = len(wanted.classes or wanted.targets)
     rule = f"a value for each of the {classes} classes"
     require(values.shape[1] == classes, f"{KEY}.targets", f"{values.shape[1]} values a row", rule)

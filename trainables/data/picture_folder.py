@@ -4,11 +4,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 
 from tosmooth.trainables.data.pictures import FORMATS
 from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.digests import state_of
 
 ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
 PARTS = frozenset({"train", "training", "test", "testing", "val", "valid", "validation", "dev"})
@@ -30,25 +32,31 @@ class PictureFolder:
         return str(self.root / self.paths[row])
 
     def state(self) -> list[object]:
-        """Names, sizes and times of change of all files: while they are the same, so are the pictures."""
-        found = (os.stat(self.root / path) for path in self.paths)  # noqa: PTH116 - a million of them
-        return [[path, each.st_size, each.st_mtime_ns] for path, each in zip(self.paths, found, strict=True)]
+        """Paths, sizes and times of change of all files: while they are the same, so are the pictures."""
+        return [state_of(self.root / path) for path in self.paths]
 
 
 def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureFolder:
     """List the pictures below `root`/CLASS, at any depth; hidden files and those of other kinds are passed over.
 
     key: of the study, for messages. follow_links: links may lead out of `root`; otherwise that is refused.
-    Raises `InputError` where there is no such folder, no class with a picture, or where its folders are parts of a data
-    set and no classes.
+    Raises `InputError` where there is no such folder, one that may not be read, no class with a picture, or where its
+    folders are parts of a data set and no classes.
     """
+    try:
+        return _listed(root, key, follow_links)
+    except OSError as error:
+        raise InputError(f"{key}: {error.filename or root}: cannot be read ({error.strerror or error})") from error
+
+
+def _listed(root: Path, key: str, follow_links: bool) -> PictureFolder:
     if root.is_file():
         raise InputError(f"{key}: {root}: is a file: give dataset.table.image or dataset.table.features")
     if not root.is_dir():
         raise InputError(f"{key}: {root}: there is no such folder")
     folders = sorted(each.name for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
     if folders and {name.lower() for name in folders} <= PARTS:
-        parts = " and ".join(folders)
+        parts = " and ".join(folders := sorted(folders, key=lambda name: not name.lower().startswith("train")))
         raise InputError(
             f"{key}: {root}: holds {parts}, and no folder a class: name one of these, {root.name}/{folders[0]}"
         )
@@ -74,7 +82,7 @@ def picture_folder(root: Path, key: str, follow_links: bool = False) -> PictureF
 
 def holds_classes(root: Path) -> bool:
     """True if a folder of `root` holds a picture."""
-    folders = (each.path for each in os.scandir(root) if each.is_dir() and not each.name.startswith("."))
+    folders = [each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")]
     files = (name for folder in folders for _, _, names in os.walk(folder) for name in names)
     return any(Path(name).suffix.lower() in ENDINGS for name in files if not _hidden(name))
 
@@ -83,7 +91,7 @@ def _below(root: Path, name: str, key: str, follow_links: bool) -> Iterator[str]
     """Paths, relative to the root, of the files in one of its folders that are not hidden."""
     seen = set()  # folders: of links that lead in a circle
     _check_link(root / name, root, key, follow_links)
-    for folder, inner, files in os.walk(root / name, followlinks=True):
+    for folder, inner, files in os.walk(root / name, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             inner.clear()
@@ -93,6 +101,10 @@ def _below(root: Path, name: str, key: str, follow_links: bool) -> Iterator[str]
         for each in (*inner, *files):
             _check_link(Path(folder, each), root, key, follow_links)
         yield from (os.path.relpath(Path(folder, each), root) for each in files if not _hidden(each))
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise error
 
 
 def _check_link(path: Path, root: Path, key: str, follow_links: bool) -> None:

@@ -145,8 +145,8 @@ def blocks_of_array(array: NDArray[Any], where: str, rule: PictureRule = AS_THEY
     """Make pictures of an array, some at a time: uint8 [n, H, W, 3] each.
 
     Taken are [N, H, W] and [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels, the last alpha; where both could be,
-    the channels are last. Values are whole numbers 0..255 of any type, floats in [0, 1], or bools. Raises `InputError`
-    for anything else, before the first block.
+    the channels are last. Values are whole numbers 0..255 of any type, floats in [0, 1], or bools; 0 and 1 alone are
+    black and white. Raises `InputError` for anything else, before the first block.
     """
     pictures = _channels_last(array, where)
     values = _values(array, where)
@@ -365,15 +365,13 @@ def _channels_last(array: NDArray[Any], where: str) -> NDArray[Any]:
 def _values(array: NDArray[Any], where: str) -> Callable[[NDArray[Any]], Pixels]:
     """What makes bytes of the array's values."""
     kind = array.dtype.kind
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray
-    if kind == "b":
-        return lambda block: np.where(block, np.uint8(255), np.uint8(0))
-    if kind not in "iuf":
+    if kind not in "biuf":
         raise InputError(f"{where}: of type {array.dtype}: pictures are numbers, best of uint8")
     low, high = array.min(), array.max()
-    if kind == "f" and low >= 0 and high <= 1:
+    if low >= 0 and high <= 1:
         return lambda block: np.rint(block.astype(np.float64) * 255).astype(np.uint8)
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray
     if not (low >= 0 and high <= 255):
         raise InputError(f"{where}: values {low:g} to {high:g}: pictures are 0..255, or floats in [0, 1]: scale them")
     if kind == "f" and not all(np.array_equal(one, np.rint(one)) for one in array):

@@ -56,3 +56,12 @@ def _write(book: Path, known: dict[str, object]) -> None:
     book.parent.mkdir(parents=True, exist_ok=True)
     with replacing(book) as partial:
         partial.write_text(json.dumps(known), encoding="utf-8")
+
+
+def state_of(path: Path) -> list[object]:
+    """Path of a file, its size and time of change: while they are the same, so is the file. Of none, the path alone."""
+    try:
+        stat = path.stat()
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return [str(path.absolute())]
+    return [str(path.absolute()), stat.st_size, stat.st_mtime_ns]

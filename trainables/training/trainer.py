@@ -216,8 +216,8 @@ class Trainer:
         self.held_out.load(state["held_out"], self.device)
 
     def save_weights(self, path: Path) -> None:
-        """Write the network as safetensors, the trial's configuration as JSON in its metadata; whole or not at all."""
-        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()))
+        """Write the network as safetensors, with the trial's configuration and the classes; whole or not at all."""
+        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()), self.class_names)
 
     def _batches(self, split: Split, data: LevelData) -> Batches:
         return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding)
@@ -316,7 +316,7 @@ def _by_label(learnt: float, memorised: float, right: float, flipped: float) -> 
 def _of_classes(tests: Sums, totals: Tensor, names: Sequence[str]) -> dict[str, float | None]:
     """Test accuracy of each class, by its name where MLflow takes it, unless they are too many to be looked at."""
     found = tests.of_classes(totals)
-    if len(found) > LISTED:
+    if not 0 < len(found) <= LISTED:  # none without a test set
         return {}
     called = names if names and all(map(NAMED.fullmatch, names)) else [str(k) for k in range(len(found))]
     return {f"test_accuracy_of.{name}": each for name, each in zip(called, found, strict=True)}

@@ -37,6 +37,7 @@ ATTACKS = (
     ("worst_accuracy", "worst of all", RED),
 )
 MOST_NUMBERED = 10  # classes of a transition matrix whose shares are written into it
+LETTERS = 16  # of a class's name beside an axis
 FEW = 0.005  # share of the examples below which a bin says nothing of its accuracy
 
 GOLDEN = (5**0.5 - 1) / 2  # whose multiples, modulo 1, are spread evenly
@@ -136,10 +137,10 @@ def projection(cell: CellAnalysis) -> Figure | None:
         flat = points.shape[1] == 1  # two classes, whose templates span a line: a strip each, so that points part
         for row, (own, (colour, marker)) in enumerate(zip(groups, CLASSES, strict=False)):
             x, y = own[:, 0], row + 0.6 * (np.arange(len(own)) * GOLDEN % 1 - 0.5) if flat else own[:, 1]
-            label = f"class {picture['classes'][row]}"
+            label = cell.level.name_of(picture["classes"][row])
             ax.scatter(x, y, s=16, c=colour, marker=marker, alpha=0.6, lw=0, label=label)
         if flat:
-            ax.set_yticks([0, 1], map(str, picture["classes"]))
+            ax.set_yticks([0, 1], [cell.level.name_of(k) for k in picture["classes"]])
         ax.set_title(f"{_label(each)}\ntightness {_shown(seen.numbers['tightness'], 2)}", fontsize=11)
         ax.set_xlabel("along the templates" if flat else "from the first template to the second", fontsize=11)
         ax.xaxis.set_major_locator(MaxNLocator(nbins=5))
@@ -189,8 +190,12 @@ def transition(cell: CellAnalysis) -> Figure | None:
         ax.grid(visible=False)
         ax.set_title(words, fontsize=11)
         ax.set_xlabel("noisy label", fontsize=11)
-        ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        ax.yaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+        if cell.level.class_names and len(matrix) <= MOST_NUMBERED:
+            ax.set_xticks(range(len(matrix)), map(short, cell.level.class_names), rotation=45, ha="right", fontsize=8)
+            ax.set_yticks(range(len(matrix)), map(short, cell.level.class_names), fontsize=8)
+        else:
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+            ax.yaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
         for (row, column), share in np.ndenumerate(np.asarray(matrix)) if len(matrix) <= MOST_NUMBERED else ():
             colour = "white" if share > 0.6 else INK
             size = 11 if len(matrix) <= 4 else 6
@@ -198,6 +203,11 @@ def transition(cell: CellAnalysis) -> Figure | None:
     axes[0].set_ylabel("clean label", fontsize=11)
     figure.colorbar(image, ax=axes, shrink=0.8, label="share of the row")
     return figure
+
+
+def short(name: str) -> str:
+    """Shorten a name to what fits beside an axis; a $ would begin a formula."""
+    return (name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…").replace("$", r"\$")
 
 
 def _arrays(each: ArmAnalysis) -> Mapping[str, Any]:

@@ -127,9 +127,25 @@ def test_an_order_that_is_given_holds() -> None:
 
 
 def test_an_identifier_is_no_label() -> None:
-    check_labels(column([*range(20)] * 2), "y")
+    check_labels({"y": column([*range(20)] * 2)})
     with pytest.raises(InputError, match=r"y: 40 classes in 40 rows, such as '0', '1', '2', '3', '4' and 35 more"):
-        check_labels(column([*range(40)]), "y")
+        check_labels({"y": column([*range(40)])})
+
+
+def test_few_rows_of_many_classes_are_labels_where_others_have_these_classes() -> None:
+    """As of an expert who has looked at a few rows, or of annotators who share the rows."""
+    known = set(map(str, range(40)))
+    check_labels({"expert": column([*range(40)])}, known)
+    check_labels({"a": column([*range(40)]), "b": column([*range(40)])})
+    with pytest.raises(InputError, match=r"a, b: 80 classes in 80 rows"):
+        check_labels({"a": column([*range(40)]), "b": column([*range(40, 80)])})
+
+
+def test_an_annotator_may_know_one_class_alone() -> None:
+    columns = {"a": column(["cat", None]), "b": column([None, "dog"]), "c": column(["dog", "cat"])}
+    assert class_names(columns, None) == ("cat", "dog")
+    with pytest.raises(InputError, match=r"d: its classes are '0', '1', those of a are 'cat': no class is in both"):
+        class_names({**columns, "d": column([0, 1])}, None)
 
 
 def test_names_that_are_probably_one_class() -> None:

@@ -130,7 +130,7 @@ def test_table_of_pictures_is_read(folders: Folders, save: Save, small_cifar: "S
             GIVEN / 2,
             r"column 'label', .*train\.parquet, row 0: 0\.5 is refused: a label is text or a whole number",
         ),
-        ("label", np.arange(60), r"train\.parquet, column 'label': 60 classes in 60 rows"),
+        ("label", np.arange(60), r"column 'label': 60 classes in 60 rows"),
         ("label", [None] * 60, r"column 'label': no label at all: two classes or more"),
         ("a", [*range(59), None], r"train\.parquet, row 59, column 'a': is empty"),
         (

@@ -3,7 +3,7 @@
 import functools
 import re
 import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,15 +82,12 @@ def _kind(about: About) -> pa.DataType:
 
 
 def _short_names(names: Mapping[str, About], what: str) -> dict[str, str]:
-    """Each name that says `what` its array is for, by the same name without that: x_train and train_x are x."""
+    """Each name that says `what` its array is for, by the same name without that: x_train or train_x is x."""
     if what not in ("train", "test"):
         return {}
-    short: dict[str, str] = {}
-    for name in names:
-        bare = re.sub(rf"^{what}[_.-]|[_.-]{what}$", "", name, count=1, flags=re.IGNORECASE)
-        if bare != name and bare not in names:
-            short.setdefault(bare, name)
-    return short
+    bare = {name: re.sub(rf"^{what}[_.-]|[_.-]{what}$", "", name, count=1, flags=re.IGNORECASE) for name in names}
+    times = Counter(bare.values())  # where both are there, or x itself, it is not clear which is meant
+    return {short: name for name, short in bare.items() if times[short] == 1 and short not in names}
 
 
 def _column(array: Array) -> pa.Array:
@@ -146,7 +143,8 @@ def npz(path: Path, what: str) -> Arrays:
             array: Array = npy.read_array(file, allow_pickle=False)
             return array
 
-    return Arrays(path, about, load, what)
+    with _sound(path):
+        return Arrays(path, about, load, what)
 
 
 def columns_of(path: Path) -> Arrays:
@@ -168,7 +166,9 @@ def arrays_of(files: Mapping[str, Path]) -> Arrays:
 
 
 def _of_arrays(path: Path, arrays: Mapping[str, Array]) -> Arrays:
-    return Arrays(path, {name: About(array.shape, array.dtype) for name, array in arrays.items()}, arrays.__getitem__)
+    about = {name: About(array.shape, array.dtype) for name, array in arrays.items()}
+    with _sound(path):
+        return Arrays(path, about, arrays.__getitem__)
 
 
 def _mapped(path: Path) -> Array:
@@ -190,8 +190,7 @@ def _sound(path: Path) -> Iterator[None]:
             yield
     except InputError:
         raise
-    # NumPy's and zipfile's words for damage; ValueError: of a header that is none
-    except (ValueError, TypeError, KeyError, SyntaxError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
+    except Exception as error:  # the parser of NumPy's headers and zipfile raise anything on damaged bytes
         raise InputError(f"{path}: damaged, or no NumPy file: bring it anew ({first_line(error)})") from error
 
 

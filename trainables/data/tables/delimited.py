@@ -21,13 +21,14 @@ from tosmooth.trainables.data.tables.memory import check_columns, check_memory
 from tosmooth.trainables.data.tables.parts import sliced
 from tosmooth.trainables.data.tables.streams import Codec, blocks, text_of
 from tosmooth.trainables.data.tables.values import Kind
-from tosmooth.trainables.errors import InputError, first_line
+from tosmooth.trainables.errors import InputError
 
 DELIMITERS = ",;\t|"
 SAMPLE = 2**22  # characters among which the heading ends
 LOOKED_AT = 50  # rows by which the delimiter is found
-LONGEST = 2**23  # bytes of a row
-# The last row, which is put there. A quote that is not closed would take in the rest of the file, without a word.
+BLOCK = 2**21  # characters read at once
+LONGEST = 2**23  # characters of a row
+# The last row, which is put there. A quotation that is not closed would take in what follows, without a word.
 END = "\x03end"
 # Numbers with a decimal comma that are no thousands in groups of three.
 DECIMAL_COMMA = re.compile(r"\s*[+-]?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))\s*$")
@@ -51,7 +52,7 @@ class Delimited:
         self.path, self._codec = path, codec
         self.faults: dict[str, str] = {}
         self.metadata: dict[bytes, bytes] = {}
-        self._kinds: list[Kind] = []
+        self._kinds: list[Kind] = []  # by the place of the column
         self._first_texts: dict[str, tuple[int, str]] = {}
         self._rows = 0
         with self._opened() as (heading, batches):
@@ -61,10 +62,7 @@ class Delimited:
                 self._look_at(batch, heading.comma)
         if Kind.COMMA in self._kinds:  # then 1.234 may be a thousand and more
             self._kinds = [Kind.TEXT if kind is Kind.REAL else kind for kind in self._kinds]
-
-    @property
-    def kinds(self) -> dict[str, pa.DataType]:
-        return {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
+        self.kinds = {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
 
     def rows_of(self, columns: Sequence[str]) -> int:
         """Count the rows, the same for all columns."""
@@ -73,6 +71,7 @@ class Delimited:
     def as_text(self, column: str) -> None:
         """Take a column for text from now on, as it is written."""
         self._kinds[self.names.index(column)] = Kind.TEXT
+        self.kinds[column] = Kind.TEXT.type
 
     def first_text(self, column: str) -> tuple[int, str] | None:
         """Row and value that make this column one of text; `None` if it is none."""
@@ -92,50 +91,56 @@ class Delimited:
         return itertools.chain.from_iterable(sliced(batch, most) for batch in self.read(columns))
 
     def _look_at(self, batch: pa.RecordBatch, comma: bool) -> None:
-        for i, known in enumerate(self._kinds):
-            texts = batch.column(i)
-            self._kinds[i] = kind = values.kind_of(texts, comma, known)
-            if kind is Kind.TEXT and known is not kind and self.names[i] not in self._first_texts:
-                place = values.first_text(texts, comma)
-                if place is not None:
-                    self._first_texts[self.names[i]] = (self._rows + place, texts[place].as_py())
+        for known in set(self._kinds) - {Kind.TEXT}:
+            self._look_at_columns([i for i, kind in enumerate(self._kinds) if kind is known], batch, comma)
         self._rows += batch.num_rows
+
+    def _look_at_columns(self, places: Sequence[int], batch: pa.RecordBatch, comma: bool) -> None:
+        """Look at columns of one kind: all at once where they still are, as there may be tens of thousands."""
+        known = self._kinds[places[0]]
+        if known is Kind.NONE or len(places) == 1:
+            for i in places:
+                self._look_at_column(i, batch.column(i), comma)
+        elif values.kind_of(pa.concat_arrays([batch.column(i) for i in places]), comma, known) is not known:
+            half = len(places) // 2
+            self._look_at_columns(places[:half], batch, comma)
+            self._look_at_columns(places[half:], batch, comma)
+
+    def _look_at_column(self, i: int, texts: pa.Array, comma: bool) -> None:
+        self._kinds[i] = kind = values.kind_of(texts, comma, self._kinds[i])
+        if kind is Kind.TEXT and self.names[i] not in self._first_texts:
+            place = values.first_text(texts, comma)
+            if place is not None:
+                self._first_texts[self.names[i]] = (self._rows + place, texts[place].as_py())
 
     @contextmanager
     def _opened(self, places: Sequence[int] | None = None) -> Iterator[tuple[Heading, Iterator[pa.RecordBatch]]]:
         """The heading, and the rows as text: columns are named by their places, as their names may be the same."""
         with text_of(self.path, self._codec, "CSV") as text:
             heading = _heading(text, self.path)
-            yield heading, self._records(heading, text, places)
+            content = itertools.chain([heading.rest], blocks(text, self.path, BLOCK))
+            yield heading, self._records(heading, content, places)
 
-    def _records(self, heading: Heading, text: TextIO, places: Sequence[int] | None) -> Iterator[pa.RecordBatch]:
-        columns = [str(i) for i in range(len(heading.names))]
-        end = heading.delimiter.join([END] * len(columns))
-        content = itertools.chain([heading.rest], blocks(text, self.path), [f"\n{end}\n"])
-        try:
-            reader = pa_csv.open_csv(
-                pa.PythonFile(_Utf8(content), mode="r"),
-                pa_csv.ReadOptions(use_threads=False, block_size=LONGEST, column_names=columns),
-                pa_csv.ParseOptions(delimiter=heading.delimiter, newlines_in_values=True),
-                pa_csv.ConvertOptions(
-                    column_types=dict.fromkeys(columns, pa.string()),
-                    include_columns=None if places is None else [str(i) for i in places],
-                ),
-            )
-            yield from self._without_end(reader)
-        except pa.ArrowInvalid as error:
-            raise InputError(self._ragged(heading) or f"{self.path}: {_said(error)}") from error
-
-    def _without_end(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        held = None
-        for batch in batches:
-            if batch.num_rows:
-                if held is not None:
-                    yield held
-                held = batch
-        if held is None or any(column[-1].as_py() != END for column in held.columns):
-            raise InputError(f"{self.path}: damaged: a quotation that is opened is not closed")
-        yield held.slice(0, held.num_rows - 1)
+    def _records(
+        self, heading: Heading, content: Iterator[str], places: Sequence[int] | None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the text in blocks of whole rows: Arrow's own way to do so calls Python from threads of its own."""
+        held, more = "", True
+        while more:
+            if len(held) > LONGEST:
+                rule = f"a row is longer than {LONGEST} characters, or a quotation that is opened is not closed"
+                raise InputError(self._ragged(heading) or f"{self.path}: {rule}")
+            block = next(content, None)
+            held, more = held + (block or ""), block is not None
+            for cut in _cuts(held) if more else [len(held)]:
+                table = _parsed(held[:cut], heading, places)
+                if table is not None:
+                    held = held[cut:]
+                    yield from table.to_batches()
+                    break
+        if table is None:
+            rule = "damaged: a quotation that is opened is not closed"
+            raise InputError(self._ragged(heading) or f"{self.path}: {rule}")
 
     def _ragged(self, heading: Heading) -> str | None:
         """What to say of the first row that has not as many values as the heading."""
@@ -154,7 +159,7 @@ def _heading(text: TextIO, path: Path) -> Heading:
     """Read the names of the columns, and find how the values are delimited."""
     head = next(blocks(text, path, SAMPLE), "")
     whole = len(head) < SAMPLE
-    told = re.match(r'"?sep=(.)"?\n', head)  # Excel's, for itself
+    told = re.match(r'"?sep=([,;|\t:~^])"?\n', head)  # Excel's, for itself
     start = told.end() if told else 0
     delimiter = told[1] if told else _delimiter(head, whole)
     records = _Records(head[start:], delimiter)
@@ -171,8 +176,10 @@ def _delimiter(head: str, whole: bool) -> str:
     """The delimiter by which the heading has several names, and the rows as many values."""
 
     def fits(delimiter: str) -> tuple[bool, float, int]:
-        rows = [len(record) for record in itertools.islice(_Records(head, delimiter), LOOKED_AT)]
-        rows = rows if whole or len(rows) == LOOKED_AT else rows[:-1]
+        records = _Records(head, delimiter)
+        rows = [len(record) for record in itertools.islice(records, LOOKED_AT)]
+        if records.used == len(head) and not whole:  # the last is cut off
+            rows = rows[:-1]
         names = rows[0] if rows else 0
         return names > 1, rows.count(names) / max(1, len(rows)), names
 
@@ -198,24 +205,33 @@ class _Records(Iterator[list[str]]):
             raise StopIteration from error
 
 
-class _Utf8(io.RawIOBase):
-    """Text as the bytes that Arrow reads: always as many as it asks for, as it takes the end of fewer for a row's."""
-
-    def __init__(self, content: Iterator[str]) -> None:
-        self._content, self._held = content, bytearray()
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        while len(self._held) < size and (more := next(self._content, None)) is not None:
-            self._held += more.encode()
-        found = bytes(self._held[:size])
-        del self._held[:size]
-        return found
+def _cuts(text: str) -> Iterator[int]:
+    """Places after a newline, as late as can be, where a row may end: within quotations, or not, by their number."""
+    tried: set[int] = set()
+    cut, quotes = len(text), text.count('"')
+    while len(tried) < 2 and (end := text.rfind("\n", 0, cut)) >= 0:
+        quotes -= text.count('"', end, cut)
+        cut = end
+        if quotes % 2 not in tried:
+            tried.add(quotes % 2)
+            yield end + 1
 
 
-def _said(error: Exception) -> str:
-    if "straddling" in str(error):
-        return f"a row is longer than {LONGEST} bytes, or a quotation that is opened is not closed"
-    return f"damaged ({first_line(error)})"
+def _parsed(text: str, heading: Heading, places: Sequence[int] | None) -> pa.Table | None:
+    """Rows as text; `None` where a quotation is not closed at the end, or a row has not as many values as others."""
+    names = [str(i) for i in range(len(heading.names))]
+    content = f"{text}\n{heading.delimiter.join([END] * len(names))}\n".encode()
+    try:
+        table = pa_csv.read_csv(
+            pa.BufferReader(content),
+            pa_csv.ReadOptions(use_threads=False, block_size=len(content), column_names=names),
+            pa_csv.ParseOptions(delimiter=heading.delimiter, newlines_in_values=True),
+            pa_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                include_columns=None if places is None else [str(i) for i in places],
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    whole = all(column[-1].as_py() == END for column in table.columns)
+    return table.slice(0, len(table) - 1) if whole else None

@@ -180,7 +180,7 @@ def _check_link(search: _Search, path: Path, folder: Path) -> None:
     except (OSError, RuntimeError) as error:  # RuntimeError: of a circle, before Python 3.13
         raise InputError(f"{search.key}: {path} is a link to nothing") from error
     if not search.links and not real.is_relative_to(folder.resolve()):
-        rule = "a link leads out of the folder that was named: name the file itself, or allow links"
+        rule = "a link that leads out of the folder: dataset.table.follow_links: true follows it"
         raise InputError(f"{search.key}: {path} is refused: {rule} (it leads to {real})")
 
 

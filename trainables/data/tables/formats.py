@@ -9,7 +9,7 @@ from tosmooth.trainables.data.tables.memory import sound
 from tosmooth.trainables.data.tables.streams import Codec, opened
 from tosmooth.trainables.errors import InputError
 
-Format = Literal["Parquet", "Arrow", "Arrow stream", "Feather V1", "NumPy", "npz", "CSV", "JSON"]
+Format = Literal["Parquet", "Arrow", "Arrow stream", "NumPy", "npz", "CSV", "JSON"]
 
 CODECS: dict[bytes, Codec] = {
     b"\x1f\x8b": "gzip",
@@ -22,7 +22,6 @@ MAGIC: dict[bytes, Format] = {
     b"PAR1": "Parquet",
     b"ARROW1": "Arrow",
     b"\xff\xff\xff\xff": "Arrow stream",
-    b"FEA1": "Feather V1",
     b"\x93NUMPY": "NumPy",
 }
 WRITE = "write it as Parquet or CSV"
@@ -32,6 +31,8 @@ EXCEL = "a workbook of Excel: save the sheet as CSV UTF-8"
 UNPACK = "an archive: unpack it and name what is in it"
 WEB_PAGE = "a web page: download the file itself"
 REFUSED_MAGIC: dict[bytes, str] = {
+    # Arrow trusts these: one that is damaged ends the process that reads it.
+    b"FEA1": "Feather as it was before 2020: read it where you trust it, and write it as Parquet",
     b"PARE": "Parquet that is encrypted: write it without",
     b"\x89HDF": HDF5,
     b"SQLite format 3\0": "a database of SQLite: export the table as CSV",

@@ -1,10 +1,9 @@
-"""Arrow's own files: IPC files (Feather V2), IPC streams as Hugging Face's `datasets` writes them, and Feather V1.
+"""Arrow's own files: IPC files (Feather V2), and IPC streams as Hugging Face's `datasets` writes them.
 
-All are read as the stream of messages that they are, from a mapped file: what is not packed takes no memory.
+Both are read as the stream of messages that they are, from a mapped file: what is not packed takes no memory.
 """
 
 import struct
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,38 +146,3 @@ def _field(about: bytes, table: int, number: int) -> int | None:
         return None
     offset = struct.unpack_from("<H", about, fields + 4 + 2 * number)[0]
     return table + offset if offset else None
-
-
-class FeatherV1:
-    """A Feather file as it was before Arrow's own format: a part of a table."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.faults: dict[str, str] = {}
-        self.metadata: dict[bytes, bytes] = {}
-        self._table = self._read()
-        self.names = self._table.column_names
-        self.kinds = {field.name: plain_kind(field.type) for field in self._table.schema}
-
-    def _read(self) -> pa.Table:
-        from pyarrow import feather  # noqa: PLC0415 - of few files
-
-        with sound(self.path, "Feather"), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            table = feather.read_table(self.path, memory_map=True, use_threads=False)
-            table.validate(full=True)
-            return table
-
-    def rows_of(self, columns: Sequence[str]) -> int:
-        """Count the rows, the same for all columns."""
-        return int(self._table.num_rows)
-
-    def read(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Read whole columns."""
-        for batch in self._table.select(columns).to_batches():
-            yield pa.record_batch([plain(batch.column(name), self.path, name) for name in columns], list(columns))
-
-    def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
-        """Read some rows at a time."""
-        for batch in self.read(columns):
-            yield from sliced(batch, most)

@@ -11,7 +11,7 @@ from tosmooth.trainables.errors import InputError, first_line
 # A few kilobytes can stand for any number of gigabytes: one value said to be in every row, a page of zeros.
 EXPANSION = 256  # bytes in memory to one in the file
 HARMLESS = 2**30  # bytes of features and labels that are refused to no file: sparse ones are packed to next to nothing
-TEXTS = 2**28  # bytes of texts that are refused to no file: equal ones may be stored once
+TEXTS = 2**27  # bytes of texts that are refused to no file: equal ones may be stored once
 MOST_COLUMNS = 2**17  # each takes a kilobyte of its own, however few rows there are
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ class Object:
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         self.values = dict(pairs)
         if len(self.values) != len(pairs):
-            names = [name for name, _ in pairs]
-            raise InputError(f"has more than once the name {next(n for n in names if names.count(n) > 1)!r}")
+            twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+            raise InputError(f"has more than once the name {twice!r}")
 
 
 class Objects:
@@ -46,14 +47,8 @@ class Objects:
         self._refuse_other_layouts()
         self._columns = {name: found for name in self._chunks if (found := self._joined(name)) is not None}
         del self._chunks
-
-    @property
-    def names(self) -> Sequence[str]:
-        return [*self._columns, *self.faults]
-
-    @property
-    def kinds(self) -> dict[str, pa.DataType]:
-        return {name: column.type for name, column in self._columns.items()}
+        self.names = [*self._columns, *self.faults]
+        self.kinds = {name: column.type for name, column in self._columns.items()}
 
     def rows_of(self, columns: Sequence[str]) -> int:
         """Count the rows, the same for all columns."""

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ from tosmooth.trainables.data.tables import arrays, values
 from tosmooth.trainables.data.tables.delimited import Delimited
 from tosmooth.trainables.data.tables.files import Files
 from tosmooth.trainables.data.tables.formats import format_of
-from tosmooth.trainables.data.tables.ipc import FeatherV1, Ipc
+from tosmooth.trainables.data.tables.ipc import Ipc
 from tosmooth.trainables.data.tables.memory import sound
 from tosmooth.trainables.data.tables.objects import Objects, unified
 from tosmooth.trainables.data.tables.parquet import Parquet
@@ -47,8 +48,6 @@ def _open(path: Path, what: str) -> Part:
                 return Parquet(path)
             case "Arrow" | "Arrow stream":
                 return Ipc(path, stream=form == "Arrow stream")
-            case "Feather V1":
-                return FeatherV1(path)
             case "npz":
                 return arrays.npz(path, what)
             case "NumPy":
@@ -72,6 +71,7 @@ class Table:
         self.files = list(files)
         self._parts, self._placed, self._chosen = parts, placed, list(chosen)
         self._constants = _constants(parts, placed)
+        self._counts = [Counter(part.names) for part in parts]
         self._faults: dict[str, str] = {}
         kinds: dict[str, pa.DataType] = {}
         for name in dict.fromkeys(itertools.chain(self._constants, *(part.names for part in parts))):
@@ -153,13 +153,7 @@ class Table:
         schema = self._schema(columns)
         with sound(part.path, "table"):
             for batch in self._own(part, own, most):
-                found = []
-                for name in columns:
-                    if name in own:
-                        found.append(self._cast(batch.column(name), name, part.path))
-                    else:
-                        found.append(pa.repeat(self._constants[name][part.path], batch.num_rows))
-                yield pa.record_batch(found, schema)
+                yield pa.record_batch([self._column(batch, name, part) for name in columns], schema)
 
     def _own(self, part: Part, own: Sequence[str], most: int | None) -> Iterator[pa.RecordBatch]:
         if not own:
@@ -170,21 +164,23 @@ class Table:
             return
         yield from part.read(own) if most is None else part.batches(own, most)
 
-    def _cast(self, column: pa.Array, name: str, path: Path) -> pa.Array:
+    def _column(self, batch: pa.RecordBatch, name: str, part: Part) -> pa.Array:
         kind = self.schema.field(name).type
+        if name not in part.kinds:
+            return pa.repeat(self._constants[name][part.path], batch.num_rows)
+        column = batch.column(name)
         if column.type == kind:
             return column
         try:
             return column.cast(kind)
         except pa.ArrowException as error:
-            raise InputError(
-                f"{path}, column {name!r}: of type {column.type}, as {kind}: {first_line(error)}"
-            ) from error
+            said = f"of type {column.type}, as {kind}: {first_line(error)}"
+            raise InputError(f"{part.path}, column {name!r}: {said}") from error
 
     def _kind(self, name: str) -> pa.DataType:
         """The type of a column over all files. Raises `InputError` where a file lacks it, or has it otherwise."""
-        for part in self._parts:
-            self._check(part, name)
+        for part, counts in zip(self._parts, self._counts, strict=True):
+            self._check(part, counts, name)
         if not all(name in part.kinds for part in self._parts):
             return next(iter(self._constants[name].values())).type
         kind, first = self._parts[0].kinds[name], self._parts[0]
@@ -199,15 +195,14 @@ class Table:
                 raise InputError(f"column {name!r} is of different types: {there}") from error
         return kind
 
-    def _check(self, part: Part, name: str) -> None:
+    def _check(self, part: Part, counts: Mapping[str, int], name: str) -> None:
         if name in part.faults:
             raise InputError(part.faults[name])
-        if list(part.names).count(name) > 1:
+        if counts.get(name, 0) > 1:
             raise InputError(f"{part.path}: has more than once the column {name!r}: {_there(part.names)}")
         constant = name in self._constants and part.path in self._constants[name]
         if name not in part.kinds and not constant:
-            has = next(other.path for other in self._parts if name in other.names)
-            raise InputError(f"{part.path}: has no column {name!r}, which {has} has: {_there(part.names)}")
+            raise InputError(f"{part.path}: has no column {name!r}, which others have: {_there(part.names)}")
 
     def _as_text(self, name: str) -> bool:
         """Have the column read as text in all files, where they are written as such: 007 in one, cat in another."""
@@ -225,7 +220,7 @@ class Table:
 
     def _hint(self, column: str) -> str:
         names = list(dict.fromkeys([*self.names, *self._faults]))
-        near = get_close_matches(column, names, n=1)
+        near = get_close_matches(column, names[:1000], n=1)
         hint = f"; the nearest is {near[0]!r}" if near else ""
         part = self._parts[0]
         if isinstance(part, Delimited) and values.are_numbers(names):

@@ -8,10 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 # What stands where there is no number; in a column of text it is a text, and only an empty one is none.
-MISSING = pa.array(
-    ["", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "none"]
-)
-TRUE, FALSE = pa.array(["true", "True", "TRUE"]), pa.array(["false", "False", "FALSE"])
+MISSING = ("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-nan", "-NaN", "NULL", "null", "None", "none")
+TRUE, FALSE = ("true", "True", "TRUE"), ("false", "False", "FALSE")
 ZEROS = r"^[+-]?0[0-9xX]"  # names that look like numbers: 007; and 0x10, which Arrow reads as 16
 WHOLE = r"^[+-]?[0-9]+$"
 LONG = r"^[+-]?[0-9]{19,}$"
@@ -80,7 +78,7 @@ def first_text(texts: pa.Array, comma: bool) -> int | None:
     if comma:
         numbers = pc.or_(numbers, pc.match_substring_regex(texts, NUMBER_COMMA))
     names = pc.match_substring_regex(texts, f"{ZEROS}|{LONG}")
-    fine = pc.or_(pc.and_not(numbers, names), pc.is_in(texts, MISSING))
+    fine = pc.or_(pc.and_not(numbers, names), pc.is_in(texts, pa.array(MISSING)))
     place = pc.index(fine, False).as_py()
     return None if place < 0 else int(place)
 
@@ -94,13 +92,13 @@ def are_numbers(names: Sequence[str]) -> bool:
 def _values(texts: pa.Array) -> pa.Array:
     """The texts without blanks around them, and nothing where they say that there is nothing."""
     bare = pc.ascii_trim_whitespace(texts)
-    return pc.if_else(pc.is_in(bare, MISSING), pa.scalar(None, pa.string()), bare)
+    return pc.if_else(pc.is_in(bare, pa.array(MISSING)), pa.scalar(None, pa.string()), bare)
 
 
 def _read(values: pa.Array, kind: Kind) -> pa.Array | None:
     """The values, if all are of this kind."""
     if kind is Kind.TRUTH:
-        true, false = pc.is_in(values, TRUE), pc.is_in(values, FALSE)
+        true, false = pc.is_in(values, pa.array(TRUE)), pc.is_in(values, pa.array(FALSE))
         known = pc.or_(pc.or_(true, false), values.is_null())
         return pc.if_else(values.is_null(), pa.scalar(None, pa.bool_()), true) if _all(known) else None
     if kind is Kind.COMMA:
