@@ -12,8 +12,15 @@ import torch
 from torch.nn import functional
 
 from tests.trainables.data.test_own_data import in_order, load_table
-from tosmooth.trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TableSource, TrainingConfig
-from tosmooth.trainables.config import TrialConfig
+from tosmooth.trainables.config import (
+    DataConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    TableSource,
+    TrainingConfig,
+    TrialConfig,
+)
+from tosmooth.trainables.conversion import Name
 from tosmooth.trainables.data.datasets import LevelData, find_dataset, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
@@ -75,7 +82,7 @@ def test_rows_that_an_annotator_lacks_are_left_out_at_that_level_alone(voted: Fo
 
 
 def test_majority_and_its_ties(voted: Folders) -> None:
-    tied = np.flatnonzero((A != B) & (B != C) & (A != C) & ~LACKS_B & ~LACKS_ALL)
+    tied = np.flatnonzero((A != B) & (B != C) & (A != C) & ~LACKS_B & ~LACKS_ALL).tolist()
     assert len(tied) == 5
     drawn = []
     for seed in range(8):
@@ -158,6 +165,7 @@ def test_crowds_of_which_each_has_seen_few_rows(folders: Folders, save: Save) ->
 # Soft targets
 
 SHARES = np.random.default_rng(1).dirichlet((1, 1, 1), N).astype(np.float32)
+CLASSES = tuple(map(Name, NAMES.tolist()))
 SOFT = TableSource(train="train.parquet", features=("x", "y"), targets=tuple(NAMES))
 
 
@@ -173,9 +181,9 @@ def test_soft_targets_as_columns_and_as_lists(folders: Folders, save: Save) -> N
     np.testing.assert_allclose(columns.train.soft, SHARES[columns.train.rows], rtol=1e-6)
     assert in_order(columns).tolist() == SHARES.argmax(axis=1).tolist()
     assert in_order(load_table(folders, SOFT)).tolist() == SHARES.argmax(axis=1).tolist()
-    lists = TableSource(train="train.parquet", features=("x", "y"), targets=("q",), classes=tuple(NAMES))
+    lists = TableSource(train="train.parquet", features=("x", "y"), targets=("q",), classes=CLASSES)
     assert load_table(folders, lists, noise="soft").digest == columns.digest
-    four = TableSource(train="train.parquet", features=("x", "y"), targets=("q",), classes=(*NAMES, "owl"))
+    four = TableSource(train="train.parquet", features=("x", "y"), targets=("q",), classes=(*CLASSES, Name("owl")))
     with pytest.raises(InputError, match=r"targets: '3 values a row' is refused: a value for each of the 4 classes"):
         load_table(folders, four, noise="soft")
 
@@ -200,7 +208,7 @@ def test_targets_that_are_no_shares_are_refused(folders: Folders, save: Save) ->
         with pytest.raises(InputError, match=rf"train\.parquet, {rule}"):
             load_table(folders, SOFT, noise="soft")
     with pytest.raises(InputError, match=r"table\.targets: .* one for each of the classes, in their order: \['fox', "):
-        TableSource(train="t.parquet", features=("x",), targets=("cat", "fox"), classes=("fox", "cat"))
+        TableSource(train="t.parquet", features=("x",), targets=("cat", "fox"), classes=(CLASSES[2], CLASSES[0]))
 
 
 def test_targets_that_hardly_differ_keep_their_values(folders: Folders, save: Save) -> None:

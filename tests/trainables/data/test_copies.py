@@ -132,3 +132,12 @@ def test_pictures_are_copies_when_they_decode_to_the_same(
     assert apart(data)
     assert (len(data.train), len(data.validation)) == (60, 20)
     assert data.digest == load_level(config, folders).digest  # decoded, then from the cache
+
+
+def test_every_class_is_trained_on_whatever_labels_equal_examples_have(rng: np.random.Generator) -> None:
+    for n in range(12, 80):
+        order, keys = rng.permutation(n), rng.integers(0, n, n)
+        labels = np.minimum(rng.geometric(0.4, n), 5)
+        held = held_out(order, keys, labels, n // 4)
+        assert set(labels[~held].tolist()) == set(labels.tolist())
+        assert 0 < held.sum() <= n // 2

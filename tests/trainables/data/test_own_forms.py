@@ -193,6 +193,6 @@ def test_the_test_set_may_have_its_columns_in_another_order_and_more(folders: Fo
 def test_a_column_that_looks_like_the_label_is_no_feature_by_chance(folders: Folders, plain: LevelData) -> None:
     pq.write_table(TRAIN.append_column("expert", TRAIN["label"]), folders.data / "two.parquet")
     rule = r"table\.features: 'label' is refused: it looks like a label: name it as dataset\.table\.label, or under"
+    source = TableSource(train="two.parquet", label="expert", features=AllBut(all_but=()))
     with pytest.raises(InputError, match=rule):
-        source = TableSource(train="two.parquet", label="expert", features=AllBut(all_but=()))
         load_level(DataConfig(dataset="mine", noise="given", table=source), folders)

@@ -9,12 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from tests.trainables.data.test_own_data import in_order, load_table
-from tosmooth.trainables.config import DataConfig, TableSource
+from tosmooth.trainables.config import DataConfig, OptimizerConfig, TableSource, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.trainer import Report, Trainer, train
 
 Save = Callable[..., Path]
 N = 60
@@ -158,8 +160,8 @@ def test_classes_that_are_probably_one_are_named(folders: Folders, save: Save) -
 def test_an_identifier_is_no_label(folders: Folders, save: Save) -> None:
     with pytest.raises(InputError, match=r"column 'label': 60 classes in 60 rows, such as '0', .*an identifier"):
         load(folders, save, np.arange(N))
+    save(folders.data / "test.parquet", x=X[:30], id=np.arange(30))
     with pytest.raises(InputError, match=r"the test set's 'id': 27 classes in 30 rows"):
-        save(folders.data / "test.parquet", x=X[:30], id=np.arange(30))
         load(folders, save, CLEAN, test="test.parquet", test_label="id")
     assert load(folders, save, np.arange(N) % 40, classes=tuple(map(str, range(40)))).classes == 40
 
@@ -191,7 +193,7 @@ def test_noise_is_measured_by_the_rows_whose_clean_label_is_known(partly: Folder
     found = load_table(partly, PARTLY)
     assert (found.noise_rate, found.clean_rows) == ((GIVEN != CLEAN)[KNOWN].mean(), 15)
     assert found.transition is not None
-    expected = [[np.mean(GIVEN[KNOWN & (CLEAN == i)] == j) for j in range(3)] for i in range(3)]
+    expected = [[np.mean(GIVEN[KNOWN & (i == CLEAN)] == j) for j in range(3)] for i in range(3)]
     np.testing.assert_allclose(found.transition, expected)
     for split in (found.train, found.validation):
         rows = split.rows.numpy()
@@ -277,3 +279,109 @@ def test_every_class_is_on_both_sides_of_the_split_where_it_can_be(folders: Fold
         assert {0, 1, 2} <= set(found.validation.labels.tolist())
         assert abs(len(found.validation) - 21) <= 3
         assert not np.isin(found.train.keys, found.validation.keys).any()
+
+
+def trained(folders: Folders, table: TableSource, **training: Any) -> tuple[Trainer, list[Report]]:
+    recipe = TrainingConfig(epochs=2, batch_size=64, optimizer=OptimizerConfig(lr=0.1), **training)
+    config = TrialConfig(data=DataConfig(dataset="mine", noise="given", table=table), training=recipe)
+    seen: list[Report] = []
+    return train(config, load_level(config.data, folders), seen.append, torch.device("cpu")), seen
+
+
+def test_what_is_learnt_and_memorised_is_counted_of_the_rows_whose_clean_label_is_known(partly: Folders) -> None:
+    """One batch an epoch: what the first says is what the initial weights predict."""
+    run, seen = trained(partly, PARTLY)
+    data = load_table(partly, PARTLY)
+    initial = Trainer(run.config, data, torch.device("cpu")).network
+    with torch.no_grad():
+        predicted = initial(data.train.inputs[data.train.rows]).argmax(dim=1).numpy()
+    rows = data.train.rows.numpy()
+    right, wrong = (KNOWN & (GIVEN == CLEAN))[rows], (KNOWN & (GIVEN != CLEAN))[rows]
+    assert (right.sum(), wrong.sum()) == (11, 3)
+    first = seen[0].metrics
+    assert first["train_accuracy_clean"] == pytest.approx(100 * (predicted == GIVEN[rows])[right].mean())
+    assert first["train_accuracy_flipped"] == pytest.approx(100 * (predicted == GIVEN[rows])[wrong].mean())
+    assert first["train_accuracy"] == pytest.approx(100 * (predicted == GIVEN[rows]).mean())
+    unknown = trained(partly, PLAIN)[1]
+    assert [report.metrics["train_accuracy_clean"] for report in unknown] == [None, None]
+    assert [report.metrics["train_loss"] for report in unknown] == [report.metrics["train_loss"] for report in seen]
+
+
+def test_metrics_and_weights_call_classes_by_their_names(folders: Folders, save: Save) -> None:
+    names = np.array(["cat", "polar bear", "Dog-2"])
+    save(folders.data / "train.parquet", x=X, label=names[GIVEN])
+    save(folders.data / "test.parquet", x=X, label=names[CLEAN])
+    table = TableSource(train="train.parquet", test="test.parquet", features=("x",))
+    run, seen = trained(folders, table, class_weights={"polar bear": 3.0, "cat": 0.5})
+    assert run.objective.class_weights is not None
+    assert run.class_names == ("Dog-2", "cat", "polar bear")
+    assert run.objective.class_weights.tolist() == [1.0, 0.5, 3.0]
+    last = seen[-1].metrics
+    own = {key for key in last if key.startswith("test_accuracy_of.")}
+    assert own == {"test_accuracy_of.Dog-2", "test_accuracy_of.cat", "test_accuracy_of.polar bear"}
+    assert last["test_balanced_accuracy"] == pytest.approx(sum(last[key] or 0 for key in own) / 3)
+    with pytest.raises(InputError, match=r"class_weights\.bear: .*no class of this name; they are Dog-2, cat, polar"):
+        trained(folders, table, class_weights={"bear": 3.0})
+    save(folders.data / "test.parquet", x=X, label=np.array(["cat", "polar bear", "Dög"])[CLEAN])
+    last = trained(folders, table)[1][-1].metrics
+    assert {key for key in last if "_of." in key} == {f"test_accuracy_of.{k}" for k in range(4)}
+
+
+def test_classes_without_a_test_set_have_no_accuracy_of_their_own(folders: Folders, save: Save) -> None:
+    save(folders.data / "train.parquet", x=X, label=np.array(["cat", "dog", "fox"])[GIVEN])
+    last = trained(folders, PLAIN)[1][-1].metrics
+    assert [key for key in last if "_of." in key] == []
+    assert last["test_accuracy"] is None
+    assert last["val_accuracy"] is not None
+
+
+def test_a_class_whose_rows_would_all_be_validated_on_is_trained_on(folders: Folders, save: Save) -> None:
+    """Three rows of 400, at whatever places: of those that the draw of the version before held out, too."""
+    x = np.random.default_rng(0).normal(size=400)
+    save(folders.data / "train.parquet", x=x, label=np.arange(400) % 3)
+    held = load_table(folders, PLAIN).validation.rows.numpy()[:3]
+    labels = np.arange(400) % 3
+    labels[held] = 3
+    save(folders.data / "train.parquet", x=x, label=labels)
+    found = load_table(folders, PLAIN)
+    assert found.train.labels.bincount()[3] in (1, 2)
+    assert found.validation.labels.bincount()[3] in (1, 2)
+    assert len(found.validation) == 40
+
+
+def test_times_are_told_apart(folders: Folders, save: Save) -> None:
+    """Seconds since 1970, of which the class is the half of a minute; as numbers, and as dates and times."""
+    clean = np.arange(N) % 2
+    seconds = 1_760_000_000 + 20 * clean + np.random.default_rng(0).integers(0, 12, N)
+    inputs = []
+    for times in (seconds.astype(float), seconds, pa.array(seconds).cast(pa.timestamp("s")), pa.array(seconds * 10**9)):
+        save(folders.data / "train.parquet", x=times, label=clean)
+        inputs.append(load_table(folders, PLAIN).train.inputs[:, 0].numpy())
+    for each in inputs:
+        np.testing.assert_allclose(each, inputs[0], atol=1e-5)
+        assert each[clean == 0].max() < each[clean == 1].min()
+
+
+def test_oversampled_examples_are_not_validated_on(folders: Folders, save: Save) -> None:
+    """Each stands there four times with its label, as after oversampling or a join."""
+    rng = np.random.default_rng(5)
+    rows = rng.permutation(np.repeat(np.arange(150), 4))
+    save(folders.data / "train.parquet", x=rng.normal(size=150)[rows], label=rng.integers(0, 3, 150)[rows])
+    found = load_table(folders, PLAIN, validation_fraction=0.25)
+    assert not np.isin(found.train.keys, found.validation.keys).any()
+    assert len(found.validation) == pytest.approx(150, abs=8)
+    assert len(found.train) + len(found.validation) == 600
+
+
+def test_vectors_of_an_encoder_are_features(folders: Folders, save: Save) -> None:
+    vectors = np.random.default_rng(0).normal(size=(N, 6)).astype(np.float32)
+    fixed = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 6)
+    digests = set()
+    for column in (fixed, list(vectors), [str(each.tolist()) for each in vectors], vectors.astype(float).tolist()):
+        save(folders.data / "train.parquet", x=column, label=CLEAN)
+        found = load_table(folders, PLAIN)
+        assert tuple(found.train.inputs.shape) == (N, 6)
+        digests.add(found.digest)
+    save(folders.data / "train.parquet", **{f"f{i}": vectors[:, i] for i in range(6)}, label=CLEAN)
+    digests.add(load_table(folders, TableSource(train="train.parquet", features=("f*",))).digest)
+    assert len(digests) == 1

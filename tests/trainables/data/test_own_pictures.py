@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -159,7 +158,7 @@ def test_arrays_in_an_archive_of_both_parts(kind: str, folders: Folders) -> None
     if kind == "bool":
         array = PIXELS[..., 0] > 99
     folders.data.mkdir()
-    parts = {"x_train": array, "y_train": LABELS, "x_test": array[::-1], "y_test": LABELS[::-1]}
+    parts: dict[str, Any] = {"x_train": array, "y_train": LABELS, "x_test": array[::-1], "y_test": LABELS[::-1]}
     np.savez(folders.data / "both.npz", **parts)
     data = load(folders, "both.npz", test="both.npz", image="x", label="y")
     expected = PIXELS if array.ndim == 4 else np.repeat(PIXELS[..., :1], 3, axis=3)
@@ -215,7 +214,7 @@ def test_phones_say_in_exif_how_a_picture_is_to_be_turned(folders: Folders, save
         own.save(file, "PNG", **({"exif": turned} if i % 2 else {}))
         contents.append(file.getvalue())
     save(folders.data / "train.parquet", img=contents, label=LABELS)
-    assert (seen(load(folders)) == np.stack(upright)).all()
+    assert (seen(load(folders)) == np.stack([np.asarray(picture) for picture in upright])).all()
 
 
 def test_glyphs_on_a_transparent_ground_of_their_own_colour_are_seen(folders: Folders, save: Save) -> None:

@@ -94,7 +94,11 @@ def test_what_is_no_picture_of_a_class_is_passed_over_and_said(folders: Folders)
     [
         ((), "train", r"table\.train: .*train: there is no such folder"),
         (("train/cat",), "train", r"folders of classes|only the class 'cat': two classes or more"),
-        (("photos/train/cat", "photos/test/cat"), "photos", r"holds test and train, and no folder a class: name one"),
+        (
+            ("photos/train/cat", "photos/test/cat"),
+            "photos",
+            r"holds train and test, and no folder a class: name one of these, photos/train",
+        ),
         (("photos/Train/cat", "photos/val/cat"), "photos", "holds Train and val, and no folder a class"),
         (("train",), "train", r"holds no picture in a folder of its class, such as train/cat/1\.png"),
         (("train",), "train/0.png", r"is a file: give dataset\.table\.image or dataset\.table\.features"),
