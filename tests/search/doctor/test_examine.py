@@ -25,6 +25,7 @@ from tosmooth.search.doctor import examine
 from tosmooth.search.preflight.checks import Check
 from tosmooth.search.tracking.store import connect
 from tosmooth.search.tracking.store import database as own_database
+from tosmooth.trainables.config import TableSource
 
 Lines = dict[str, dict[str, Any]]
 
@@ -309,3 +310,11 @@ def served(tmp_path: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+def test_nodes_need_no_files_of_what_they_fetch_from_the_hub(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("a,label\n1,x\n", encoding="utf-8")
+    for train, files in (("hf://someone/features", []), ("test.csv", [tmp_path / "test.csv"] * 2)):
+        table = TableSource(train=train, test="test.csv", features=("a",))
+        assert examine._own_files(table, tmp_path) == files
+    assert [path.name for path in tmp_path.iterdir()] == ["test.csv"]

@@ -101,9 +101,9 @@ def test_values_of_every_type(tmp_path: Path) -> None:
     days = [datetime.date(2024, 1, 1 + i) for i in range(ROWS)]
     times = [datetime.datetime(2024, 1, 1 + i) for i in range(ROWS)]
     whole = [kind for bits in (8, 16, 32, 64) for kind in (f"int{bits}", f"uint{bits}")]
-    columns: dict[str, Any] = dict.fromkeys(whole, list(range(ROWS)))
-    columns |= dict.fromkeys(("float16", "float32", "float64"), [i / 2 for i in range(ROWS)])
-    columns |= dict.fromkeys(("string", "large_string"), [f"s{i % 4}" for i in range(ROWS)])
+    columns: dict[str, Any] = {kind: list(range(ROWS)) for kind in whole}
+    columns |= {kind: [i / 2 for i in range(ROWS)] for kind in ("float16", "float32", "float64")}
+    columns |= {kind: [f"s{i % 4}" for i in range(ROWS)] for kind in ("string", "large_string")}
     columns |= {"bool": [i % 2 == 0 for i in range(ROWS)], "date32": days, "timestamp[us]": times}
     kinds = hf.Features({name: hf.Value(name) for name in columns} | {"label": hf.ClassLabel(names=["b", "a"])})
     data = hf.Dataset.from_dict(columns | {"label": [i % 2 for i in range(ROWS)]}, features=kinds)
