@@ -20,6 +20,7 @@ from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE
 from tosmooth.trainables.training.imbalance import class_weights_of
+from tosmooth.trainables.training.networks import enlargement
 from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import fitting_network
@@ -112,9 +113,17 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         class_counts=_counts(data),
         clean_rows=data.clean_rows,
         clean_validation=config.data.validate_on == "clean",
-        remarks=data.remarks,
+        remarks=(*data.remarks, *_enlarged(config, data)),
         **_facts(data),
     )
+
+
+def _enlarged(config: TrialConfig, data: LevelData) -> list[str]:
+    """Say that the network sees pictures larger than they are, where it does."""
+    height, width, *channels = data.train.inputs.shape[1:] if data.train.inputs.ndim == 4 else (1, 1)
+    times = enlargement(config.network.name, (*channels, height, width)) if channels else 1
+    many = f"{times} times as large each way: it takes no smaller ones"
+    return [f"{config.network.name} sees the pictures of {width}x{height} pixels {many}"] if times > 1 else []
 
 
 def _facts(data: LevelData) -> dict[str, Any]:

@@ -14,15 +14,33 @@ from tosmooth.trainables.errors import require
 def build_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
     """A network from inputs [B, *shape] to logits [B, classes]; `shape` is (D,) for features, (C, H, W) for images.
 
-    Weights are drawn from torch's global random state. Raises `InputError` where network and inputs do not fit.
+    Images that are too small for the network are enlarged as it sees them (`enlargement`). Weights are drawn from
+    torch's global random state. Raises `InputError` where network and inputs do not fit.
     """
     images = len(shape) == 3
     rule = "images take cnn, fastcnn, resnet18 or resnet34; features take mlp"
     require(images == (config.name != "mlp"), "network.name", config.name, rule)
-    # More than one pixel must reach the last batch normalisation: it refuses to train on a batch of one value.
-    smallest = {"mlp": 1, "cnn": 16, "fastcnn": 17}.get(config.name, 9)
-    rule = f"the images are {' x '.join(map(str, shape[1:]))} pixels, the least for it is {smallest} x {smallest}"
-    require(min(shape[1:], default=1) >= smallest, "network.name", config.name, rule)
+    network = _built(config, shape, classes)
+    if (times := enlargement(config.name, shape)) > 1:
+        network.register_forward_pre_hook(lambda module, inputs: (enlarged(inputs[0], times),))
+    return network
+
+
+def enlargement(name: str, shape: Sequence[int]) -> int:
+    """Return how many times as large images [C, H, W] are made, each way, before the network called `name` sees them.
+
+    More than one pixel must reach the last batch normalisation: it refuses to train on a batch of one value.
+    """
+    smallest = {"mlp": 1, "cnn": 16, "fastcnn": 17}.get(name, 9)
+    return -(-smallest // min(shape[1:], default=smallest))
+
+
+def enlarged(images: Tensor, times: int) -> Tensor:
+    """Make images [B, C, H, W] so many times as large each way."""
+    return functional.interpolate(images, scale_factor=times, mode="bilinear") if times > 1 else images
+
+
+def _built(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
     if config.name == "mlp":
         return _mlp(shape[0], config.width or 64, config.depth or 1, classes)
     if config.name == "cnn":

@@ -7,7 +7,7 @@ from tosmooth.trainables.config import OptimizerConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.training.batches import Batches
-from tosmooth.trainables.training.networks import FastCNN, build_network
+from tosmooth.trainables.training.networks import FastCNN, build_network, enlarged, enlargement
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 
@@ -26,7 +26,8 @@ def ready_network(config: TrialConfig, data: LevelData, batches: Batches, device
     network = fitting_network(config, data)
     if isinstance(network, FastCNN):
         some = torch.arange(0, len(data.train), max(1, len(data.train) // WHITENED), device=device)
-        network.whiten(batches.take(some)[0].cpu())
+        images = batches.take(some)[0].cpu()
+        network.whiten(enlarged(images, enlargement(config.network.name, images.shape[1:])))
     network = network.to(device)
     return network.to(memory_format=torch.channels_last) if batches.images else network
 

@@ -70,13 +70,30 @@ def test_network_that_does_not_fit_the_inputs_is_refused(name: Any, shape: Seque
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "least"), [("cnn", (3, 15, 32), 16), ("fastcnn", (3, 16, 32), 17), ("resnet18", (3, 8, 8), 9)]
+    ("name", "shape", "seen"),
+    [
+        ("cnn", (3, 8, 8), [16, 16]),
+        ("cnn", (3, 15, 32), [30, 64]),
+        ("fastcnn", (1, 16, 32), [32, 64]),
+        ("resnet18", (3, 8, 8), [16, 16]),
+        ("cnn", (3, 16, 16), [16, 16]),
+        ("resnet34", (3, 1, 1), [9, 9]),
+    ],
 )
-def test_images_too_small_for_a_network_are_refused(name: Any, shape: Sequence[int], least: int) -> None:
-    pixels = f"{shape[1]} x {shape[2]} pixels"
-    rule = f"network.name: '{name}' is refused: the images are {pixels}, the least for it is {least} x {least}"
-    with pytest.raises(InputError, match=rule):
-        build_network(NetworkConfig(name=name), shape, 10)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_images_too_small_for_a_network_are_enlarged(
+    name: Any, shape: Sequence[int], seen: list[int], dtype: torch.dtype
+) -> None:
+    network = build_network(NetworkConfig(name=name), shape, 10).to(dtype)
+    shapes: list[list[int]] = []
+    first = next(layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d))
+    first.register_forward_pre_hook(lambda module, inputs: shapes.append(list(inputs[0].shape[2:])))
+    images = torch.rand(2, *shape, dtype=dtype).to(memory_format=torch.channels_last)
+    assert network(images).shape == (2, 10)
+    assert shapes[0] == seen
+    assert set(network.state_dict()) == set(
+        build_network(NetworkConfig(name=name), (shape[0], 40, 40), 10).state_dict()
+    )
 
 
 def fast(width: int = 4) -> Any:
