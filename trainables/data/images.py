@@ -42,6 +42,7 @@ DECODED = 2**32
 ROWS, BATCH = 4, 2**26
 KEY, ROW = "key", "row"  # the columns of what equal pictures have in common, and of where in the source they are
 COLUMNS = 4  # of int64 beside the pixels: these two, and given and clean labels
+DARK = 64  # brightest value of all pictures below which something is wrong
 LARGE = 2**28  # bytes of decoded pictures from which on they are spoken of
 LAYOUT = 6  # of the decoded file; another number has everything decoded anew
 
@@ -230,7 +231,8 @@ def _to_arrow(pixels: Pixels, spooled: _Spooled, partial: Path) -> None:
     column = pa.FixedSizeBinaryArray.from_buffers(kind, rows, [None, pa.py_buffer(pixels)])
     facts, keys = _facts(pixels)
     columns = {KEY: keys} | {name: np.frombuffer(column, np.int64) for name, column in spooled.columns.items()}
-    images = json.dumps({"picture": picture, **facts, "remarks": spooled.remarks})
+    remarks = [*spooled.remarks, *_on_values(facts.pop("brightest"))]
+    images = json.dumps({"picture": picture, **facts, "remarks": remarks})
     metadata = {"images": images, "crc": _crc(images.encode(), pixels, columns)}
     batch = pa.record_batch([column, *map(pa.array, columns.values())], ["pixels", *columns], metadata=metadata)
     with partial.open("wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
@@ -238,7 +240,7 @@ def _to_arrow(pixels: Pixels, spooled: _Spooled, partial: Path) -> None:
 
 
 def _facts(pixels: Pixels) -> tuple[dict[str, Any], Keys]:
-    """Digest, mean and standard deviation per channel from exact counts of the 256 values, and each picture's key."""
+    """Digest, mean, standard deviation and brightest value from exact counts of the 256 values; each picture's key."""
     digest, keys = hashlib.sha256(repr(pixels.shape).encode()), []
     counts = np.zeros((3, 256), np.int64)
     step = max(1, 2**22 // pixels[0].size)
@@ -252,7 +254,15 @@ def _facts(pixels: Pixels) -> tuple[dict[str, Any], Keys]:
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
     std[std < 1e-6] = 1  # a channel of one value: nothing to scale
-    return {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest()}, np.concatenate(keys)
+    brightest = int(counts.any(axis=0).nonzero()[0].max(initial=0))
+    facts = {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest(), "brightest": brightest}
+    return facts, np.concatenate(keys)
+
+
+def _on_values(brightest: int) -> list[str]:
+    """Say where pictures use a small part of the range, as those of 10 or 12 bits do in files of 16."""
+    dark = f"no pixel is brighter than {brightest} of 255, so that much of what differs is lost"
+    return [f"{dark}: scale pictures of 16 bits to their whole range"] if brightest < DARK else []
 
 
 def _crc(facts: bytes, pixels: Pixels, labels: Mapping[str, Labels]) -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.tools import encoded
-from tests.trainables.data.test_own_data import in_order
+from tests.trainables.data.test_own_data import in_order, load_table
 from tosmooth.trainables.config import DataConfig, TableSource
 from tosmooth.trainables.data.datasets import LevelData, load_level
 from tosmooth.trainables.data.pictures import PictureRule, pixels_of
@@ -260,3 +261,14 @@ def test_shards_of_pictures_are_one_training_set(folders: Folders, save: Save) -
     assert (seen(shards) == PIXELS).all()
     assert shards.digest == whole.digest
     assert shards.mean == whole.mean
+
+
+def test_pictures_that_use_a_small_part_of_their_range_are_spoken_of(folders: Folders) -> None:
+    """12 bits in files of 16, as cameras and microscopes write them."""
+    for row in range(20):
+        deep = np.random.default_rng(row).integers(0, 4096, (16, 16)).astype(np.uint16)
+        file = folders.data / "scans" / "ab"[row % 2] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(deep).save(file)
+    (remark,) = load_table(folders, TableSource(train="scans")).remarks
+    assert re.match(r"no pixel is brighter than 1[56] of 255, .*: scale pictures of 16 bits", remark)
