@@ -13,7 +13,7 @@ import pyarrow as pa
 from tosmooth.trainables.config import TableSource
 from tosmooth.trainables.data.columns import numbers_of
 from tosmooth.trainables.data.examples import Examples
-from tosmooth.trainables.data.images import Chunk, Given, cache_bytes, check_room, decoded
+from tosmooth.trainables.data.images import DECODED, Chunk, Given, cache_bytes, check_room, decoded
 from tosmooth.trainables.data.picture_folder import PictureFolder
 from tosmooth.trainables.data.pictures import (
     DEFAULT_SIZE,
@@ -24,13 +24,15 @@ from tosmooth.trainables.data.pictures import (
     decoded_pictures,
     sizes_of,
 )
+from tosmooth.trainables.data.tables.memory import EXPANSION
 from tosmooth.trainables.data.tables.table import Table
 from tosmooth.trainables.errors import InputError, shown
 from tosmooth.trainables.files.digests import state_of, unchanged
 from tosmooth.trainables.files.folders import Folders
 
 SEVERAL = "pictures of several sizes"  # so begins the remark that they were made one size
-ROWS = 64  # of a table that are read at once, at most
+KEY = "dataset.table.image"
+ROWS = 4  # of a table that are read at once, at most: few, as metadata may lie about what a picture takes
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 # As JPEG, PNG, GIF, ... begin in it. It has no dots; paths of pictures have.
 BASE64 = ("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR", "Qk0", "SUkq", "TU0A")
@@ -43,7 +45,7 @@ def of_folder(folder: PictureFolder, wanted: TableSource, cache: Path) -> Exampl
     def encoded() -> Iterator[tuple[Encoded, str]]:
         return ((folder.root / path, folder.place(row)) for row, path in enumerate(folder.paths))
 
-    return _kept("pictures", [], folder.state(), partial(_chunks, encoded, len(folder.paths)), wanted, cache)
+    return _kept("pictures", [], folder.state(), partial(_chunks, encoded, len(folder.paths), None), wanted, cache)
 
 
 def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> Examples:
@@ -66,7 +68,8 @@ def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> 
         found = (source for source, _ in _encoded(table, name, roots))
         state.append([state_of(source) if isinstance(source, Path) else [] for source in found])
     encoded = partial(_encoded, table, name, roots)
-    return _kept("table", files, state, partial(_chunks, encoded, table.rows), wanted, folders.cache)
+    packed = sum(path.stat().st_size for path in table.files) if _is_binary(kind) or pa.types.is_struct(kind) else None
+    return _kept("table", files, state, partial(_chunks, encoded, table.rows, packed), wanted, folders.cache)
 
 
 def _kept(
@@ -89,8 +92,9 @@ def _kept(
 
 
 def _chunks(
-    encoded: Callable[[], Iterator[tuple[Encoded, str]]], rows: int, rule: PictureRule, cache: Path
+    encoded: Callable[[], Iterator[tuple[Encoded, str]]], rows: int, packed: int | None, rule: PictureRule, cache: Path
 ) -> Iterator[Given]:
+    """Decode pictures. `packed`: bytes of the files that hold them, which may be a few that stand for any number."""
     if rule.size is None:
         sizes = sizes_of(encoded())
         if len(sizes) > 1:
@@ -100,6 +104,11 @@ def _chunks(
         height, width = rule.size or next(iter(sizes), (0, 0))
     else:
         height, width = rule.size
+    size = 3 * rows * height * width
+    if packed is not None and size > max(DECODED, EXPANSION * packed):
+        raise InputError(
+            f"{KEY}: {rows} pictures of {width}x{height} pixels: {size} bytes in memory of {packed} in files"
+        )
     check_room(cache, cache_bytes(rows, height, width))
     for pixels in decoded_pictures(encoded(), rule):
         yield pixels if isinstance(pixels, Dropped) else (pixels[None], {})
@@ -174,6 +183,10 @@ class _Roots:
 
     folders: list[Path]
     follow_links: bool
+    allowed: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.allowed = tuple(self.folders)
 
     def file(self, text: str, place: str) -> Path | None:
         """Path of a picture. Raises `InputError` for an address, and for a path that leads out of its folder."""
@@ -183,16 +196,20 @@ class _Roots:
             raise InputError(
                 f"{place}: {shown(text)} is refused: an address; pictures are files: bring them here first"
             )
+        if "\0" in text:
+            return self.folders[0] / text  # which cannot be read
         for folder in self.folders:
             for path in dict.fromkeys((folder / text, folder / PureWindowsPath(text).as_posix())):
                 if path.is_file():
                     self.folders = [folder]
                     self._check(path, text, place)
                     return path
+        self._check(self.folders[0] / text, text, place)
         return self.folders[0] / text
 
     def _check(self, path: Path, text: str, place: str) -> None:
-        inside = Path(text).is_absolute() or path.resolve().is_relative_to(self.folders[0].resolve())
-        if not inside and not self.follow_links:
-            rule = "dataset.table.follow_links: true follows it"
-            raise InputError(f"{place}: {shown(text)} is refused: it leads out of {self.folders[0]}; {rule}")
+        """Refuse a path out of the folders of table and data: a table from elsewhere might name any file here."""
+        real = path.resolve()
+        if not self.follow_links and not any(real.is_relative_to(folder.resolve()) for folder in self.allowed):
+            rule = f"it leads out of {self.allowed[0]}; dataset.table.follow_links: true follows it"
+            raise InputError(f"{place}: {shown(text)} is refused: {rule}")

@@ -254,7 +254,7 @@ def _facts(pixels: Pixels) -> tuple[dict[str, Any], Keys]:
     mean = share @ values
     std = np.sqrt((share * (values - mean[:, None]) ** 2).sum(axis=1))
     std[std < 1e-6] = 1  # a channel of one value: nothing to scale
-    brightest = int(counts.any(axis=0).nonzero()[0].max(initial=0))
+    brightest = int(np.flatnonzero(counts.any(axis=0)).max(initial=0))
     facts = {"mean": mean.tolist(), "std": std.tolist(), "digest": digest.hexdigest(), "brightest": brightest}
     return facts, np.concatenate(keys)
 

@@ -40,7 +40,7 @@ def named(
     classes 0, 1, ..., where the file has them (`ClassLabel` of Hugging Face); there, a number below 0 is no label.
     Raises `InputError` for values that are no classes.
     """
-    encoded = _plain(column, what).combine_chunks().dictionary_encode()
+    encoded = _plain(column, f"{place(0)}, {what}").combine_chunks().dictionary_encode()
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     values, indices = encoded.dictionary, np.asarray(encoded.indices.fill_null(NONE), np.int64)
     texts = [_text(value, what, place, indices, i, declared) for i, value in enumerate(values.to_pylist())]

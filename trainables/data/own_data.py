@@ -19,6 +19,7 @@ from tosmooth.trainables.data.examples import Examples, Soft, Source, of_feature
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
 from tosmooth.trainables.data.tables.files import files_of
+from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.data.tables.table import Table, open_table
 from tosmooth.trainables.errors import InputError, require, shown
 from tosmooth.trainables.files import hub
@@ -185,6 +186,7 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
         columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted, fitted)
         targets = wanted.targets if what == "train" else ()
         table = table.require([*inputs_of, *columns, *targets], KEY)
+        _check_size(table, [*columns, *targets, *(() if wanted.image is not None else inputs_of)])
         labels = {name: _labels(table, name, wanted) for name in columns}
         soft = _targets(table, wanted) if targets else None
         if wanted.image is not None:
@@ -193,6 +195,14 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
         values, fitted = features_of(table.read(inputs_of), table.place, fitted, wanted.categorical)
     unseen = f"{fitted.unseen} rows of the test set have a category that the training set lacks"
     return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
+
+
+def _check_size(table: Table, columns: Sequence[str]) -> None:
+    """Refuse a few bytes that stand for any number of rows, before one of the columns is read."""
+    size, packed = 8 * table.rows * len(columns), sum(path.stat().st_size for path in table.files)
+    if size > max(HARMLESS, EXPANSION * packed):
+        what = f"{table.rows} rows of {len(columns)} columns"
+        raise InputError(f"{table.files[0]}: {what}: {size} bytes in memory of {packed} in files")
 
 
 def _input_columns(table: Table, wanted: TableSource, fitted: Fitted | None) -> list[str]:
