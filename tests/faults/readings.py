@@ -39,7 +39,8 @@ def limit_memory() -> None:
     status = Path("/proc/self/statm")
     if status.exists():
         taken = int(status.read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + HEADROOM, taken + HEADROOM))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (taken + HEADROOM, most))
 
 
 def peak(anew: bool = False) -> int:
@@ -109,8 +110,8 @@ def look_at(data: LevelData) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    limit_memory()
     for line in sys.stdin:
+        limit_memory()  # anew: threads that ended leave their room reserved
         answer: dict[str, Any] = {"outcome": "data", "message": ""}
         before = peak(anew=True)
         try:
