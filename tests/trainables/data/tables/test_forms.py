@@ -249,7 +249,7 @@ WRONG: list[tuple[str, bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "rule"), WRONG)
+@pytest.mark.parametrize(("name", "content", "rule"), WRONG, ids=[f"{i}-{name}" for i, (name, *_) in enumerate(WRONG)])
 def test_what_is_no_table_is_refused_with_advice(name: str, content: bytes, rule: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=rule) as refused:
