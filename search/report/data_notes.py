@@ -16,7 +16,7 @@ def on_data(level: Level) -> list[str]:
     if level.untrained:
         classes = "classes" if "," in level.untrained else "class"
         have = "have" if "," in level.untrained else "has"
-        found.append(f"{classes} {level.untrained} {have} no training example: try another dataset.split_seed")
+        found.append(f"{classes} {level.untrained} {have} no training example: it is never predicted")
     if level.shared >= FEW_COPIES:
         share, why = _percent(level.shared), "too few are distinct to keep them apart"
         found.append(f"{share} of the noisy validation equals training examples, {why}: it rewards learning by heart")

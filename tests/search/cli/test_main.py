@@ -115,6 +115,9 @@ def test_describe_as_json_is_for_machines(command: Command, study_file: Path) ->
         "validation": 300,
         "test": 200,
         "noise_rate": 0.0,
+        "class_names": [],  # called by their numbers
+        "class_counts": [285, 315],
+        "notes": [],
     }
     assert facts["resources"] == {"cpus": 1.0, "gpus": None, "concurrent": 1, "accelerator": None}
     assert (facts["this_machine"]["CPU"], facts["this_machine"]["trials_at_once"]) == (usable_cores(), 1)

@@ -318,7 +318,8 @@ def test_row_chosen_by_another_metric_says_so_and_how_little_small_classes_tell(
     notes = row.note.split("; ")
     assert notes[0] == "chosen by balanced accuracy, and so is the gain"
     assert any(
-        "100 of equal classes would tell as much of balanced accuracy as the noisy" in each and "under 4 points" in each
+        "100 of equal classes would tell as much of balanced accuracy as the validation" in each
+        and "under 4 points" in each
         for each in notes
     )
     assert LARGEST not in notes

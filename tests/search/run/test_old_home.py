@@ -82,7 +82,11 @@ def test_finished_study_that_is_run_again_trains_nothing(home: Path, tmp_path: P
     assert "the pruner successive-halving is gone" in done.stderr
     assert records_of(home, "kept") == before
     text = (home / "studies" / "kept" / "study.yaml").read_text(encoding="utf-8")
-    assert ("confirmation:" in text, "selection: {metric: accuracy}" in text, "lr_factor" in text) == (
+    assert (
+        "confirmation:" in text,
+        "selection: {metric: accuracy, validate_on: noisy}" in text,
+        "lr_factor" in text,
+    ) == (
         True,
         True,
         False,
