@@ -1,0 +1,92 @@
+"""Configuration of one training run, whole."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from tosmooth.trainables.config.data import SOFT, DataConfig
+from tosmooth.trainables.config.network import NetworkConfig
+from tosmooth.trainables.config.training import TrainingConfig
+from tosmooth.trainables.conversion import build
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.former_words import refuse_former
+from tosmooth.trainables.methods import METHODS, check_parameters
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialConfig:
+    """Configuration of one training run."""
+
+    data: DataConfig
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    method: str = "gls"  # generalised label smoothing, or one of its relatives: see `trainables.methods`
+    rate: float = 0.0  # smoothing rate r in (-inf, 1]; gls alone
+    parameters: dict[str, float] = field(
+        default_factory=dict, hash=False
+    )  # of another method: its own, filled up with defaults
+    transition: Literal["estimated", "measured"] | tuple[tuple[float, ...], ...] | None = None  # for methods that
+    # correct by one, P(noisy | clean): by the warm-up's predictions (None there), by clean labels, or K rows of it
+    warmup: int = 0  # epochs of plain cross-entropy before the method starts
+    lr_after_warmup: float = 1.0  # factor on the learning rate after the warm-up
+    train_seed: int = 0  # initial weights, order of the examples, augmentation
+
+    def __post_init__(self) -> None:
+        require(self.method in METHODS, "method", self.method, f"one of {', '.join(METHODS)}")
+        require(math.isfinite(self.rate) and self.rate <= 1, "rate", self.rate, "a finite smoothing rate of at most 1")
+        bound = f"0 to {self.training.epochs}, the epochs of the run"
+        require(0 <= self.warmup <= self.training.epochs, "warmup", self.warmup, bound)
+        self._settle_parameters()
+        require(0 < self.lr_after_warmup < math.inf, "lr_after_warmup", self.lr_after_warmup, "above 0")
+        require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
+        augment = self.training.augment
+        suits = augment == "none" or self.network.name != "mlp"
+        require(suits, "training.augment", augment, "features are not augmented; images are")
+        self._check_imbalance()
+        self._check_soft()
+
+    def _check_soft(self) -> None:
+        """Refuse a method that trains on labels where the level has soft targets."""
+        able = ", ".join(name for name, each in METHODS.items() if each.soft)
+        hard = self.data.table is None or self.data.noise != SOFT or METHODS[self.method].soft
+        require(hard, "method", self.method, f"at the noise level {SOFT} for the methods {able}")
+
+    def _check_imbalance(self) -> None:
+        """Refuse weights and samplers that the method's loss has no place for."""
+        method, weights, sampler = METHODS[self.method], self.training.class_weights, self.training.sampler
+        able = ", ".join(name for name, each in METHODS.items() if each.weighs)
+        require(method.weighs or weights == "none", "training.class_weights", weights, f"for the methods {able}")
+        able = ", ".join(name for name, each in METHODS.items() if not each.recalls)
+        require(not method.recalls or sampler == "shuffled", "training.sampler", sampler, f"for the methods {able}")
+
+    def _settle_parameters(self) -> None:
+        """Fill in defaults of the method's parameters, so that runs that are the same compare as equal."""
+        rule = f"for the method gls; the rate of {self.method}, where it has one, is a parameter"
+        require(self.method == "gls" or self.rate == 0, "rate", self.rate, rule)
+        require("rate" not in self.parameters or self.method != "gls", "gls.rate", self.parameters, "it is `rate`")
+        settled = check_parameters(self.method, self.parameters)
+        if self.method == "gls":
+            del settled["rate"]
+        object.__setattr__(self, "parameters", settled)
+        method = METHODS[self.method]
+        needed = method.needs_transition
+        require(needed or self.transition is None, "transition", self.transition, f"{self.method} has no use for it")
+        if needed and self.transition is None:
+            object.__setattr__(self, "transition", "estimated")
+        rule = "at least 1: the transition matrix is estimated by what the warm-up predicts"
+        require(self.transition != "estimated" or self.warmup >= 1, "warmup", self.warmup, rule)
+        rule = f"0: {self.method} acts from the first epoch"
+        require(not method.from_start or self.warmup == 0, "warmup", self.warmup, rule)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from nested plain values, as JSON gives them. Unknown keys and wrong types raise `InputError`."""
+        if isinstance(values, Mapping):
+            refuse_former(values)
+        return build(cls, values, "")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to nested plain values, for JSON; `from_dict` takes them back."""
+        return dataclasses.asdict(self)
