@@ -35,6 +35,8 @@ def build(cls: type[T], values: object, path: str) -> T:
 
 def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
     """Convert a value to `kind`. `words`: other words that the key takes, for the message."""
+    if kind is Any:
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:

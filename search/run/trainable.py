@@ -106,6 +106,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
 
 def _trainer(settings: dict[str, Any]) -> Trainer:
     from tosmooth.trainables.checkpointing.trunks import Trunks  # noqa: PLC0415
+    from tosmooth.trainables.networks.prepare import prepared  # noqa: PLC0415
     from tosmooth.trainables.training.process import prepare  # noqa: PLC0415 - see above
     from tosmooth.trainables.training.trainer import Trainer  # noqa: PLC0415
 
@@ -113,11 +114,18 @@ def _trainer(settings: dict[str, Any]) -> Trainer:
     config = TrialConfig.from_dict(settings["trial"])
     given = settings["trunks"]
     trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
-    data = _level(config.data, Folders.at(settings["folders"][0], Path(settings["folders"][1])))
+    folders = Folders.at(settings["folders"][0], Path(settings["folders"][1]))
+    data = _level(config.data, folders)
     if (digest := settings.get("digest", data.digest)) != data.digest:
         raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")
+    ready = prepared(config, data, folders)
     return Trainer(
-        config, data, trunks=trunks, estimate_noise=settings["estimate_noise"], checkpoints=settings["checkpoints"]
+        ready.config,
+        ready.data,
+        trunks=trunks,
+        estimate_noise=settings["estimate_noise"],
+        checkpoints=settings["checkpoints"],
+        start=ready.start,
     )
 
 

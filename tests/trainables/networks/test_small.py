@@ -8,7 +8,7 @@ import torch
 
 from tosmooth.trainables.config import NetworkConfig
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.training.networks import build_network
+from tosmooth.trainables.networks.build import build_network
 
 
 def parameters(shape: Sequence[int], classes: int = 10, **config: Any) -> int:

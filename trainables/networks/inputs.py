@@ -1,0 +1,57 @@
+"""Pictures as a network sees them: their size, how they get it, and by which numbers they are normalised."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from tosmooth.trainables.config import NetworkConfig
+from tosmooth.trainables.networks.library import description
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What a network wants to see; `None` and (): pictures as they are, normalised by their own mean and deviation."""
+
+    size: int | None = None  # pixels, of a square
+    mean: tuple[float, ...] = ()  # per channel, of pixels in [0, 1]
+    std: tuple[float, ...] = ()
+    interpolation: str = "bilinear"
+
+
+def inputs_of(config: NetworkConfig) -> Inputs:
+    """Take what the configuration says, else what the weights' description says, if there are any of a library's."""
+    said: dict[str, Any] = {} if config.own or config.factory or config.weights == "none" else description(config.name)
+    given = {"size": config.input_size, "mean": config.mean, "std": config.std, "interpolation": config.interpolation}
+    return Inputs(**{**said, **{key: value for key, value in given.items() if value}})
+
+
+def resize_first(network: nn.Module, inputs: Inputs) -> RemovableHandle | None:
+    """Have `network` resize pictures [B, 3, H, W] before it sees them, where `inputs` name a size."""
+    if inputs.size is None:
+        return None
+    return network.register_forward_pre_hook(lambda module, given: (resized(given[0], inputs),))
+
+
+def resized(images: Tensor, inputs: Inputs) -> Tensor:
+    """Scale pictures [B, 3, H, W] so that the shorter side has the size, and cut the middle out: [B, 3, size, size].
+
+    As torchvision's presets do, with anti-aliasing, but without their margin: pictures of data sets have been cut.
+    """
+    size, (height, width) = inputs.size, images.shape[2:]
+    if size is None or (height, width) == (size, size):
+        return images
+    scaled = [max(size, round(side * size / min(height, width))) for side in (height, width)]
+    smooth = {"antialias": True} if inputs.interpolation in ("bilinear", "bicubic") else {}
+    # In float32: torch has no anti-aliased bfloat16 on every device.
+    images = functional.interpolate(images.float(), scaled, mode=inputs.interpolation, **smooth).to(images.dtype)
+    top, left = ((side - size) // 2 for side in scaled)
+    return images[:, :, top : top + size, left : left + size]
+
+
+def sized(shape: tuple[int, ...], inputs: Inputs) -> tuple[int, ...]:
+    """Shape [C, H, W] of pictures as the network sees them."""
+    return tuple(resized(torch.empty(1, *shape, device="meta"), inputs).shape[1:]) if len(shape) == 3 else shape
