@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from tosmooth.trainables.conversion import one_of
 from tosmooth.trainables.errors import require
+from tosmooth.trainables.user_code import check_reference
 
 NETWORKS = ("mlp", "cnn", "fastcnn", "resnet18", "resnet34")
 LIBRARIES = ("torchvision", "timm")  # whose classification models are taken by LIBRARY/NAME
@@ -67,6 +68,7 @@ class NetworkConfig:
 
     def _settle_name(self) -> None:
         if self.factory is not None:
+            check_reference(self.factory, "network.factory")
             require(self.name in ("mlp", self.factory), "network.name", self.name, "left out beside network.factory")
             object.__setattr__(self, "name", self.factory)
         else:

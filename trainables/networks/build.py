@@ -11,7 +11,7 @@ from tosmooth.trainables.networks.heads import WIDTH, Headed, mlp, without_head
 from tosmooth.trainables.networks.inputs import inputs_of, resize_first, sized
 from tosmooth.trainables.networks.library import library_network
 from tosmooth.trainables.networks.small import small_network
-from tosmooth.trainables.user_code import resolve
+from tosmooth.trainables.user_code import in_user_code, resolve
 
 Weights = Mapping[str, Tensor]
 EXAMPLES = 2  # of a trial pass: batch normalisation refuses one
@@ -81,7 +81,7 @@ def _passed(network: nn.Module, config: NetworkConfig, images: Tensor) -> Tensor
         output = network(images)
     except Exception as error:  # of a library's or the user's own code: anything
         seen = " x ".join(map(str, sized(tuple(images.shape[1:]), inputs_of(config))))
-        what = f"cannot take inputs of {seen}: {type(error).__name__}: {first_line(error)}"
+        what = f"cannot take inputs of {seen}: {type(error).__name__}: {first_line(error)}{in_user_code(error)}"
         raise InputError(f"{called(config)}: {what}") from error
     if not isinstance(output, Tensor):
         raise InputError(f"{called(config)}: returns {type(output).__name__}: logits are a tensor [examples, classes]")
@@ -112,6 +112,6 @@ def _whole(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> nn.Mo
     try:
         network = make(sized(shape, inputs_of(config)), classes, **config.arguments)
     except Exception as error:
-        raise InputError(f"{name} raised {type(error).__name__}: {first_line(error)}") from error
+        raise InputError(f"{name} raised {type(error).__name__}: {first_line(error)}{in_user_code(error)}") from error
     require(isinstance(network, nn.Module), name, type(network).__name__, "a factory returns a torch.nn.Module")
     return network  # type: ignore[no-any-return]

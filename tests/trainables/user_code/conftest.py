@@ -1,0 +1,37 @@
+"""Code of a user's beside a study; what a test imports of it is forgotten."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tosmooth.trainables.user_code.finder import Finder
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write files, by their paths with "/", into a folder of the user's and return it."""
+
+    def make(files: dict[str, str | bytes], folder: str = "mine") -> Path:
+        root = tmp_path / folder
+        root.mkdir(exist_ok=True)
+        for path, content in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(content.encode() if isinstance(content, str) else content)
+        return root
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """Leave this process without any user's code."""
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = path
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
