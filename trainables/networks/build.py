@@ -98,9 +98,11 @@ def _backbone(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> tu
     if not config.name.startswith("timm/"):
         return without_head(_whole(config, shape, classes), config.name)
     backbone = library_network(config.name, 0, config.input_size)
-    with torch.device("meta"):
-        features = library_network(config.name, 0, config.input_size)(torch.empty(1, *sized(shape, inputs_of(config))))
-    return backbone, features.shape[1]
+    device = next(backbone.parameters()).device
+    with torch.no_grad():
+        picture = torch.zeros(1, *sized(shape, inputs_of(config)), device=device)
+        features = features_or_error(backbone.eval(), config, picture)
+    return backbone.train(), features.shape[1]
 
 
 def _whole(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> nn.Module:

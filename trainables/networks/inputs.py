@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from tosmooth.trainables.config import NetworkConfig
@@ -39,17 +38,19 @@ def resize_first(network: nn.Module, inputs: Inputs) -> RemovableHandle | None:
 def resized(images: Tensor, inputs: Inputs) -> Tensor:
     """Scale pictures [B, 3, H, W] so that the shorter side has the size, and cut the middle out: [B, 3, size, size].
 
-    As torchvision's presets do, with anti-aliasing, but without their margin: pictures of data sets have been cut.
+    By torchvision's `Resize` and `CenterCrop`, as its presets are, with anti-aliasing; without their margin, since
+    pictures of data sets have been cut.
     """
-    size, (height, width) = inputs.size, images.shape[2:]
-    if size is None or (height, width) == (size, size):
+    size = inputs.size
+    if size is None or tuple(images.shape[2:]) == (size, size):
         return images
-    scaled = [max(size, round(side * size / min(height, width))) for side in (height, width)]
-    smooth = {"antialias": True} if inputs.interpolation in ("bilinear", "bicubic") else {}
+    from torchvision.transforms import InterpolationMode  # noqa: PLC0415 - 2 s of a worker's start
+    from torchvision.transforms.v2.functional import center_crop, resize  # noqa: PLC0415
+
     # In float32: torch has no anti-aliased bfloat16 on every device.
-    images = functional.interpolate(images.float(), scaled, mode=inputs.interpolation, **smooth).to(images.dtype)
-    top, left = ((side - size) // 2 for side in scaled)
-    return images[:, :, top : top + size, left : left + size]
+    scaled = resize(images.float(), [size], InterpolationMode(inputs.interpolation), antialias=True)
+    cut: Tensor = center_crop(scaled, [size, size])
+    return cut.to(images.dtype)
 
 
 def sized(shape: tuple[int, ...], inputs: Inputs) -> tuple[int, ...]:

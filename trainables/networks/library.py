@@ -46,13 +46,14 @@ def description(name: str) -> dict[str, Any]:
     """Size, mean, standard deviation and interpolation that a network's default weights were trained with."""
     library, _, model = name.partition("/")
     if library == "timm":
-        import torch  # noqa: PLC0415
-        from timm.data import resolve_data_config  # noqa: PLC0415
+        _check_timm(model)
+        from timm.models import get_pretrained_cfg  # noqa: PLC0415
 
-        with torch.device("meta"):
-            said = resolve_data_config({}, model=_timm(model, 2, None))
-        mean, std = tuple(said["mean"]), tuple(said["std"])
-        return {"size": int(said["input_size"][1]), "mean": mean, "std": std, "interpolation": said["interpolation"]}
+        said = get_pretrained_cfg(model)
+        if said is None:
+            raise InputError(f"network.weights: timm has none for {model}")
+        mean, std = tuple(said.mean), tuple(said.std)
+        return {"size": int(said.input_size[1]), "mean": mean, "std": std, "interpolation": said.interpolation}
     from torchvision import models  # noqa: PLC0415
 
     _check_torchvision(model)

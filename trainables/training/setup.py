@@ -1,5 +1,6 @@
 """Network and optimizer of a run, as they are before its first step."""
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -34,13 +35,17 @@ def fitting_network(config: TrialConfig, data: LevelData, start: Weights | None 
 def check_network(config: TrialConfig, data: LevelData) -> None:
     """Check that a trial's network and data fit, without its weights. Raises `InputError` where they do not."""
     if config.network.factory is None:
-        with torch.device("meta"):  # no memory, no time
-            network = fitting_network(config, data)
-            if not config.network.own:
-                check_logits(network, config.network, _shape(data), data.classes)
-    else:  # what a user's code does with tensors that hold nothing is not known
-        with torch.random.fork_rng(devices=[]):
-            check_logits(fitting_network(config, data), config.network, _shape(data), data.classes)
+        with suppress(NotImplementedError), torch.device("meta"):  # no memory, no time
+            return _check_network(config, data)
+    # What a user's code, or a few models of libraries, do with tensors that hold nothing is not known.
+    with torch.random.fork_rng(devices=[]):
+        return _check_network(config, data)
+
+
+def _check_network(config: TrialConfig, data: LevelData) -> None:
+    network = fitting_network(config, data)
+    if not config.network.own:
+        check_logits(network, config.network, _shape(data), data.classes)
 
 
 def _shape(data: LevelData) -> tuple[int, ...]:

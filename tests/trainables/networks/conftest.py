@@ -27,13 +27,13 @@ NAME = "tests.trainables.networks.nets"
 
 @pytest.fixture
 def data_config(folders: Folders) -> DataConfig:
-    """Pictures in Parquet: noise, with one channel brighter by class; 90 for training and validation, 30 for testing."""
+    """Pictures in Parquet: noise, with one channel brighter by class; 90 for training, 30 for testing."""
     rng = np.random.default_rng(0)
     labels = np.arange(N) % 3
     pixels = rng.integers(0, 120, (N, SIDE, SIDE, 3)).astype(np.uint8)
     for k in range(3):
         pixels[labels == k, :, :, k] += 100
-    folders.data.mkdir(parents=True)
+    folders.data.mkdir(parents=True, exist_ok=True)
     for name, rows in (("train", slice(0, 90)), ("test", slice(90, N))):
         images = [{"bytes": encoded(each), "path": None} for each in pixels[rows]]
         table = pa.table({"image": images, "label": labels[rows]})
