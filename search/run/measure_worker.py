@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ MOST_NAMED = 5  # classes without a training example
 
 def main() -> None:
     request = json.load(sys.stdin)
+    # What libraries and a user's own code print is not the answer.
+    answer_to = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folders = Folders.at(request["data"], Path(request["cache"]))
     configs = [TrialConfig.from_dict(values) for values in request["trials"]]
     logging.getLogger("tosmooth.trainables").addHandler(Notes(logging.WARNING))
@@ -47,7 +51,8 @@ def main() -> None:
         answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
     except MemoryError as error:
         answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
-    json.dump(answer, sys.stdout)
+    with answer_to:
+        json.dump(answer, answer_to)
 
 
 class Notes(logging.Handler):

@@ -71,9 +71,10 @@ def robustness(
     size = epsilon if epsilon is not None else EPSILON if images else FEATURE_EPSILON
     require(size > 0, "epsilon", size, "above 0")
     require(examples is None or examples >= 1, "examples", examples, "at least 1")
-    # As they are: pixels of [0, 1], or features.
+    # Pixels of [0, 1], or features in standard deviations.
     plain = dataclasses.replace(data, mean=(0.0,) * len(data.mean), std=(1.0,) * len(data.std))
-    raw = Batches(test, plain, device, torch.float32)
+    raw = Batches(test, plain if images else data, device, torch.float32)
+    data = data if images else plain
     n = len(raw) if examples is None else min(examples, len(raw))
     rows = torch.arange(n, device=device) * len(raw) // n
     attack = _Attack(_in_pixels(network, data, device), images, size)

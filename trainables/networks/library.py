@@ -6,8 +6,9 @@ https://huggingface.co/docs/timm.
 """
 
 import inspect
+import sys
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,7 +84,8 @@ def default_weights(name: str, cache: Path, size: int | None) -> tuple[Weights, 
         _check_torchvision(model)
         url = models.get_model_weights(model).DEFAULT.url
         file = cache / url.rpartition("/")[2]
-        state = load_state_dict_from_url(url, str(cache), "cpu", progress=False, check_hash=True, weights_only=True)
+        with redirect_stdout(sys.stderr):  # where it says what it fetches
+            state = load_state_dict_from_url(url, str(cache), "cpu", progress=False, check_hash=True, weights_only=True)
     except InputError:
         raise
     except Exception as error:  # no internet, a proxy, a full disk, no such weights: each library has its own words
