@@ -41,6 +41,8 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
             for level in levels.values()
         ],
         "network": spec.network.name,
+        "mode": spec.network.mode,
+        "weights": {"from": spec.network.weights, "sha256": next(iter(levels.values())).weights if levels else ""},
         "recipe": f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}",
         "space": {name: _words(parameter) for name, parameter in spec.space.items()},
         "sampler": spec.search.sampler,
@@ -81,7 +83,7 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     console.print(fitting(table, console.width))
     for line in _classes(facts["levels"]):
         console.print(line)
-    console.print(f"\nnetwork {facts['network']}; {facts['recipe']}; {', '.join(facts['methods'])}")
+    console.print(f"\nnetwork {_network(facts)}; {facts['recipe']}; {', '.join(facts['methods'])}")
     for name, parameter in facts["space"].items():
         console.print(f"  searched: {name} {parameter}")
     console.print(
@@ -112,6 +114,15 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     )
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
     console.print(f"a trial takes: {given}{gpus}")
+
+
+def _network(facts: Mapping[str, Any]) -> str:
+    """Name the network, with its weights where it begins with some."""
+    weights = facts["weights"]
+    if not weights["sha256"]:
+        return str(facts["network"])
+    origin = "its own" if weights["from"] == "none" else weights["from"]
+    return f"{facts['network']}, {facts['mode']}; weights {origin}, SHA-256 {weights['sha256']}"
 
 
 def _classes(levels: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -19,6 +19,7 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.networks.inputs import on_inputs
 from tosmooth.trainables.networks.prepare import Prepared, prepared
 from tosmooth.trainables.networks.small import enlargement
 from tosmooth.trainables.noise.synthetic import NONE
@@ -120,7 +121,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         clean_rows=data.clean_rows,
         clean_validation=config.data.validate_on == "clean",
         weights=ready.config.network.sha256 or "",
-        remarks=(*data.remarks, *_enlarged(config, data)),
+        remarks=(*data.remarks, *_enlarged(config, data), *on_inputs(config.network)),
         **_facts(data),
     )
 

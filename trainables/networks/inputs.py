@@ -28,6 +28,21 @@ def inputs_of(config: NetworkConfig) -> Inputs:
     return Inputs(**{**said, **{key: value for key, value in given.items() if value}})
 
 
+def on_inputs(config: NetworkConfig) -> list[str]:
+    """Say what is not known of the inputs that a file of weights was trained with."""
+    if config.own or config.weights in ("none", "default") or (config.mean and config.input_size):
+        return []
+    inputs = inputs_of(config)
+    kept = "as they are" if inputs.size is None else f"of {inputs.size} pixels"
+    if config.factory is not None:
+        scale = "by their own mean and deviation" if not config.mean else "as network.mean says"
+    else:
+        scale = f"as for {config.name}'s own weights" if not config.mean else "as network.mean says"
+    return [
+        f"network.weights does not say what pictures it was trained with: taken are pictures {kept}, scaled {scale}"
+    ]
+
+
 def resize_first(network: nn.Module, inputs: Inputs) -> RemovableHandle | None:
     """Have `network` resize pictures [B, 3, H, W] before it sees them, where `inputs` name a size."""
     if inputs.size is None:
