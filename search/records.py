@@ -82,6 +82,7 @@ class Level:
     clean_rows: int | None = None  # examples by which the noise rate is measured; None: by all
     clean_validation: bool = False  # the validation has clean labels
     remarks: tuple[str, ...] = ()  # what was done to the data: notes of each row
+    weights: str = ""  # SHA-256 of the weights that the study's network begins with, where there are some
 
     def __post_init__(self) -> None:
         for key in ("class_names", "class_counts", "remarks"):  # lists where JSON was read
@@ -90,6 +91,11 @@ class Level:
     @property
     def name(self) -> str:
         return f"{self.dataset}/{self.noise}"
+
+    @property
+    def identity(self) -> str:
+        """Digest of the data, and the SHA-256 of the weights where there are some."""
+        return f"{self.digest} {self.weights}".rstrip()
 
     def name_of(self, k: int) -> str:
         """Name of class `k`."""

@@ -21,9 +21,11 @@ from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.filesystems import check_place
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.former_words import TRIAL, renewed
+from tosmooth.trainables.networks.device import compute_dtype, default_device
+from tosmooth.trainables.networks.prepare import prepared
 from tosmooth.trainables.noise.estimate import has_cleanlab
-from tosmooth.trainables.training.device import compute_dtype, default_device
 from tosmooth.trainables.training.process import prepare
+from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.trainer import Report, train
 from tosmooth.trainables.user_code import UserCode, collect, use
 
@@ -83,13 +85,16 @@ def run(options: argparse.Namespace) -> None:
     installed = not options.estimate_noise or has_cleanlab()
     require(installed, "--estimate-noise", True, "cleanlab estimates it, and is not installed: pip install cleanlab")
     trunks = _trunks(options.trunks, config)
-    data = load_level(config.data, Folders(data=options.data_dir, cache=options.cache_dir))
+    folders = Folders(data=options.data_dir, cache=options.cache_dir)
+    ready = prepared(config, load_level(config.data, folders), folders, device)
+    config, data = ready.config, ready.data
+    check_network(config, data)
     print(_json_opening(config, data) if options.json else _opening(config, data, device), flush=True)
 
     def report(epoch: Report) -> None:
         print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), flush=True)
 
-    trainer = train(config, data, report, device, trunks, options.estimate_noise)
+    trainer = train(config, data, report, device, trunks, options.estimate_noise, start=ready.start)
     if options.weights is not None:
         trainer.save_weights(options.weights)
 
@@ -115,8 +120,8 @@ def trial_config(options: argparse.Namespace) -> TrialConfig:
         dataset = changes.get("data.dataset", "twonorm")
         own = any(key.startswith("data.table.") for key in changes)
         pictures = not any(key.startswith("data.table.features") for key in changes) if own else dataset[:5] == "cifar"
-        network = "cnn" if pictures else "mlp"
-        changes = {"data.dataset": dataset, "network.name": network} | changes
+        named = {} if "network.factory" in changes else {"network.name": "cnn" if pictures else "mlp"}
+        changes = {"data.dataset": dataset} | named | changes
     for key, text in changes.items():
         _put(values, key.split("."), text)
     return TrialConfig.from_dict(values)

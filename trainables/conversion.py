@@ -35,6 +35,8 @@ def build(cls: type[T], values: object, path: str) -> T:
 
 def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
     """Convert a value to `kind`. `words`: other words that the key takes, for the message."""
+    if kind is Any:
+        return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
@@ -46,6 +48,7 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         if isinstance(value, str) and value.lower() == "none" and type(None) in arguments:
             words = [*words, "null"]
         kinds = [argument for argument in arguments if argument is not type(None) and argument not in literals]
+        require(bool(kinds), path, value, one_of(value, words))
         return convert(next((kind for kind in kinds if _suits(kind, value)), kinds[0]), value, path, words)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{path}.")

@@ -27,6 +27,7 @@ def check_weights(path: Path, spec: StudySpec, run: Record, advice: str) -> None
 
 
 def _numbers(trial: TrialConfig) -> TrialConfig:
-    """Keep what shapes a trial's numbers: not how often it was tested, nor where a matrix lies; both may change."""
+    """Keep what shapes a trial's numbers: not how often it was tested, nor where its files lie; these may change."""
     data = dataclasses.replace(trial.data, matrix=trial.data.matrix and "matrix.csv")
-    return dataclasses.replace(trial, data=data, training=dataclasses.replace(trial.training, test_every=1))
+    training = dataclasses.replace(trial.training, test_every=1)
+    return dataclasses.replace(trial, data=data, training=training, network=trial.network.without_place())

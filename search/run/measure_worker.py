@@ -20,12 +20,13 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, find_dataset, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.networks.prepare import Prepared, prepared
+from tosmooth.trainables.networks.small import enlargement
 from tosmooth.trainables.noise.synthetic import NONE
 from tosmooth.trainables.training.imbalance import class_weights_of
-from tosmooth.trainables.training.networks import enlargement
 from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
-from tosmooth.trainables.training.setup import fitting_network
+from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.timing import Pace, pace_of
 from tosmooth.trainables.user_code import UserCode, use
 
@@ -71,12 +72,12 @@ class Timer:
         self.threads = threads
         self.pace: Pace | None = None
 
-    def __call__(self, config: TrialConfig, data: LevelData) -> None:
+    def __call__(self, ready: Prepared) -> None:
         """Time the run, unless one was timed before."""
         if self.pace is None:
             prepare(self.threads)
             with suppress(RuntimeError, MemoryError):  # what a trial may not survive is for the trial to say
-                self.pace = pace_of(config, data)
+                self.pace = pace_of(ready.config, ready.data, start=ready.start)
 
     def found(self) -> dict[str, Any]:
         """Pace that was timed, and whether trials would find a GPU here."""
@@ -84,10 +85,10 @@ class Timer:
         return {"pace": pace, "gpu": torch.cuda.is_available()}
 
 
-Look = Callable[[TrialConfig, LevelData], None]
+Look = Callable[[Prepared], None]
 
 
-def measure(configs: list[TrialConfig], folders: Folders, look: Look = lambda config, data: None) -> list[Level]:
+def measure(configs: list[TrialConfig], folders: Folders, look: Look = lambda ready: None) -> list[Level]:
     """Measure the levels of the trials, in their order; `look` is shown a run of each with its data."""
     levels: dict[DataConfig, list[TrialConfig]] = defaultdict(list)
     for config in configs:
@@ -101,11 +102,11 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
     config = configs[0]
     data = load_level(config.data, folders)
     for each in configs:
-        with torch.device("meta"):  # no memory, no time
-            fitting_network(each, data)
         check_transition(each, data)
         class_weights_of(each.training, data.train.labels, data.classes, data.class_names)  # for its checks
-    look(config, data)
+        ready = prepared(each, data, folders)
+        check_network(ready.config, ready.data)
+    look(ready)
     return Level(
         dataset=config.data.dataset,
         noise=config.data.noise,
@@ -121,6 +122,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         class_counts=_counts(data),
         clean_rows=data.clean_rows,
         clean_validation=config.data.validate_on == "clean",
+        weights=ready.config.network.sha256 or "",
         remarks=(*data.remarks, *_enlarged(config, data)),
         **_facts(data),
     )

@@ -109,6 +109,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
 
 def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer:
     from tosmooth.trainables.checkpointing.trunks import Trunks  # noqa: PLC0415
+    from tosmooth.trainables.networks.prepare import prepared  # noqa: PLC0415
     from tosmooth.trainables.training.process import prepare  # noqa: PLC0415 - see above
     from tosmooth.trainables.training.trainer import Trainer  # noqa: PLC0415
 
@@ -122,8 +123,14 @@ def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer:
     data = _level(config.data, folders)
     if (digest := settings.get("digest", data.digest)) != data.digest:
         raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")
+    ready = prepared(config, data, folders)
     return Trainer(
-        config, data, trunks=trunks, estimate_noise=settings["estimate_noise"], checkpoints=settings["checkpoints"]
+        ready.config,
+        ready.data,
+        trunks=trunks,
+        estimate_noise=settings["estimate_noise"],
+        checkpoints=settings["checkpoints"],
+        start=ready.start,
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ class TrialSettings:
     def of(self, job: Job) -> dict[str, Any]:
         """Settings of a trial, as `search.run.trainable.TuneTrial` reads them."""
         config = self.spec.trial_config(job.cell, job.params, job.train_seed, job.trained_as or None)
+        if (weights := self.levels[job.key.level].weights) and config.network.has_backbone:
+            config = replace(config, network=replace(config.network, sha256=weights))
         return {
             "trial": config.to_dict(),
             "digest": self.levels[job.key.level].digest,

@@ -142,7 +142,8 @@ def method_of(name: str) -> str | None:
     return "gls" if name == "rate" else first if first in METHODS else None
 
 
-SETTLED = ("training.epochs", "training.recipe")  # by the study: trials must be comparable epoch by epoch
+# By the study: trials must be comparable epoch by epoch, and begin with the weights that were measured.
+SETTLED = ("training.epochs", "training.recipe", "network.weights")
 # What can be searched, with its type.
 SEARCHABLE: dict[str, Any] = (
     {"rate": float, "warmup": int, "lr_after_warmup": float}

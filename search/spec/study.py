@@ -132,7 +132,7 @@ class StudySpec(BaseModel):
         """Take a CNN for pictures where the file names no network."""
         dataset = info.data.get("dataset")
         pictures = dataset is not None and dataset.of_pictures
-        if pictures and isinstance(value, Mapping) and "name" not in value:
+        if pictures and isinstance(value, Mapping) and "name" not in value and "factory" not in value:
             return {"name": PICTURES, **value}
         return NetworkConfig(name=PICTURES) if pictures and value == NetworkConfig() else value
 
@@ -259,7 +259,7 @@ class StudySpec(BaseModel):
         values = {
             "seed": self.seed,
             "dataset": {"name": self.dataset.name, **kept},
-            "network": self.network,
+            "network": self.network.without_place(),  # `levels.json` has the SHA-256 of weights
             "transition": self.transition,
             "code": self.code,
             "training": dataclasses.replace(self.training, test_every=1),  # the test set chooses nothing

@@ -30,14 +30,25 @@ def check_own(study: str, found: Iterable[str]) -> None:
 
 
 def check_data(study: str, recorded: Mapping[str, str], levels: Mapping[str, Level]) -> None:
-    """Raise `InputError` where the trials of a level were trained on other data; `recorded`: digests by level."""
-    for name, digest in recorded.items():
-        if name in levels and levels[name].digest != digest:
+    """Raise `InputError` where the trials of a level had other data, or began with other weights.
+
+    `recorded`: `Level.identity` by level.
+    """
+    for name, identity in recorded.items():
+        if name not in levels or levels[name].identity == identity:
+            continue
+        digest, _, weights = identity.partition(" ")
+        level, advice = levels[name], "or run as a study of its own with --name"
+        if digest == level.digest:
             raise InputError(
-                f"{name}: the data changed since study {study!r} was first run (digest {digest} -> "
-                f"{levels[name].digest}); bring it back, or run as a study of its own with --name (data with equal "
-                "examples have another digest than under version 0.1: these are kept on one side of the split now)"
+                f"network.weights: they changed since study {study!r} was first run (SHA-256 {weights or 'of none'} -> "
+                f"{level.weights or 'of none'}); bring them back, {advice}"
             )
+        raise InputError(
+            f"{name}: the data changed since study {study!r} was first run (digest {digest} -> {level.digest}); bring "
+            f"it back, {advice} (data with equal examples have another digest than under version 0.1: these are kept "
+            "on one side of the split now)"
+        )
 
 
 def unlike(records: Sequence[Record], digests: Sequence[str | None]) -> list[Record]:

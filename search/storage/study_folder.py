@@ -177,7 +177,7 @@ class StudyFolder:
         except InputError as error:
             log.warning("%s; it does now", error)
             return
-        check_data(self.path.name, {name: level.digest for name, level in known.items()}, levels)
+        check_data(self.path.name, {name: level.identity for name, level in known.items()}, levels)
 
     def keep(self, spec: StudySpec, levels: Mapping[str, Level], code: UserCode | None = None) -> None:
         """Write down the study that is about to run, with the user's code that it names."""

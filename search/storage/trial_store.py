@@ -267,7 +267,7 @@ class Store:
             study.set_user_attr(HOME, self.owner)
         study.set_user_attr(MEANING, self._meaning)
         if cell.level in self.levels:
-            study.set_user_attr(DATA, {cell.level: self.levels[cell.level].digest})
+            study.set_user_attr(DATA, {cell.level: self.levels[cell.level].identity})
 
     def _job(self, cell: Cell, phase: Phase, frozen: FrozenTrial) -> Job:
         trial = Trial(self.study(cell, phase), frozen._trial_id)

@@ -22,7 +22,7 @@ from harness import Measurement, arguments, in_turn, report
 
 from tosmooth.trainables.config import NetworkConfig, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import load_level
-from tosmooth.trainables.training.device import default_device
+from tosmooth.trainables.networks.device import default_device
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.trainer import train
 

@@ -17,7 +17,7 @@ from harness import OURS, Measurement, arguments, report
 
 from tosmooth.trainables.config import NetworkConfig, OptimizerConfig, ScheduleConfig, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, load_level
-from tosmooth.trainables.training.device import default_device
+from tosmooth.trainables.networks.device import default_device
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.trainer import Report, train
 

@@ -30,7 +30,7 @@ from tosmooth.trainables.config import (
     TrialConfig,
 )
 from tosmooth.trainables.data.datasets import LevelData, load_level
-from tosmooth.trainables.training.device import compute_dtype, default_device
+from tosmooth.trainables.networks.device import compute_dtype, default_device
 from tosmooth.trainables.training.setup import fitting_network
 
 CLASSIC = "classic loop, float32"

@@ -14,6 +14,7 @@ from harness import OURS, Measurement, in_turn, report
 FOLDER = Path(__file__).resolve().parent
 SMALL = {
     "bench_family": ["--studies", "2", "--only", "twonorm-two-phase", "--no-leave-out"],
+    "bench_features": ["--pictures", "40", "--rows", "2000", "--repeats", "1"],
     "bench_growth": ["--trials", "20", "--window", "5"],
     "bench_memory": ["--repeats", "1"],
     "bench_overhead": ["--trials", "10", "--repeats", "1"],

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from tests.trainables.networks.nets import TinyNet
 from tosmooth.trainables.config import DataConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, load_level
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.networks.prepare import prepared
 from tosmooth.trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -22,6 +24,11 @@ ADAMW: Changes = FEATURES | {"training.optimizer.name": "adamw", "training.optim
 STEP: Changes = FEATURES | {"training.schedule.name": "step", "training.schedule.milestones": [1]}
 SECOND = {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
 SECOND_PHASE: Changes = TWO_PHASE | {"training.second_optimizer": SECOND}
+NETS = "tests.trainables.networks.nets"
+SIZED: Changes = {"training.epochs": 1, "training.batch_size": 8, "network.factory": f"{NETS}:sized"}
+TUNED: Changes = SIZED | {"network.factory": f"{NETS}:tiny", "network.weights": "tiny.pth"}
+SCALED: Changes = TUNED | {"network.mean": [0.5, 0.4, 0.3], "network.std": [0.2, 0.3, 0.4], "network.input_size": 12}
+AUGMENTED: Changes = TUNED | {"network.mode": "frozen", "training.augment": "crop-flip"}
 
 CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is changed, to what
     (FEATURES, "rate", -0.5),
@@ -67,6 +74,19 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (IMAGES | {"training.augment": "crop-flip"}, "training.crop_padding", 2),
     (IMAGES | {"training.precision": "float32"}, "training.precision", "bfloat16"),
     (IMAGES | {"network.width": None, "network.name": "resnet18"}, "network.name", "resnet34"),
+    (SIZED, "network.factory", f"{NETS}:tiny"),
+    (SIZED, "network.arguments", {"width": 5}),
+    (TUNED, "network.weights", "other.pth"),
+    (TUNED, "network.mode", "train"),
+    (TUNED, "network.mode", "frozen"),
+    (TUNED, "network.backbone_lr", 0.2),
+    (TUNED, "network.depth", 1),
+    (TUNED | {"network.depth": 1}, "network.width", 7),
+    (TUNED, "network.input_size", 12),
+    (SCALED, "network.interpolation", "bicubic"),
+    (SCALED, "network.mean", [0.5, 0.4, 0.4]),
+    (SCALED, "network.std", [0.2, 0.3, 0.3]),
+    (AUGMENTED | {"network.views": 2}, "network.views", 3),
 ]
 
 
@@ -89,6 +109,16 @@ def leaves(values: Mapping[str, Any], path: str = "") -> set[str]:
 
 
 @pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """Folders, with two files of weights of a tiny network in that of the data."""
+    place = tmp_path_factory.mktemp("weights")
+    for seed, name in enumerate(("tiny.pth", "other.pth")):
+        torch.manual_seed(seed)
+        torch.save(TinyNet(5).state_dict(), place / name)
+    return Folders(data=place, cache=place / "cache")
+
+
+@pytest.fixture(scope="module")
 def levels() -> dict[bool, LevelData]:
     """Data of features (False) and of images (True)."""
     config = DataConfig(dataset="twonorm", noise="symmetric-0.2", size=400, test_size=200)
@@ -99,20 +129,23 @@ def levels() -> dict[bool, LevelData]:
     return {False: load_level(config, Folders(Path("unused"), Path("unused"))), True: pictures}
 
 
-def last_numbers(changes: Changes, levels: Mapping[bool, LevelData]) -> dict[str, float | None]:
+def last_numbers(changes: Changes, levels: Mapping[bool, LevelData], folders: Folders) -> dict[str, float | None]:
     """The metrics of the last epoch but for those that an option may change without training otherwise."""
     config = configured(changes)
-    trainer = Trainer(config, levels[config.network.name != "mlp"], CPU)
+    ready = prepared(config, levels[config.network.name != "mlp"], folders, CPU)
+    trainer = Trainer(ready.config, ready.data, CPU, start=ready.start)
     while not trainer.done:
         metrics = trainer.run_epoch().metrics
     return {key: value for key, value in metrics.items() if key not in ("lr", "seconds")}
 
 
 @pytest.mark.parametrize(("base", "key", "value"), CASES, ids=[f"{key}={value}" for _, key, value in CASES])
-def test_option_changes_the_numbers(base: Changes, key: str, value: Any, levels: dict[bool, LevelData]) -> None:
-    before, after = last_numbers(base, levels), last_numbers({**base, key: value}, levels)
+def test_option_changes_the_numbers(
+    base: Changes, key: str, value: Any, levels: dict[bool, LevelData], folders: Folders
+) -> None:
+    before, after = last_numbers(base, levels, folders), last_numbers({**base, key: value}, levels, folders)
     assert before != after
-    assert before == last_numbers(base, levels)  # and not by chance
+    assert before == last_numbers(base, levels, folders)  # and not by chance
 
 
 def test_no_option_is_left_out() -> None:
@@ -120,4 +153,5 @@ def test_no_option_is_left_out() -> None:
     trial = TrialConfig(data=DataConfig(dataset="twonorm"), training=second).to_dict()
     del trial["data"]  # data have tests of their own
     del trial["training"]["test_every"]  # shapes no number: see test_trainer.py
+    del trial["network"]["sha256"]  # nor does what weights are held to: see test_prepare.py
     assert leaves(trial) <= {key for _, key, _ in CASES}

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tosmooth.trainables.config import NetworkConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.training.device import compute_dtype
+from tosmooth.trainables.networks.device import compute_dtype
 from tosmooth.trainables.training.trainer import Report, train
 
 # Hinton et al. 2015, section 3: for a student much smaller than its teacher, temperatures of 2.5 to 4 are best.
@@ -19,7 +19,13 @@ WIDTHS = {"mlp": 64, "cnn": 32, "fastcnn": 64}  # of those teachers that name no
 
 
 def student_network(teacher: NetworkConfig) -> NetworkConfig:
-    """Student for a teacher: the same network of a quarter of its width; for a ResNet the small CNN of width 32."""
+    """Student for a teacher: the same network of a quarter of its width.
+
+    For a head on frozen features a perceptron of a quarter of 64 units; for any other network the small CNN of width
+    32.
+    """
+    if teacher.mode == "frozen":
+        return NetworkConfig(name="mlp", width=WIDTHS["mlp"] // SMALLER)
     if teacher.name not in WIDTHS:
         return NetworkConfig(name="cnn", width=WIDTHS["cnn"])
     return dataclasses.replace(teacher, width=max(1, (teacher.width or WIDTHS[teacher.name]) // SMALLER))
@@ -57,6 +63,8 @@ def distil(
     require(0 <= alpha <= 1, "alpha", alpha, "in [0, 1]")
     recipe = dataclasses.replace(config.training, recipe="single", second_optimizer=None)
     network = student if student is not None else student_network(config.network)
+    if network.name == "mlp":  # features are not augmented
+        recipe = dataclasses.replace(recipe, augment="none", crop_padding=4)
     trial = TrialConfig(data=config.data, network=network, training=recipe, train_seed=config.train_seed)
     dtype = compute_dtype(config, device)
     teacher.eval()

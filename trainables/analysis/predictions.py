@@ -12,8 +12,8 @@ from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.former_words import renewed
+from tosmooth.trainables.networks.device import compute_dtype
 from tosmooth.trainables.training.batches import Batches
-from tosmooth.trainables.training.device import compute_dtype
 from tosmooth.trainables.training.setup import fitting_network
 from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 

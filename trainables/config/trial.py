@@ -20,7 +20,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 def references_of(network: NetworkConfig) -> dict[str, str]:
     """List the references to a user's code among the parts of a trial, by their keys."""
-    named = {"network.factory": getattr(network, "factory", None)}
+    named = {"network.factory": network.factory}
     return {key: text for key, text in named.items() if text is not None}
 
 
@@ -57,12 +57,19 @@ class TrialConfig:
         self._settle_parameters()
         require(0 < self.lr_after_warmup < math.inf, "lr_after_warmup", self.lr_after_warmup, "above 0")
         require(0 <= self.train_seed < 2**64, "train_seed", self.train_seed, "0 to 2**64 - 1, as torch takes a seed")
-        augment = self.training.augment
-        suits = augment == "none" or self.network.name != "mlp"
-        require(suits, "training.augment", augment, "features are not augmented; images are")
+        self._check_views()
         self._check_imbalance()
         self._check_soft()
         check_code(self.code, self.references)
+
+    def _check_views(self) -> None:
+        """Refuse augmentation of what is no picture any more, and copies that are not augmented."""
+        augment, views = self.training.augment, self.network.views
+        suits = augment == "none" or not self.network.of_features or views > 1
+        several = " (of a frozen network: with network.views above 1)" if self.network.mode == "frozen" else ""
+        require(suits, "training.augment", augment, f"features are not augmented; images are{several}")
+        rule = "copies differ by training.augment: set it to crop-flip"
+        require(views == 1 or augment == "crop-flip", "network.views", views, rule)
 
     def _check_soft(self) -> None:
         """Refuse a method that trains on labels where the level has soft targets."""

@@ -37,6 +37,7 @@ class Split:
     known_keys: Keys | None = None  # int64 [n] of pictures; features: worked out when asked for
     soft: Tensor | None = None  # float32 [n, K]: what is trained on instead of the labels
     noisy: Tensor | None = None  # int64 [n]: noisy labels of a validation whose `labels` are the clean ones
+    inputs_digest: str = ""  # of all `inputs`, as the data came
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -253,7 +254,8 @@ def _split(examples: Examples, inputs: Tensor, rows: Rows, labels: Labels) -> Sp
     clean, keys = examples.clean, examples.keys
     known = None if clean is None else torch.from_numpy(clean[rows])
     own = torch.from_numpy(labels[rows])
-    return Split(inputs, torch.from_numpy(rows), own, known, None if keys is None else keys[rows])
+    known_keys = None if keys is None else keys[rows]
+    return Split(inputs, torch.from_numpy(rows), own, known, known_keys, inputs_digest=examples.digest)
 
 
 def _digest(parts: list[tuple[Examples | None, Split | None]]) -> str:

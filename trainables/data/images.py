@@ -302,7 +302,7 @@ def _examples(batch: pa.RecordBatch) -> Examples:
     if crc != _crc(images, flat, columns):
         raise ValueError("its checksum does not fit")
     facts = json.loads(images)
-    pixels = _read_only(flat.reshape(batch.num_rows, *facts["picture"]))
+    pixels = read_only(flat.reshape(batch.num_rows, *facts["picture"]))
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     keys, rows = columns.pop(KEY), columns.pop(ROW)
     return Examples(
@@ -317,7 +317,7 @@ def _examples(batch: pa.RecordBatch) -> Examples:
     )
 
 
-def _read_only(array: Pixels) -> Tensor:
+def read_only(array: Pixels) -> Tensor:
     with warnings.catch_warnings():
         # It is read-only by intent: the pages are shared with all trials of the machine, and nothing writes to them.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)

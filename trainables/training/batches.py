@@ -4,9 +4,9 @@ import functools
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.networks.augment import crop_and_flip
 
 
 class Batches:
@@ -17,16 +17,24 @@ class Batches:
     """
 
     def __init__(
-        self, split: Split, data: LevelData, device: torch.device, dtype: torch.dtype, padding: int = 4
+        self,
+        split: Split,
+        data: LevelData,
+        device: torch.device,
+        dtype: torch.dtype,
+        padding: int = 4,
+        views: int = 1,
     ) -> None:
-        """Take `padding`: pixels around an image before it is cropped at random.
+        """Take `padding`: pixels around an image before it is cropped at random. 4 is usual for CIFAR (He et al. 2016).
 
-        4 is usual for CIFAR (He et al. 2016).
+        `views`: copies of the features of each example that `split.inputs` hold, one copy of all after another.
         """
-        self.padding = padding
+        self.padding, self.views = padding, views
         self.images = split.inputs.ndim == 4
+        # Features of a frozen network are as it gave them; other features were scaled when they were read.
+        self.scaled = self.images or any(data.mean) or any(each != 1 for each in data.std)
         self.inputs, self.rows, self.labels = split.inputs, split.rows.to(device), split.labels.to(device)
-        if device.type != "cpu" and 2 * len(split) > len(split.inputs):
+        if device.type != "cpu" and (views > 1 or 2 * len(split) > len(split.inputs)):
             self.inputs = _copied(split.inputs, device)
         elif device.type != "cpu":  # a small part of them: no need for the rest there
             self.inputs, self.rows = split.inputs[split.rows].to(device), torch.arange(len(split), device=device)
@@ -45,19 +53,19 @@ class Batches:
     ) -> tuple[Tensor, Tensor]:
         """Network inputs [B, C, H, W] (or [B, D]) and labels [B] of the examples `index` [B].
 
-        With a generator, images are cropped and flipped at random, each on its own, as torchvision's
-        RandomCrop(H, padding) and RandomHorizontalFlip do; `mirrored` [n] says which examples of the split are flipped
-        where that is not to be drawn.
+        With a generator, images are cropped and flipped at random (`crop_and_flip`), and one of the views of features
+        is drawn; `mirrored` [n] says which examples of the split are flipped where that is not to be drawn.
         """
-        x = self.inputs[self.rows[index]]
+        rows = self.rows[index]
+        if augment is not None and self.views > 1:
+            view = torch.randint(self.views, (len(rows),), generator=augment, device=rows.device)
+            rows = rows + view * (len(self.inputs) // self.views)
+        x = self.inputs[rows]
         if not self.images:
+            x = x.float() * self.scale + self.shift if self.scaled else x
             return x.to(self.dtype), self.labels[index]
         if augment is not None:
-            x = _crop(x, self.padding, augment)
-            flips = (
-                torch.rand(len(x), generator=augment, device=x.device) < 0.5 if mirrored is None else mirrored[index]
-            )
-            x = torch.where(flips[:, None, None, None], x.flip(2), x)
+            x = crop_and_flip(x, self.padding, augment, None if mirrored is None else mirrored[index])
         x = x.permute(0, 3, 1, 2)  # [B, H, W, C] in memory is channels_last
         # Normalised in float32: bfloat16 has 8 bits, as many as a pixel.
         return (x.float() * self.scale + self.shift).to(self.dtype), self.labels[index]
@@ -66,15 +74,3 @@ class Batches:
 @functools.lru_cache(maxsize=4)  # train and test set of two data sets: levels of one share them
 def _copied(inputs: Tensor, device: torch.device) -> Tensor:
     return inputs.to(device)
-
-
-def _crop(x: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Pad `x` [B, H, W, C] with black, and cut a window of the same size out of each image at random."""
-    b, h, w, c = x.shape
-    padded = functional.pad(x, (0, 0, padding, padding, padding, padding))
-    offset = torch.randint(0, 2 * padding + 1, (2, b), generator=generator, device=x.device)
-    rows = offset[0][:, None] + torch.arange(h, device=x.device)  # [B, H]
-    columns = offset[1][:, None] + torch.arange(w, device=x.device)  # [B, W]
-    pixels = (rows * padded.shape[2])[:, :, None] + columns[:, None, :]  # [B, H, W], into a padded image
-    pixels += (torch.arange(b, device=x.device) * (padded.shape[1] * padded.shape[2]))[:, None, None]
-    return padded.view(-1, c).index_select(0, pixels.view(-1)).view(b, h, w, c)

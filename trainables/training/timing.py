@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.networks.build import Weights
 from tosmooth.trainables.training.trainer import EVALUATION_BATCH, Trainer
 
 LIMIT = 0.8  # seconds for all steps
@@ -48,9 +49,9 @@ class _Timed(Trainer):
         return _bytes(self._state()) + 4 * len(self.validation_set) * self.objective.facts.classes
 
 
-def pace_of(config: TrialConfig, data: LevelData, limit: float = LIMIT) -> Pace:
+def pace_of(config: TrialConfig, data: LevelData, limit: float = LIMIT, start: Weights | None = None) -> Pace:
     """Time a run on these data in about `limit` seconds, with as many threads as torch has now."""
-    run = _Timed(config, data, torch.device("cpu"))
+    run = _Timed(config, data, torch.device("cpu"), start=start)
     run.objective.begin(config.warmup - 1 if config.warmup else 0, lambda: None)
     examples, tests = len(run.train_set), 0 if run.test_set is None else len(run.test_set)
     step = _seconds(run.step_seconds, min(config.training.batch_size, examples), 0.7 * limit)

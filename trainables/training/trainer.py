@@ -17,15 +17,16 @@ from tosmooth.trainables.checkpointing.trunks import Trunks, is_plain
 from tosmooth.trainables.checkpointing.weights import save_weights
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.networks.build import Weights
+from tosmooth.trainables.networks.device import compute_dtype, default_device
 from tosmooth.trainables.noise.estimate import HeldOut
 from tosmooth.trainables.training.batches import Batches
-from tosmooth.trainables.training.device import compute_dtype, default_device
 from tosmooth.trainables.training.divergence import Divergence
 from tosmooth.trainables.training.imbalance import EvenDraws
 from tosmooth.trainables.training.metrics import Sums
 from tosmooth.trainables.training.objective import Criterion, Objective
 from tosmooth.trainables.training.schedule import in_second_phase, learning_rate, optimizer_of
-from tosmooth.trainables.training.setup import new_optimizer, ready_network
+from tosmooth.trainables.training.setup import BACKBONE_LR, FACTOR, new_optimizer, ready_network
 
 VALIDATED = ("loss", "accuracy", "balanced_accuracy", "macro_f1")  # what is reported of the noisy validation
 LISTED = 100  # classes whose accuracy is reported one by one
@@ -60,7 +61,8 @@ class Trainer:
     was made, and reports the epochs before it anew. On a CPU its numbers are those of a run without either, bit for
     bit. With `estimate_noise` a run of plain cross-entropy, and no other, tells the noise rate by what it predicts for
     the noisy validation, where cleanlab is.
-    A `criterion` takes the place of the method's loss; trunks and checkpoints know nothing of it.
+    A `criterion` takes the place of the method's loss; trunks and checkpoints know nothing of it. `data` are as
+    `networks.prepare.prepared` has them, `start` are the weights its backbone begins with.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Trainer:
         estimate_noise: bool = False,
         checkpoints: tuple[str, float] | None = None,
         criterion: Criterion | None = None,
+        start: Weights | None = None,
     ) -> None:
         self.config = config
         self.device = device or default_device()
@@ -79,7 +82,10 @@ class Trainer:
         torch.manual_seed(config.train_seed)  # the initial weights
         self.generator = torch.Generator(self.device).manual_seed(config.train_seed)  # order and augmentation
         self.dtype = compute_dtype(config, self.device)
-        self.train_set, self.validation_set = (self._batches(split, data) for split in (data.train, data.validation))
+        views = config.network.views
+        self.train_set, self.validation_set = (
+            self._batches(split, data, views) for split in (data.train, data.validation)
+        )
         self.test_set = self._batches(data.test, data) if data.test is not None else None
         self.noisy_labels = data.validation.noisy_labels
         self.class_names = data.class_names
@@ -92,8 +98,8 @@ class Trainer:
         self.held_out = HeldOut()
         self.steps = math.ceil(len(self.train_set) / config.training.batch_size)  # an epoch
         self.objective = Objective(config, data, self.steps, self.generator, criterion)
-        self.network = ready_network(config, data, self.train_set, self.device)
-        self.optimizer = new_optimizer(config.training.optimizer, self.network)
+        self.network = ready_network(config, data, self.train_set, self.device, start)
+        self.optimizer = self._new_optimizer(0)
         self.draws = EvenDraws(self.train_set.labels) if config.training.sampler == "balanced" else None
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
         self.epoch = 0  # trained so far, or spared
@@ -136,7 +142,7 @@ class Trainer:
     def _run_epoch(self) -> Report:
         start = time.perf_counter()
         if self.epoch == self.config.warmup and in_second_phase(self.config, self.epoch):
-            self.optimizer = new_optimizer(optimizer_of(self.config, self.epoch), self.network)
+            self.optimizer = self._new_optimizer(self.epoch)
         last = self.epoch + 1 == self.config.training.epochs
         tested = self.test_set if last or (self.epoch + 1) % self.config.training.test_every == 0 else None
         # A trunk keeps them too, for the runs of cross-entropy that may branch from it.
@@ -203,7 +209,7 @@ class Trainer:
 
     def _load(self, state: State) -> None:
         self.epoch, self._spared = state["epoch"], state["spared"]
-        self.optimizer = new_optimizer(optimizer_of(self.config, max(0, self.epoch - 1)), self.network)
+        self.optimizer = self._new_optimizer(max(0, self.epoch - 1))
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -219,8 +225,15 @@ class Trainer:
         """Write the network as safetensors, with the trial's configuration and the classes; whole or not at all."""
         save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()), self.class_names)
 
-    def _batches(self, split: Split, data: LevelData) -> Batches:
-        return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding)
+    def _batches(self, split: Split, data: LevelData, views: int = 1) -> Batches:
+        return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding, views)
+
+    def _new_optimizer(self, epoch: int) -> torch.optim.Optimizer:
+        """A fresh optimizer, of the kind that trains `epoch` (from 0)."""
+        factor = self.config.network.backbone_lr
+        if self.config.network.mode == "finetune" and factor is None:
+            factor = BACKBONE_LR
+        return new_optimizer(optimizer_of(self.config, epoch), self.network, factor)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
@@ -236,7 +249,7 @@ class Trainer:
         for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
             lr = learning_rate(self.config, step, self.steps)
             for group in self.optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group[FACTOR]
             inputs, labels = self.train_set.take(index, augment, mirrored)
             sums += self._step(inputs, labels, step, index)
         self.objective.end()
@@ -331,9 +344,10 @@ def train(
     estimate_noise: bool = False,
     checkpoints: tuple[str, float] | None = None,
     criterion: Criterion | None = None,
+    start: Weights | None = None,
 ) -> Trainer:
     """Run a trial to its last epoch, or until it diverges, calling `report` after each epoch."""
-    trainer = Trainer(config, data, device, trunks, estimate_noise, checkpoints, criterion)
+    trainer = Trainer(config, data, device, trunks, estimate_noise, checkpoints, criterion, start)
     while not trainer.done:
         report(trainer.run_epoch())
     return trainer

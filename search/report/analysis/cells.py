@@ -24,11 +24,11 @@ from tosmooth.trainables.analysis.analyse import Analysis, DivergedError, Option
 from tosmooth.trainables.analysis.bias_variance import error_decomposition, loss_decomposition
 from tosmooth.trainables.analysis.calibration import LOG_TEMPERATURE
 from tosmooth.trainables.analysis.predictions import saved_network, saved_trial
-from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, load_level
 from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.folders import Folders
-from tosmooth.trainables.training.device import default_device
+from tosmooth.trainables.networks.device import default_device
+from tosmooth.trainables.networks.prepare import Prepared, prepared
 
 CHOSEN, CE, LS = "chosen", "CE", "LS"
 
@@ -142,7 +142,7 @@ def analyse_study(
         data = load_level(spec.data_config(name.partition("/")[2]), folders)
         folder.check_levels({name: replace(known[name], digest=data.digest)})
         options.check(data)
-        level = _Level(folder, spec, data, options, say)
+        level = _Level(folder, spec, data, folders, options, say)
         found += [_cell(cell, known[name], arms_of(spec, cell, records), level) for cell in group]
     return found
 
@@ -153,7 +153,8 @@ class _Level:
 
     folder: StudyFolder
     spec: StudySpec
-    data: LevelData
+    data: LevelData  # as it was read
+    folders: Folders
     options: Options
     say: Say
     device: torch.device = field(default_factory=default_device)
@@ -171,14 +172,16 @@ class _Level:
             first = run.train_seed == self.spec.confirmation_seeds()[0]
             wanted = self.options if first else replace(self.options, attacked=0, student=False)
             source = self._network(other)[1] if other is not None and wanted.attacked else None
-            config, network = self._network(run)
-            self.done[key] = analyse(network, config, self.data, self.device, wanted, source)
+            ready, network = self._network(run)
+            self.done[key] = analyse(network, ready.config, ready.data, self.device, wanted, source)
         return self.done[key]
 
-    def _network(self, run: Record) -> tuple[TrialConfig, nn.Module]:
+    def _network(self, run: Record) -> tuple[Prepared, nn.Module]:
+        """Network of a run, and its trial with the data as that network takes them."""
         path = self.folder.weights(run.key)
         check_weights(path, self.spec, run, "bring it back from a copy, or run the study anew under another name")
-        return saved_trial(path), saved_network(path, self.data, self.device)
+        ready = prepared(saved_trial(path), self.data, self.folders, self.device, trained=True)
+        return ready, saved_network(path, ready.data, self.device)
 
 
 def _cell(cell: Cell, level: Level, arms: Sequence[Arm], networks: _Level) -> CellAnalysis:

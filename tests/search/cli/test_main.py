@@ -27,7 +27,7 @@ from tosmooth.search.storage.home import Home
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data import cifar
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.training.networks import build_network
+from tosmooth.trainables.networks.build import build_network
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tosmooth.search.spec.yaml_file import dump, parse_mapping
 from tosmooth.trainables.config import TableSource
 from tosmooth.trainables.data.datasets import find_dataset
 
-FILES = ("README.md", "docs/own-data.md")
+FILES = ("README.md", "docs/own-data.md", "docs/networks.md")
 SMALL: dict[str, Any] = {
     "name": "mine",
     "dataset": {"name": "mine", "noise": ["given"], "table": {"train": "a.csv", "features": ["x"]}},

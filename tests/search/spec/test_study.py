@@ -204,7 +204,8 @@ def test_each_thing_wrong_has_its_line() -> None:
     assert str(caught.value).splitlines() == [
         "name: missing; a study needs it",
         "seed: -1 is refused: greater than or equal to 0",
-        "network.name: 'vgg' is refused: one of mlp, cnn, fastcnn, resnet18, resnet34",
+        "network.name: 'vgg' is refused: one of mlp, cnn, fastcnn, resnet18, resnet34; or torchvision/NAME, timm/NAME; "
+        "your own needs network.factory",
         "questoin: unknown key; did you mean 'question'?",
     ]
 

@@ -10,7 +10,7 @@ from tests.trainables.analysis.tools import CPU, NETWORKS, features, images, tra
 from tosmooth.trainables.analysis.predictions import predict
 from tosmooth.trainables.analysis.projection import last_layer, penultimate, project, tightness
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.training.networks import FastCNN
+from tosmooth.trainables.networks.small import FastCNN
 
 
 def layer(templates: Tensor, bias: Tensor | None = None) -> nn.Linear:

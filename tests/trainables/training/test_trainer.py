@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 from tosmooth.trainables.config import DataConfig, NetworkConfig, OptimizerConfig, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split, load_level
 from tosmooth.trainables.files.folders import Folders
-from tosmooth.trainables.training.networks import build_network
+from tosmooth.trainables.networks.build import build_network
 from tosmooth.trainables.training.trainer import Report, Trainer, train
 
 CPU = torch.device("cpu")

@@ -12,9 +12,13 @@ def default_device() -> torch.device:
 
 def compute_dtype(config: TrialConfig, device: torch.device) -> torch.dtype:
     """The type of the forward pass. `auto`: bfloat16 for image networks where the hardware multiplies in it."""
-    precision = config.training.precision
+    return dtype_of(config.training.precision, device, pictures=not config.network.of_features)
+
+
+def dtype_of(precision: str, device: torch.device, pictures: bool) -> torch.dtype:
+    """The type that a `precision` of a study means for a network of `pictures`, or of features."""
     if precision == "auto":
-        precision = "bfloat16" if config.network.name != "mlp" and _has_bfloat16(device) else "float32"
+        precision = "bfloat16" if pictures and _has_bfloat16(device) else "float32"
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 

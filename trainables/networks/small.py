@@ -1,4 +1,4 @@
-"""The networks: a perceptron for features; two CNNs and ResNets for small images."""
+"""Networks of ours: a perceptron for features; two CNNs and ResNets for small images."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -8,22 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tosmooth.trainables.config import NetworkConfig
-from tosmooth.trainables.errors import require
-
-
-def build_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
-    """A network from inputs [B, *shape] to logits [B, classes]; `shape` is (D,) for features, (C, H, W) for images.
-
-    Images that are too small for the network are enlarged as it sees them (`enlargement`). Weights are drawn from
-    torch's global random state. Raises `InputError` where network and inputs do not fit.
-    """
-    images = len(shape) == 3
-    rule = "images take cnn, fastcnn, resnet18 or resnet34; features take mlp"
-    require(images == (config.name != "mlp"), "network.name", config.name, rule)
-    network = _built(config, shape, classes)
-    if (times := enlargement(config.name, shape)) > 1:
-        network.register_forward_pre_hook(lambda module, inputs: (enlarged(inputs[0], times),))
-    return network
+from tosmooth.trainables.networks.heads import WIDTH, mlp
 
 
 def enlargement(name: str, shape: Sequence[int]) -> int:
@@ -40,22 +25,26 @@ def enlarged(images: Tensor, times: int) -> Tensor:
     return functional.interpolate(images, scale_factor=times, mode="bilinear") if times > 1 else images
 
 
-def _built(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
+def small_network(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
+    """A network of ours from inputs [B, *shape] to logits [B, classes].
+
+    Images that are too small for the network are enlarged as it sees them (`enlargement`).
+    """
+    network = _made(config, shape, classes)
+    if (times := enlargement(config.name, shape)) > 1:
+        network.register_forward_pre_hook(lambda module, inputs: (enlarged(inputs[0], times),))
+    return network
+
+
+def _made(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
     if config.name == "mlp":
-        return _mlp(shape[0], config.width or 64, config.depth or 1, classes)
+        depth = 1 if config.depth is None else config.depth
+        return mlp(shape[0], config.width or WIDTH, depth, classes)
     if config.name == "cnn":
         return SmallCNN(shape[0], config.width or 32, classes)
     if config.name == "fastcnn":
         return FastCNN(shape[0], config.width or 64, classes)
     return _resnet(config.name, shape[0], classes)
-
-
-def _mlp(inputs: int, width: int, depth: int, classes: int) -> nn.Module:
-    sizes = [inputs, *[width] * depth]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(width, classes))
 
 
 class SmallCNN(nn.Module):

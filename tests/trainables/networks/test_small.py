@@ -8,7 +8,7 @@ import torch
 
 from tosmooth.trainables.config import NetworkConfig
 from tosmooth.trainables.errors import InputError
-from tosmooth.trainables.training.networks import build_network
+from tosmooth.trainables.networks.build import build_network
 
 
 def parameters(shape: Sequence[int], classes: int = 10, **config: Any) -> int:
@@ -64,7 +64,8 @@ def test_weights_come_from_the_global_seed(name: Any) -> None:
 
 @pytest.mark.parametrize(("name", "shape"), [("mlp", (3, 32, 32)), ("cnn", (20,)), ("resnet34", (64,))])
 def test_network_that_does_not_fit_the_inputs_is_refused(name: Any, shape: Sequence[int]) -> None:
-    rule = f"network.name: '{name}' is refused: images take cnn, fastcnn, resnet18 or resnet34; features take mlp"
+    known = "cnn, fastcnn, resnet18, resnet34, torchvision/NAME or timm/NAME"
+    rule = f"network.name: '{name}' is refused: pictures take {known}; features take mlp"
     with pytest.raises(InputError, match=rule):
         build_network(NetworkConfig(name=name), shape, 10)
 

@@ -1,0 +1,54 @@
+"""Networks as a user would write them, and factories of them, right and wrong."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class TinyNet(nn.Module):
+    """Two convolutions and a linear head on 8 features."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3))
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.stem(x).mean(dim=(2, 3)))
+        return logits
+
+
+def tiny(shape: Sequence[int], classes: int) -> nn.Module:
+    return TinyNet(classes)
+
+
+def sized(shape: Sequence[int], classes: int, width: int = 4) -> nn.Module:
+    """A network that takes one shape of inputs alone, features or pictures."""
+    inputs = int(torch.tensor(list(shape)).prod())
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
+
+
+def raises(shape: Sequence[int], classes: int) -> nn.Module:
+    raise ValueError("no such width")
+
+
+def returns_text(shape: Sequence[int], classes: int) -> Any:
+    return "resnet"
+
+
+def wrong_classes(shape: Sequence[int], classes: int) -> nn.Module:
+    return TinyNet(classes + 1)
+
+
+def returns_tuple(shape: Sequence[int], classes: int) -> nn.Module:
+    class Two(TinyNet):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x), x
+
+    return Two(classes)
+
+
+def no_linear(shape: Sequence[int], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
