@@ -27,6 +27,7 @@ from tosmooth.trainables.noise.estimate import has_cleanlab
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.trainer import Report, train
+from tosmooth.trainables.user_code import UserCode, collect, use
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
 
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> None:
         require(_can_be_written(options.weights), "--weights", str(options.weights), "a file that may be written")
     device = torch.device(options.device) if options.device else default_device()
     prepare(options.threads)
-    config = trial_config(options)
+    config = with_code(trial_config(options), options.code, options.cache_dir)
     require(not options.estimate_noise or is_plain(config), "--estimate-noise", config.rate, "for gls at rate 0 alone")
     installed = not options.estimate_noise or has_cleanlab()
     require(installed, "--estimate-noise", True, "cleanlab estimates it, and is not installed: pip install cleanlab")
@@ -126,6 +127,25 @@ def trial_config(options: argparse.Namespace) -> TrialConfig:
     return TrialConfig.from_dict(values)
 
 
+def with_code(config: TrialConfig, place: Path, cache: Path) -> TrialConfig:
+    """Make the user's code that a trial names importable, from a folder or archive, and say in the trial which it is.
+
+    Raises `InputError` where the trial was of other code.
+    """
+    if not config.references:
+        return config
+    if place.is_file():
+        code = UserCode.from_archive(place.read_bytes(), str(place))
+    else:
+        code = collect(config.references, place)
+    for note in code.notes:
+        print(note, file=sys.stderr)
+    rule = f"the trial is of other code than {place} has, whose digest is {code.digest}; --code names its place"
+    require(config.code in (None, code.digest), "code", config.code, rule)
+    use(code, cache)
+    return dataclasses.replace(config, code=code.digest)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tosmooth.trainables",
@@ -148,6 +168,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data-dir", type=Path, default=HOME / "data", help="folder with your datasets [%(default)s]")
     parser.add_argument("--cache-dir", type=Path, default=HOME / "cache", help="for decoded images [%(default)s]")
+    parser.add_argument(
+        "--code",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder with your modules that the trial names, or the study's .zip of them in a home; they are executed "
+        "[%(default)s]",
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), help="where to train [a GPU where there is one]")
     parser.add_argument("--threads", type=int, help="CPU threads; another number may change last digits [torch's]")
     parser.add_argument("--weights", type=Path, metavar="FILE.safetensors", help="write the trained weights here")

@@ -51,11 +51,14 @@ def analyse(
         from tosmooth.search.report.analysis.tables import terminal_table
         from tosmooth.trainables.analysis.analyse import Options
         from tosmooth.trainables.training.process import prepare
+        from tosmooth.trainables.user_code import use
 
         # The layers of an MLP are so small that threads wait for each other most of the time.
         prepare(1 if spec.network.name == "mlp" else None)
         options = Options(attacked=attacked, epsilon=epsilon, student=not no_student)
         cells, folders = asked(spec, level or ()), home_at(home).folders(data, cache_dir)
+        if (code := folder.code()) is not None:
+            use(code, folders.cache)
         found = analyse_study(folder, spec, records, folders, cells, options, status.update)
         status.update("Writing tables and pictures")
         files = write_analysis(folder.path / "analysis", spec, options, found)

@@ -33,9 +33,10 @@ def describe(
     """Show what would run: levels with sizes, classes and noise rates, space, budget, cost. Trains nothing."""
     from tosmooth.search.run.level_measurement import Measuring
 
-    spec = load(study, home_at(home), changes, None, seed)
+    spec, code = load(study, home_at(home), changes, None, seed)
     data = source_of_data(in_force(context), home_at(home), spec)
-    with Measuring(spec, home_at(home).folders(data_of(home_at(home), spec, data_dir), cache_dir)) as measuring:
+    folders = home_at(home).folders(data_of(home_at(home), spec, data_dir), cache_dir)
+    with Measuring(spec, folders, code) as measuring:
         with err.status("Loading Ray, reading and measuring the data"):
             from tosmooth.search.report.describe import description, show
             from tosmooth.search.run.budget import check_resources, expected_cost
@@ -46,6 +47,7 @@ def describe(
         cost = expected_cost(spec, address, measuring, at_once)
     found = local_resources() if address is None else None
     facts = description(spec, levels, cost) | {
+        "code": code and {"digest": code.digest, "files": code.files},
         "data_dir": {"value": data.value, "source": data.source},
         "this_machine": found and found | {"trials_at_once": at_once},
     }

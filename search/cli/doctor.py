@@ -45,7 +45,7 @@ def doctor(
 ) -> None:
     """Show which settings are in force and where they come from, and look at all that a study needs. Trains nothing."""
     settings = in_force(context)
-    spec = None if study is None else load(study, home_at(home), changes, None, None)
+    spec, code = (None, None) if study is None else load(study, home_at(home), changes, None, None)
     if spec is not None:
         settings = with_data(settings, home_at(home), spec)
         data_dir = data_dir or home_at(home).study(spec.name).data()
@@ -59,7 +59,13 @@ def doctor(
         from tosmooth.search.run.options import Options
 
     options = Options(
-        home_at(home), data=data_dir, cache=cache_dir, address=address, tracking_uri=tracking_uri, storage=storage
+        home_at(home),
+        data=data_dir,
+        cache=cache_dir,
+        address=address,
+        tracking_uri=tracking_uri,
+        storage=storage,
+        code=code,
     )
     checks = examine(options, spec, err)
     failed = sum(check.state == "failed" for check in checks)

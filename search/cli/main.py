@@ -98,11 +98,11 @@ def run(
         with err.status("Reading the study"):
             from tosmooth.search.run.level_measurement import Measuring
 
-            spec = load(study, home_at(home), with_prior(changes, prior_study), name, seed)
+            spec, code = load(study, home_at(home), with_prior(changes, prior_study), name, seed)
             data = data_of(home_at(home), spec, data_dir)
         say_what_is_unused(spec.resources.cpus)
         tell_settings(with_data(in_force(context), home_at(home), spec))
-        with Measuring(spec, home_at(home).folders(data, cache_dir)) as measuring:
+        with Measuring(spec, home_at(home).folders(data, cache_dir), code) as measuring:
             with err.status("Loading Ray and MLflow"):
                 from tosmooth.search.run.budget import check_start
 
@@ -117,6 +117,7 @@ def run(
                 address=address,
                 tracking_uri=tracking_uri,
                 storage=storage,
+                code=code,
             )
             rows = runner.run(spec, options, err, measuring)
     except (KeyboardInterrupt, RayLostError) as stop:

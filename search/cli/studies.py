@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tosmooth.search.spec.study import StudySpec
     from tosmooth.search.storage.home import Home
     from tosmooth.search.storage.study_folder import StudyFolder
+    from tosmooth.trainables.user_code import UserCode
 
 
 def home_at(root: Path) -> "Home":
@@ -23,15 +24,19 @@ def home_at(root: Path) -> "Home":
     return Home(root)
 
 
-def load(study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None) -> "StudySpec":
-    """Load a study: a shipped one, one kept in the home, or a file."""
+def load(
+    study: str, home: "Home", changes: list[str] | None, name: str | None, seed: int | None
+) -> "tuple[StudySpec, UserCode | None]":
+    """Load a study: a shipped one, one kept in the home, or a file; and the user's code that it names, if any."""
     from tosmooth.search.spec.loading import load_study, shipped_studies
     from tosmooth.search.spec.sections import NAME
+    from tosmooth.search.storage.code import with_code
 
     kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
     if kept:
         home.study(study).spec()  # which looks for damage
-    return load_study(home.study(study).spec_file if kept else study, changes or (), name, seed, kept)
+    file = home.study(study).spec_file if kept else None if study in shipped_studies() else Path(study)
+    return with_code(load_study(study if file is None else file, changes or (), name, seed, kept), file)
 
 
 def existing(study: str, home: "Home", storage: str | None) -> "tuple[StudyFolder, StudySpec, list[Record]]":

@@ -40,7 +40,7 @@ def submit(
 ) -> None:
     """Run or resume a study as a job of a Ray cluster, and print what it prints. The same command finds it again."""
     say(quiet, verbose)
-    spec = load(study, home_at(Path(home)), with_prior(changes, prior_study), name, seed)
+    spec, code = load(study, home_at(Path(home)), with_prior(changes, prior_study), name, seed)
     with err.status("Loading Ray"):
         from tosmooth.search.run import submit as submission
 
@@ -50,7 +50,7 @@ def submit(
     flags = [flag for flag, given in (("--quiet", err.quiet), ("--verbose", err.verbose)) if given]
     job = submission.running(client, spec, home)
     require(not stop or job is not None, "--stop", spec.name, f"no job of the cluster runs this study in {home}")
-    job = job or submission.submit(client, spec, home, options, flags)
+    job = job or submission.submit(client, spec, home, options, flags, code)
     again = shlex.join(["tosmooth", *(masked(word) for word in sys.argv[1:] if word not in ("--detach", "--stop"))])
     if stop:
         client.stop_job(job)

@@ -50,6 +50,7 @@ from tosmooth.trainables.files.filesystems import TROUBLE, open_place
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.files.hub import on_hub
 from tosmooth.trainables.redact import masked
+from tosmooth.trainables.user_code import UserCode
 
 MOST_FILES = 1000  # of a study's data that nodes are asked for
 PATIENCE = 20.0  # seconds for what a service has to say, beyond the time that Ray takes
@@ -90,7 +91,7 @@ def examine(options: Options, spec: StudySpec | None, console: Console) -> list[
     home, folders = options.home, options.home.folders(options.data, options.cache)
     study = None if spec is None else home.study(spec.name)
     made = missing(home.root.absolute())
-    with nullcontext() if spec is None else Measuring(spec, folders) as measuring:
+    with nullcontext() if spec is None else Measuring(spec, folders, options.code) as measuring:
         services = [
             Asked("Optuna's storage", lambda: probe_storage(home, study, options.storage)),
             Asked("MLflow", lambda: _mlflow(options, study)),
@@ -117,6 +118,7 @@ def examine(options: Options, spec: StudySpec | None, console: Console) -> list[
         *([] if "home" in shared else folder_checks(own, wanted.cache, {"driver": seen.driver})[:1]),
         *folder_checks(shared, wanted.cache, {"driver": seen.driver, **(train or machines)}),
         *asked,
+        *_code(options.code),
         *filter(None, [data_check(seen.driver, train) if train else None]),
         *(
             [cores_check({node.address: node.resources.get("CPU", 0) for node in seen.nodes}, machines)]
@@ -220,6 +222,11 @@ def _own_ray(found: Mapping[str, float]) -> Check:
 
 def _counted(found: Mapping[str, float]) -> str:
     return f"{found['CPU']:g} CPUs, {found['GPU']:g} GPUs"
+
+
+def _code(code: UserCode | None) -> list[Check]:
+    """List the user's code that the study names: it was run to make the network, or the data could not be measured."""
+    return [] if code is None else [Check("code", "ok", f"{code.digest[:12]}: {', '.join(code.files)}")]
 
 
 def _silent_nodes(nodes: tuple[Node, ...]) -> list[Check]:

@@ -84,6 +84,8 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     for line in _classes(facts["levels"]):
         console.print(line)
     console.print(f"\nnetwork {_network(facts)}; {facts['recipe']}; {', '.join(facts['methods'])}")
+    if (code := facts.get("code")) is not None:
+        console.print(f"your code {code['digest'][:12]}: {', '.join(code['files'])}", soft_wrap=True)
     for name, parameter in facts["space"].items():
         console.print(f"  searched: {name} {parameter}")
     console.print(

@@ -14,6 +14,7 @@ from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.spec.yaml_file import dump, parse_mapping
+from tosmooth.search.storage.code import code_beside
 from tosmooth.search.storage.study_folder import StudyFolder
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.atomic_write import replacing, write
@@ -43,11 +44,13 @@ def write_winner(
         stem = "-".join([spec.name, cell.noise, *([cell.method] if len(spec.method) > 1 else [])])
         study, copy = output / f"{stem}.yaml", output / f"{stem}.safetensors"
         write(_alone(spec, cell, params, stem), study)
+        if (code := folder.code()) is not None:
+            write(code.archive, code_beside(study))
         advice = f"bring it back from a copy, or train it again: tosmooth run {study}, which is written"
         check_weights(folder.weights(run.key), spec, run, advice)
         with replacing(copy) as partial:
             shutil.copyfile(folder.weights(run.key), partial)
-        files += [study, copy]
+        files += [study, copy, *([] if code is None else [code_beside(study)])]
     if not files:
         raise refused[0]
     for refusal in refused:

@@ -4,6 +4,7 @@ When that process ends, PyTorch and the data leave memory with it: half a gigaby
 days, does not need. And it works while the driver imports Ray and MLflow.
 """
 
+import base64
 import json
 import logging
 import signal
@@ -20,6 +21,7 @@ from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.user_code import UserCode
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,8 @@ PATIENCE = 2.0  # seconds that it may take to end when it is told to
 class Measuring:
     """Process that loads and measures each level of a study; a context manager, so that it is never left behind."""
 
-    def __init__(self, spec: StudySpec, folders: Folders) -> None:
+    def __init__(self, spec: StudySpec, folders: Folders, code: UserCode | None = None) -> None:
+        """Start the process; `code`: what the study names of the user's, which it executes."""
         views = MethodSpec.each(spec)
         trials = [
             spec.trial_config(cell, views[cell.method].openers()[0], train_seed=0).to_dict() for cell in spec.cells()
@@ -43,11 +46,15 @@ class Measuring:
         ]  # -P: no modules from wherever the user is
         with tempfile.TemporaryFile("w+") as request:  # no pipe: that would block until PyTorch is imported
             places = {"data": folders.place, "cache": str(folders.cache)}
-            json.dump({**places, "trials": trials, "threads": max(1, int(spec.resources.cpus))}, request)
+            archive = None if code is None else base64.b64encode(code.archive).decode()
+            threads = max(1, int(spec.resources.cpus))
+            json.dump({**places, "trials": trials, "threads": threads, "code": archive}, request)
             request.seek(0)
             self._answer = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed at the end
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(command, stdin=request, stdout=self._answer, stderr=pipe, encoding="utf-8")
+            self._process = subprocess.Popen(
+                command, stdin=request, stdout=self._answer, stderr=pipe, encoding="utf-8", errors="replace"
+            )
         self._levels: dict[str, Level] | None = None
         self.pace: Pace | None = None  # of a run; known with the levels, if at all
         self.gpu = False  # torch finds one here; likewise
@@ -66,7 +73,10 @@ class Measuring:
             if code != 0:
                 raise RuntimeError(f"measuring the data failed with exit code {code}\n{errors}")
             self._answer.seek(0)
-            found = json.load(self._answer)
+            text = self._answer.read()
+            if not text:
+                raise InputError("the process that reads the data ended without an answer: code of the study ended it")
+            found = json.loads(text)
             if "refused" in found:
                 raise InputError(found["refused"])
             self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}
@@ -104,7 +114,7 @@ class Measuring:
                 file.close()
 
 
-def measure_levels(spec: StudySpec, folders: Folders) -> dict[str, Level]:
+def measure_levels(spec: StudySpec, folders: Folders, code: UserCode | None = None) -> dict[str, Level]:
     """Load each level of the study and measure it, by name. Raises as `Measuring.levels` does."""
-    with Measuring(spec, folders) as measuring:
+    with Measuring(spec, folders, code) as measuring:
         return measuring.levels()

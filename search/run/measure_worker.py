@@ -1,5 +1,6 @@
 """Measure noise levels, in the process that `level_measurement` starts. JSON comes in, JSON goes out."""
 
+import base64
 import dataclasses
 import json
 import logging
@@ -28,6 +29,7 @@ from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.timing import Pace, pace_of
+from tosmooth.trainables.user_code import UserCode, use
 
 NOTE = "note: "  # so begins a line of stderr that the user is to see at once, as JSON
 MOST_NAMED = 5  # classes without a training example
@@ -35,14 +37,17 @@ MOST_NAMED = 5  # classes without a training example
 
 def main() -> None:
     request = json.load(sys.stdin)
-    # What libraries and a user's own code print is not the answer.
-    answer_to = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     folders = Folders.at(request["data"], Path(request["cache"]))
     configs = [TrialConfig.from_dict(values) for values in request["trials"]]
     logging.getLogger("tosmooth.trainables").addHandler(Notes(logging.WARNING))
     timer = Timer(request["threads"])
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(
+        sys.stderr.fileno(), sys.stdout.fileno()
+    )  # what libraries and the user's code print is no part of the answer
     try:
+        if request["code"] is not None:
+            use(UserCode.from_archive(base64.b64decode(request["code"]), "code"), folders.cache)
         levels = measure(configs, folders, timer)
         answer: dict[str, Any] = {"levels": [dataclasses.asdict(level) for level in levels], **timer.found()}
     except InputError as error:
@@ -52,8 +57,8 @@ def main() -> None:
         answer = {"refused": f"{where}: {error.strerror or error}; name a folder you may read and write"}
     except MemoryError as error:
         answer = {"refused": f"dataset: more than fits into the memory of this machine: {error}; set dataset.size"}
-    with answer_to:
-        json.dump(answer, answer_to)
+    with answers:
+        json.dump(answer, answers)
 
 
 class Notes(logging.Handler):

@@ -4,6 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from tosmooth.search.storage.home import Home
+from tosmooth.trainables.user_code import UserCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Options:
     tracking_uri: str | None = None  # None: MLflow's database under the home
     storage: str | None = None  # database URL for Optuna; None: a journal file under the home
     cache: Path | None = None  # for decoded images, on each node; None: cache/ in the home
+    code: UserCode | None = None  # of the user's, as the study names it; its digest is the study's
 
 
 class RayLostError(RuntimeError):

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import ray
 from ray import tune
@@ -43,6 +44,7 @@ from tosmooth.search.tracking import Tracker
 from tosmooth.trainables.checkpointing.layout import CHECKPOINT, NETWORK, TRUNK, remove_states
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.user_code import UserCode
 
 log = logging.getLogger(__name__)
 
@@ -102,11 +104,11 @@ def run(spec: StudySpec, options: Options, console: Console, measuring: Measurin
 def _check(spec: StudySpec, options: Options, console: Console, measuring: Measuring | None) -> _Study:
     """Raise `InputError` where study, services or data do not fit; nothing is written into the home's studies."""
     folder = options.home.study(spec.name)
-    folder.check(spec)
+    folder.check(spec, options.code)
     at_once = check_start(spec, options.address, folder)
     check_services(options)
     folders = options.home.folders(options.data, options.cache)
-    with measuring or Measuring(spec, folders) as begun, console.status("Reading and measuring the data"):
+    with measuring or Measuring(spec, folders, options.code) as begun, console.status("Reading and measuring the data"):
         levels = begun.levels()
     if warning := expected_cost(spec, options.address, begun, at_once).warning:
         log.warning("%s", warning)
@@ -120,7 +122,7 @@ def _alone(study: _Study) -> Iterator[None]:
     """Hold the study against other drivers: those of this home by a lock, those on its database by a lease."""
     folder, storage = study.folder, study.options.storage
     with folder.locked():
-        folder.check(study.spec)  # again: another driver may have written it meanwhile
+        folder.check(study.spec, study.options.code)  # again: another driver may have written it meanwhile
         folder.check_levels(study.levels)
         folder.check_storage(storage)
         folder.check_rights()
@@ -150,7 +152,9 @@ def _open(study: _Study) -> _Opened:
     spec, options, folder = study.spec, study.options, study.folder
     store = _store(study)
     store.adopt(folder.spec_file.exists())
-    folder.keep(spec, study.levels)  # after all that may be refused: a study that is kept is one of the home's
+    folder.keep(
+        spec, study.levels, options.code
+    )  # after all that may be refused: a study that is kept is one of the home's
     folder.keep_data(options.data)
     if spec.search.prior_study is not None:
         folder.keep_prior(spec.search.prior_study, study.prior)
@@ -211,7 +215,7 @@ def _execute(study: _Study, opened: _Opened, console: Console, nodes: ExitStack)
             check_resources(spec, study.options.address)
             nodes.enter_context(_nodes(study, console))
         with progress, tracker.stopping(MLFLOW_FAREWELL):
-            _tune(driver, settings, study.folder, joined=study.options.address is not None)
+            _tune(driver, settings, study, joined=study.options.address is not None)
 
 
 def _write(study: _Study, opened: _Opened, console: Console) -> tuple[list[Row], list[Record]]:
@@ -221,6 +225,7 @@ def _write(study: _Study, opened: _Opened, console: Console) -> tuple[list[Row],
         trials = opened.trials()
         rows, files = write_results(folder, spec, study.levels, trials)
     tracker.catch_up(trials)
+    files += [] if spec.code is None else [folder.code_file]
     for cell in spec.cells():
         tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
     remove_states(folder.trunks(spec), CHECKPOINT, NETWORK, *([] if spec.trunks.keep else [TRUNK]))
@@ -246,10 +251,18 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
         "training.optimizer.lr": optimizer.lr,
         "training.schedule": training.schedule.name,
         "seed": spec.seed,
+        **({} if spec.code is None else {"code": spec.code}),
     }
 
 
-def _tune(driver: StudyDriver, settings: TrialSettings, folder: StudyFolder, joined: bool) -> None:
+def _trainable(code: UserCode | None) -> type[tune.Trainable]:
+    """Actor's class; the user's code goes to each node once, by Ray's object store."""
+    if code is None:
+        return TuneTrial
+    return cast(type[tune.Trainable], tune.with_parameters(TuneTrial, code=code.archive))
+
+
+def _tune(driver: StudyDriver, settings: TrialSettings, study: _Study, joined: bool) -> None:
     """Let Tune run what the driver starts. Raises `InputError` when the study cannot go on."""
     resources, nodes = driver.spec.resources, resources_of_nodes()
     at_once, fit = slots(resources, nodes, joined)
@@ -257,10 +270,10 @@ def _tune(driver: StudyDriver, settings: TrialSettings, folder: StudyFolder, joi
         log.warning("room for %s of %s trials: the others wait for nodes that join", fit, at_once)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(at_once)  # start all actors at once, not one after another
     searcher = StudySearcher(driver, settings, at_once)
-    scratch = (folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
+    scratch = (study.folder.path / "tune").absolute()  # Tune insists on a folder; nothing in it is read again
     shutil.rmtree(scratch, ignore_errors=True)
     tuner = tune.Tuner(
-        tune.with_resources(TuneTrial, request(resources, gpus_of(resources, nodes))),
+        tune.with_resources(_trainable(study.options.code), request(resources, gpus_of(resources, nodes))),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=PruningScheduler(searcher),

@@ -1,7 +1,8 @@
 """Hand a study to a Ray cluster as a job over HTTP, follow it, and find it again.
 
-Only the study file and our own package travel, a few hundred kilobytes; data, home and passwords never do. The
-cluster's nodes have the dependencies (docker/), and their environment has the settings that hold passwords.
+Only the study file, the code that it names and our own package travel, a few hundred kilobytes; data, home and
+passwords never do. The cluster's nodes have the dependencies (docker/), and their environment has the settings that
+hold passwords.
 """
 
 import asyncio
@@ -24,8 +25,10 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 from tosmooth.search.settings import SETTINGS
 from tosmooth.search.spec.loading import to_yaml
 from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.code import code_beside
 from tosmooth.trainables.errors import InputError, first_line, require
 from tosmooth.trainables.redact import masked
+from tosmooth.trainables.user_code import UserCode
 
 logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.CRITICAL)
 
@@ -76,6 +79,7 @@ def submit(
     home: str,
     options: Sequence[tuple[str, str | None]],
     flags: Sequence[str] = (),
+    code: UserCode | None = None,
 ) -> str:
     """Hand a study in; returns the job's id. One whose job has ended goes on where it was."""
     require(Path(home).is_absolute(), "--home", home, "an absolute path, the same on every node of the cluster")
@@ -84,7 +88,7 @@ def submit(
     job = f"{_prefix(spec, home)}{max(numbers, default=0) + 1}"
     facts = {"study": spec.name, "home": home}
     deadline = time.monotonic() + READY
-    with _travelling(spec) as folder:
+    with _travelling(spec, code) as folder:
         while True:
             try:
                 environment = {"working_dir": str(folder)}
@@ -160,11 +164,13 @@ def _exit_code(info: Any, warn: Print) -> int:
 
 
 @contextmanager
-def _travelling(spec: StudySpec) -> Iterator[Path]:
-    """Folder with the study and `tosmooth` as installed here; links of a checkout are replaced by their files."""
+def _travelling(spec: StudySpec, code: UserCode | None) -> Iterator[Path]:
+    """Folder with the study, its code, and `tosmooth` as installed here; files in the place of a checkout's links."""
     with tempfile.TemporaryDirectory(prefix="tosmooth-") as name:
         folder = Path(name)
         (folder / "study.yaml").write_text(to_yaml(spec), encoding="utf-8")
+        if code is not None:
+            code_beside(folder / "study.yaml").write_bytes(code.archive)
         source = Path(str(files("tosmooth")))
         shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         yield folder

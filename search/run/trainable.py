@@ -22,6 +22,7 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.filesystems import upload
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.user_code import UserCode, use
 
 if TYPE_CHECKING:
     from tosmooth.trainables.data.datasets import LevelData
@@ -38,8 +39,10 @@ class TuneTrial(tune.Trainable):
     Each `step` is one epoch. A result holds `epoch`, `metrics` (as pairs: Tune flattens mappings), `state`, `reason`.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], code: bytes | None = None) -> None:
+        """Take a trial's settings; `code`: archive of the user's code that the study names."""
         self.settings = config
+        self.code = code
         self.trainer: Trainer | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -58,7 +61,7 @@ class TuneTrial(tune.Trainable):
 
     def _epoch(self) -> dict[str, Any]:
         if self.trainer is None:
-            self.trainer = _trainer(self.settings)
+            self.trainer = _trainer(self.settings, self.code)
         report = self.trainer.run_epoch()
         done = self.trainer.done
         state = "diverged" if report.diverged else "complete" if done else "running"
@@ -104,7 +107,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _trainer(settings: dict[str, Any]) -> Trainer:
+def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer:
     from tosmooth.trainables.checkpointing.trunks import Trunks  # noqa: PLC0415
     from tosmooth.trainables.networks.prepare import prepared  # noqa: PLC0415
     from tosmooth.trainables.training.process import prepare  # noqa: PLC0415 - see above
@@ -112,9 +115,11 @@ def _trainer(settings: dict[str, Any]) -> Trainer:
 
     prepare(settings["threads"])
     config = TrialConfig.from_dict(settings["trial"])
+    folders = Folders.at(settings["folders"][0], Path(settings["folders"][1]))
+    if code is not None:
+        use(UserCode.from_archive(code, "code"), folders.cache)
     given = settings["trunks"]
     trunks = None if given is None else Trunks(given["place"], frozenset(given["epochs"]), given["limit"])
-    folders = Folders.at(settings["folders"][0], Path(settings["folders"][1]))
     data = _level(config.data, folders)
     if (digest := settings.get("digest", data.digest)) != data.digest:
         raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")

@@ -19,6 +19,7 @@ A study file says (only `name` and `dataset` must be there):
     trial_attempts          how often a trial that crashes is started before it is failed
     trial_timeout           seconds within which each of its epochs must end, or it has crashed; null: any time
     trial_checkpoint        seconds between two states kept of a running trial, to go on from; null: none is kept
+    code                    digest of the user's code that the study names; settled when it is read from its file
 """
 
 import dataclasses
@@ -53,7 +54,14 @@ from tosmooth.search.spec.sections import (
 from tosmooth.search.spec.seeds import derive_seed
 from tosmooth.search.spec.space import build_space
 from tosmooth.search.spec.yaml_file import plain
-from tosmooth.trainables.config import DataConfig, NetworkConfig, TrainingConfig, TrialConfig
+from tosmooth.trainables.config import (
+    DataConfig,
+    NetworkConfig,
+    TrainingConfig,
+    TrialConfig,
+    check_code,
+    references_of,
+)
 from tosmooth.trainables.conversion import build, convert, number, one_of
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.methods import METHODS
@@ -99,6 +107,7 @@ class StudySpec(BaseModel):
     trial_attempts: int = Field(default=3, ge=1)
     trial_timeout: float | None = Field(default=3600.0, gt=0, allow_inf_nan=False)
     trial_checkpoint: float | None = Field(default=60.0, ge=0, allow_inf_nan=False)
+    code: str | None = None
 
     @field_validator("name")
     @classmethod
@@ -174,6 +183,18 @@ class StudySpec(BaseModel):
         require(alone, "search.sampler", value.sampler, "one method: of several, each has a grid of another size")
         return value.resolved(info.data["space"], info.data["training"].epochs)
 
+    @field_validator("code")
+    @classmethod
+    def _check_code(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if "network" in info.data:
+            check_code(value, references_of(info.data["network"]))
+        return value
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Names of the user's code that trials run, by the keys that name it."""
+        return references_of(self.network)
+
     @property
     def budget(self) -> int:
         """Trials of a cell's search that are to end as complete, pruned or diverged, baselines included."""
@@ -195,7 +216,8 @@ class StudySpec(BaseModel):
 
     def recipe(self, method: str) -> TrialConfig:
         """Make a run of a method, on any data, with the settings that all methods share."""
-        return recipes_of((method,), self.network, self.training, self.transition)[method]
+        recipe = recipes_of((method,), self.network, self.training, self.transition)[method]
+        return dataclasses.replace(recipe, code=self.code)
 
     def trial_config(self, cell: Cell, params: Params, train_seed: int, method: str | None = None) -> TrialConfig:
         """Training run of a trial. Raises `InputError` if the recipe refuses the parameters.
@@ -239,6 +261,7 @@ class StudySpec(BaseModel):
             "dataset": {"name": self.dataset.name, **kept},
             "network": self.network.without_place(),  # `levels.json` has the SHA-256 of weights
             "transition": self.transition,
+            "code": self.code,
             "training": dataclasses.replace(self.training, test_every=1),  # the test set chooses nothing
             "space": {name: parameter.kind for name, parameter in self.space.items()},
             # By which the sampler was told of each trial.

@@ -21,6 +21,7 @@ from tosmooth.search.spec.loading import difference, read_study, to_yaml
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.agreement import check_data
+from tosmooth.search.storage.code import code_beside, kept_code
 from tosmooth.search.storage.home_id import home_id
 from tosmooth.trainables.errors import InputError, shown
 from tosmooth.trainables.files import filesystems as places
@@ -28,6 +29,7 @@ from tosmooth.trainables.files.atomic_write import write
 from tosmooth.trainables.files.locks import held
 from tosmooth.trainables.former_words import renewed
 from tosmooth.trainables.redact import masked
+from tosmooth.trainables.user_code import UserCode, differences
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,11 @@ class StudyFolder:
     @property
     def spec_file(self) -> Path:
         return self.path / "study.yaml"
+
+    @property
+    def code_file(self) -> Path:
+        """File of the user's code that the study names, where it names some."""
+        return code_beside(self.spec_file)
 
     @property
     def journal(self) -> Path:
@@ -119,12 +126,21 @@ class StudyFolder:
             instead = "or put the study's own file in its place"
             raise InputError(f"{self.spec_file}: damaged: {rule}, {instead}:\n{error}") from error
 
-    def check(self, spec: StudySpec) -> None:
-        """Raise `InputError` with the differences if `spec` means something else than the study run under its name."""
+    def code(self) -> UserCode | None:
+        """Read the user's code that the study runs; executes nothing. Raises `InputError` where it is damaged."""
+        return kept_code(self.spec(), self.spec_file)
+
+    def check(self, spec: StudySpec, code: UserCode | None = None) -> None:
+        """Raise `InputError` with the differences if `spec` means something else than the study run under its name.
+
+        `code`: what it names of the user's, whose changes are told by its files.
+        """
         if self.deleted_spec_file.exists():
             name = self.path.name
             raise InputError(f"study {name!r}: its deletion was cut off; end it first: tosmooth delete {name}")
-        if self.spec_file.exists() and (changes := difference(self.spec(), spec)):
+        if self.spec_file.exists() and (changes := difference(kept := self.spec(), spec)):
+            if code is not None and kept.code not in (None, spec.code) and kept.references == spec.references:
+                changes = [line for line in changes if not line.startswith("code: ")] + differences(self.code(), code)
             lines = "\n  ".join(changes)
             raise InputError(
                 f"study {spec.name!r} was run before and meant something else:\n  {lines}\n"
@@ -163,9 +179,11 @@ class StudyFolder:
             return
         check_data(self.path.name, {name: level.identity for name, level in known.items()}, levels)
 
-    def keep(self, spec: StudySpec, levels: Mapping[str, Level]) -> None:
-        """Write down the study that is about to run."""
+    def keep(self, spec: StudySpec, levels: Mapping[str, Level], code: UserCode | None = None) -> None:
+        """Write down the study that is about to run, with the user's code that it names."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if code is not None:  # first: a study without its code could not go on
+            write(code.archive, self.code_file)
         write(to_yaml(spec), self.spec_file)
         plain = {name: dataclasses.asdict(level) for name, level in levels.items()}
         write(json.dumps(plain, indent=2), self.path / "levels.json")

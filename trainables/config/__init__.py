@@ -8,7 +8,7 @@ from tosmooth.trainables.config.data import MATRIX, SOFT, DataConfig
 from tosmooth.trainables.config.network import NETWORKS, NetworkConfig
 from tosmooth.trainables.config.table import LABEL, TABULAR, AllBut, Files, TableSource
 from tosmooth.trainables.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
-from tosmooth.trainables.config.trial import TrialConfig
+from tosmooth.trainables.config.trial import TrialConfig, check_code, references_of
 
 __all__ = [
     "LABEL",
@@ -25,4 +25,6 @@ __all__ = [
     "TableSource",
     "TrainingConfig",
     "TrialConfig",
+    "check_code",
+    "references_of",
 ]

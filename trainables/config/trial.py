@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -13,6 +14,20 @@ from tosmooth.trainables.conversion import build
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.former_words import refuse_former
 from tosmooth.trainables.methods import METHODS, check_parameters
+
+DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+def references_of(network: NetworkConfig) -> dict[str, str]:
+    """List the references to a user's code among the parts of a trial, by their keys."""
+    named = {"network.factory": network.factory}
+    return {key: text for key, text in named.items() if text is not None}
+
+
+def check_code(code: str | None, references: Mapping[str, str]) -> None:
+    """Raise `InputError` for what is no digest of code, or a digest where nothing of a user's is named."""
+    rule = "a SHA-256 in hex, as tosmooth writes it for a study that names code of yours; leave it out otherwise"
+    require(code is None or (DIGEST.fullmatch(code) is not None and bool(references)), "code", code, rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +47,7 @@ class TrialConfig:
     warmup: int = 0  # epochs of plain cross-entropy before the method starts
     lr_after_warmup: float = 1.0  # factor on the learning rate after the warm-up
     train_seed: int = 0  # initial weights, order of the examples, augmentation
+    code: str | None = None  # digest, in hex, of the user's code that the trial runs (`user_code`); None: it runs none
 
     def __post_init__(self) -> None:
         require(self.method in METHODS, "method", self.method, f"one of {', '.join(METHODS)}")
@@ -44,6 +60,7 @@ class TrialConfig:
         self._check_views()
         self._check_imbalance()
         self._check_soft()
+        check_code(self.code, self.references)
 
     def _check_views(self) -> None:
         """Refuse augmentation of what is no picture any more, and copies that are not augmented."""
@@ -86,6 +103,11 @@ class TrialConfig:
         require(self.transition != "estimated" or self.warmup >= 1, "warmup", self.warmup, rule)
         rule = f"0: {self.method} acts from the first epoch"
         require(not method.from_start or self.warmup == 0, "warmup", self.warmup, rule)
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Names of the user's code that the trial runs, by the keys that name it."""
+        return references_of(self.network)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

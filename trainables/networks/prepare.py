@@ -63,7 +63,7 @@ def prepared(
         augment=config.training.augment,
         crop_padding=config.training.crop_padding,
     )
-    shared = TrialConfig(data=config.data, network=backbone, training=training)
+    shared = TrialConfig(data=config.data, network=backbone, training=training, code=config.code)
     return Prepared(config, _featured(shared, data, folders, device or default_device()))
 
 
@@ -101,7 +101,7 @@ class _Maker:
         self.backbone = loaded_backbone(config.network, _shape(data), data.classes, folders).to(device)
         self.backbone = self.backbone.to(memory_format=torch.channels_last)
         inputs = inputs_of(config.network)
-        network = [config.network.name, config.network.arguments, config.network.sha256, getattr(config, "code", None)]
+        network = [config.network.name, config.network.arguments, config.network.sha256, config.code]
         seen = [inputs.size, inputs.interpolation, list(data.mean), list(data.std)]
         self.source: list[Any] = [LAYOUT, network, seen, str(self.dtype)]
         with torch.inference_mode(), self._autocast():
