@@ -15,8 +15,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.envir
 class EmptyTrial(TuneTrial):
     """A trial that only reports, `REPORTS` times."""
 
-    def setup(self, config: dict[str, Any]) -> None:
-        super().setup(config)
+    def setup(self, config: dict[str, Any], code: bytes | None = None) -> None:
+        super().setup(config, code)
         self.epoch = 0
 
     def _epoch(self) -> dict[str, Any]:
