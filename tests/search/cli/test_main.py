@@ -586,7 +586,7 @@ def test_a_table_of_one_s_own_runs_through_describe_and_a_corrupt_one_is_refused
     assert str(file) in err
     file.unlink()
     code, _, err = command("describe", study, "--data-dir", tmp_path)
-    assert (code, f"{file}: there is no such file" in err) == (2, True)
+    assert (code, f"'train.parquet': there is no such file in {tmp_path}" in err) == (2, True)
 
 
 @pytest.mark.slow
