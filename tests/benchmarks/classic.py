@@ -95,7 +95,7 @@ def training_loader(config: TrialConfig, data: LevelData, device: torch.device, 
     """Shuffled batches of the training set, augmented where the configuration asks for it."""
     height, width = data.train.inputs.shape[1:3]
     rule = "the classic loop has none or crop-flip, with a padding of 4"
-    suits = config.training.augment != "crop-altflip" and config.training.crop_padding == 4
+    suits = config.training.augment in ("none", "crop-flip") and config.training.crop_padding == 4
     require(suits, "training.augment", config.training.augment, rule)
     crop_flip = [transforms.RandomCrop((height, width), padding=4), transforms.RandomHorizontalFlip()]
     augmentation = crop_flip if config.training.augment == "crop-flip" else []

@@ -115,7 +115,7 @@ def test_what_is_no_mapping_is_refused() -> None:
         ("training.recipe", "three-phase", "one of single, two-phase"),
         ("training.precision", "float16", "one of auto, float32, bfloat16"),
         ("training.augment", "crop-flip", "features are not augmented; images are"),
-        ("training.augment", "cutout", "one of none, crop-flip, crop-altflip"),
+        ("training.augment", "cutout", "one of none, crop-flip, crop-altflip, trivial, randaugment"),
         ("training.crop_padding", 2, "for images that are augmented"),
         ("training.test_every", 0, "at least 1 epoch"),
         ("training.optimizer.name", "adam", "one of sgd, adamw"),

@@ -71,6 +71,8 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (IMAGES, "network.width", 5),
     (IMAGES, "training.augment", "crop-flip"),
     (IMAGES | {"training.augment": "crop-flip"}, "training.augment", "crop-altflip"),
+    (IMAGES | {"training.augment": "crop-flip"}, "training.augment", "trivial"),
+    (IMAGES | {"training.augment": "trivial"}, "training.augment", "randaugment"),
     (IMAGES | {"training.augment": "crop-flip"}, "training.crop_padding", 2),
     (IMAGES | {"training.precision": "float32"}, "training.precision", "bfloat16"),
     (IMAGES | {"network.width": None, "network.name": "resnet18"}, "network.name", "resnet34"),
@@ -87,6 +89,7 @@ CASES: list[tuple[Changes, str, Any]] = [  # what is trained, which key is chang
     (SCALED, "network.mean", [0.5, 0.4, 0.4]),
     (SCALED, "network.std", [0.2, 0.3, 0.3]),
     (AUGMENTED | {"network.views": 2}, "network.views", 3),
+    (AUGMENTED | {"network.views": 2}, "training.augment", "trivial"),
 ]
 
 
@@ -153,5 +156,6 @@ def test_no_option_is_left_out() -> None:
     trial = TrialConfig(data=DataConfig(dataset="twonorm"), training=second).to_dict()
     del trial["data"]  # data have tests of their own
     del trial["training"]["test_every"]  # shapes no number: see test_trainer.py
+    del trial["code"]  # nor does the digest of a user's code: see user_code/
     del trial["network"]["sha256"]  # nor does what weights are held to: see test_prepare.py
     assert leaves(trial) <= {key for _, key, _ in CASES}

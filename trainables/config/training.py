@@ -72,8 +72,9 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     second_optimizer: OptimizerConfig | None = None  # two-phase alone
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    augment: Literal["none", "crop-flip", "crop-altflip"] = "none"  # images: random crop, horizontal flip; `altflip`
-    # shows each image as it is in one epoch and mirrored in the next
+    # Images: random crop, horizontal flip; `altflip` shows each image as it is in one epoch and mirrored in the next;
+    # `trivial` and `randaugment` go on from crop-flip with torchvision's TrivialAugmentWide and RandAugment
+    augment: Literal["none", "crop-flip", "crop-altflip", "trivial", "randaugment"] = "none"
     crop_padding: int = 4  # pixels around an image before it is cropped at random
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the forward pass; the loss is float32 always
     test_every: int = 1  # epochs from one evaluation of the clean test set to the next; the last epoch has one always
@@ -90,7 +91,7 @@ class TrainingConfig:
         require(self.recipe in ("single", "two-phase"), "training.recipe", self.recipe, "single or two-phase")
         second = self.second_optimizer is None or self.recipe == "two-phase"
         require(second, "training.second_optimizer", self.second_optimizer, "for the recipe two-phase alone")
-        known = ("none", "crop-flip", "crop-altflip")
+        known = ("none", "crop-flip", "crop-altflip", "trivial", "randaugment")
         require(self.augment in known, "training.augment", self.augment, f"one of {', '.join(known)}")
         in_use = self.augment != "none" or self.crop_padding == 4  # its default
         require(in_use, "training.crop_padding", self.crop_padding, "for images that are augmented")

@@ -68,8 +68,8 @@ class TrialConfig:
         suits = augment == "none" or not self.network.of_features or views > 1
         several = " (of a frozen network: with network.views above 1)" if self.network.mode == "frozen" else ""
         require(suits, "training.augment", augment, f"features are not augmented; images are{several}")
-        rule = "copies differ by training.augment: set it to crop-flip"
-        require(views == 1 or augment == "crop-flip", "network.views", views, rule)
+        rule = "copies differ by training.augment: set it to crop-flip, trivial or randaugment"
+        require(views == 1 or augment not in ("none", "crop-altflip"), "network.views", views, rule)
 
     def _check_soft(self) -> None:
         """Refuse a method that trains on labels where the level has soft targets."""

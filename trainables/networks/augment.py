@@ -1,8 +1,37 @@
-"""Pictures cropped and flipped at random, as whole tensors."""
+"""Pictures cropped and flipped at random, as whole tensors; further changes by torchvision, one picture at a time."""
+
+import functools
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+# Policies of torchvision.transforms.v2, after cropping and flipping, with their own defaults: TrivialAugment (Müller
+# and Hutter 2021, arXiv 2103.10158) and RandAugment (Cubuk et al. 2020, arXiv 1909.13719).
+POLICIES = {"trivial": "TrivialAugmentWide", "randaugment": "RandAugment"}
+
+
+def augmented(x: Tensor, kind: str, padding: int, generator: torch.Generator, flips: Tensor | None = None) -> Tensor:
+    """Change each picture of `x`, uint8 [B, H, W, C], at random, as `training.augment` says."""
+    x = crop_and_flip(x, padding, generator, flips)
+    return x if kind not in POLICIES else _by_policy(x, kind, generator)
+
+
+def _by_policy(x: Tensor, kind: str, generator: torch.Generator) -> Tensor:
+    """Apply a policy of torchvision: a batch would get one and the same change, so each picture has its turn."""
+    policy = _policy(kind)
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
+        torch.manual_seed(seed)  # torchvision draws from the global state
+        return torch.stack([policy(image) for image in x.permute(0, 3, 1, 2)]).permute(0, 2, 3, 1)
+
+
+@functools.cache
+def _policy(kind: str) -> Any:
+    from torchvision.transforms import v2  # noqa: PLC0415 - 2 s of a worker's start
+
+    return getattr(v2, POLICIES[kind])()
 
 
 def crop_and_flip(x: Tensor, padding: int, generator: torch.Generator, flips: Tensor | None = None) -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor
 from tosmooth.trainables.config import TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.files.folders import Folders
-from tosmooth.trainables.networks.augment import crop_and_flip
+from tosmooth.trainables.networks.augment import augmented
 from tosmooth.trainables.networks.backbone import loaded_backbone, start_of
 from tosmooth.trainables.networks.build import features_or_error
 from tosmooth.trainables.networks.device import default_device, dtype_of
@@ -137,7 +137,8 @@ class _Maker:
                     if view > 0:
                         # By the place: a process that goes on draws what the one before it would have drawn.
                         generator = torch.Generator().manual_seed(VIEW_SEED + view * 2**40 + first)
-                        images = crop_and_flip(images, self.config.training.crop_padding, generator)
+                        training = self.config.training
+                        images = augmented(images, training.augment, training.crop_padding, generator)
                     features = self.backbone(self._normalised(images)).float().cpu().numpy()
                     yield features[max(0, start - first) :]
         finally:

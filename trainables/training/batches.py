@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from tosmooth.trainables.data.datasets import LevelData, Split
-from tosmooth.trainables.networks.augment import crop_and_flip
+from tosmooth.trainables.networks.augment import augmented
 
 
 class Batches:
@@ -22,14 +22,15 @@ class Batches:
         data: LevelData,
         device: torch.device,
         dtype: torch.dtype,
+        kind: str = "crop-flip",
         padding: int = 4,
         views: int = 1,
     ) -> None:
-        """Take `padding`: pixels around an image before it is cropped at random. 4 is usual for CIFAR (He et al. 2016).
+        """Take what `training.augment` says, and `padding`: pixels around an image before it is cropped at random.
 
         `views`: copies of the features of each example that `split.inputs` hold, one copy of all after another.
         """
-        self.padding, self.views = padding, views
+        self.kind, self.padding, self.views = kind, padding, views
         self.images = split.inputs.ndim == 4
         # Features of a frozen network are as it gave them; other features were scaled when they were read.
         self.scaled = self.images or any(data.mean) or any(each != 1 for each in data.std)
@@ -53,7 +54,7 @@ class Batches:
     ) -> tuple[Tensor, Tensor]:
         """Network inputs [B, C, H, W] (or [B, D]) and labels [B] of the examples `index` [B].
 
-        With a generator, images are cropped and flipped at random (`crop_and_flip`), and one of the views of features
+        With a generator, images are changed at random (`augmented`), and one of the views of features
         is drawn; `mirrored` [n] says which examples of the split are flipped where that is not to be drawn.
         """
         rows = self.rows[index]
@@ -65,7 +66,7 @@ class Batches:
             x = x.float() * self.scale + self.shift if self.scaled else x
             return x.to(self.dtype), self.labels[index]
         if augment is not None:
-            x = crop_and_flip(x, self.padding, augment, None if mirrored is None else mirrored[index])
+            x = augmented(x, self.kind, self.padding, augment, None if mirrored is None else mirrored[index])
         x = x.permute(0, 3, 1, 2)  # [B, H, W, C] in memory is channels_last
         # Normalised in float32: bfloat16 has 8 bits, as many as a pixel.
         return (x.float() * self.scale + self.shift).to(self.dtype), self.labels[index]

@@ -226,7 +226,8 @@ class Trainer:
         save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()), self.class_names)
 
     def _batches(self, split: Split, data: LevelData, views: int = 1) -> Batches:
-        return Batches(split, data, self.device, self.dtype, self.config.training.crop_padding, views)
+        training = self.config.training
+        return Batches(split, data, self.device, self.dtype, training.augment, training.crop_padding, views)
 
     def _new_optimizer(self, epoch: int) -> torch.optim.Optimizer:
         """A fresh optimizer, of the kind that trains `epoch` (from 0)."""

@@ -10,6 +10,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
 from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.networks import augment
 from tosmooth.trainables.training.batches import Batches
 
 CPU = torch.device("cpu")
@@ -149,3 +150,16 @@ def test_shared_images_are_never_written_to() -> None:
     before = PLACES.clone()
     augmented(64)
     assert torch.equal(PLACES, before)
+
+
+@pytest.mark.parametrize("kind", ["trivial", "randaugment"])
+def test_torchvision_s_policies_change_each_picture_on_its_own(kind: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    picture = torch.randint(0, 256, (1, 16, 16, 3), dtype=torch.uint8, generator=generator)
+    same = picture.repeat(32, 1, 1, 1)
+    state = torch.get_rng_state()
+    first, again = (augment.augmented(same, kind, 0, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert torch.equal(state, torch.get_rng_state())  # the network's own draws are left alone
+    assert torch.equal(first, again)
+    assert (first.shape, first.dtype) == (same.shape, torch.uint8)
+    assert len({bytes(image.contiguous().numpy()) for image in first}) > 16
