@@ -241,9 +241,11 @@ def _close(opened: _Opened, console: Console, finished: bool) -> int:
 
 def _fixed(spec: StudySpec) -> dict[str, object]:
     """Settings that all trials share, to be shown as their parameters."""
-    training, optimizer = spec.training, spec.training.optimizer
+    training, optimizer, network = spec.training, spec.training.optimizer, spec.network
+    backbone = {"network.mode": network.mode, "network.weights": network.weights} if network.has_backbone else {}
     return {
-        "network": spec.network.name,
+        "network": network.name,
+        **backbone,
         "training.epochs": training.epochs,
         "training.batch_size": training.batch_size,
         "training.recipe": training.recipe,

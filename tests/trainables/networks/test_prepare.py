@@ -21,6 +21,7 @@ from tosmooth.trainables.config import DataConfig, NetworkConfig, TrainingConfig
 from tosmooth.trainables.data.datasets import LevelData, load_level
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.methods import METHODS
 from tosmooth.trainables.networks import feature_cache
 from tosmooth.trainables.networks.heads import without_head
 from tosmooth.trainables.networks.prepare import Prepared, prepared
@@ -310,6 +311,20 @@ def test_a_kept_network_predicts_the_same_and_can_be_analysed(
     told = analyse(kept, ready.config, again.data, CPU, Options(attacked=10, student=True))
     assert told.numbers["accuracy"] is not None
     assert told.numbers["student_accuracy"] is not None
+
+
+@pytest.mark.usefixtures("weights")
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_a_network_with_a_backbone(
+    trial: TrialConfig, data: LevelData, folders: Folders, method: str, mode: Any
+) -> None:
+    warmup = 0 if METHODS[method].from_start else 1
+    ready = prepared(replace(network(trial, mode=mode), method=method, warmup=warmup), data, folders, CPU)
+    _, reports = trained(ready)
+    assert len(reports) == 3
+    assert all(report.diverged is None for report in reports)
+    assert (reports[-1].metrics["val_accuracy"] or 0) > 20
 
 
 def test_a_factory_that_brings_weights_needs_no_file(trial: TrialConfig, data: LevelData, folders: Folders) -> None:
