@@ -25,7 +25,7 @@ from tosmooth.trainables.data.examples import Examples
 from tosmooth.trainables.data.labels import integers_of, require_integers
 from tosmooth.trainables.data.pictures import AS_THEY_ARE, Dropped, Pixels, decoded_pictures
 from tosmooth.trainables.data.tables.memory import check_memory
-from tosmooth.trainables.data.tables.parquet import readable
+from tosmooth.trainables.data.tables.parquet import column_chunks, readable
 from tosmooth.trainables.errors import InputError, first_line
 from tosmooth.trainables.files.atomic_write import replacing
 from tosmooth.trainables.files.locks import held
@@ -159,7 +159,7 @@ def _check_pictures(file: pq.ParquetFile, path: Path, image: str, labels: Sequen
     paths = [file.schema.column(i).path for i in range(len(file.schema))]
     if paths.count(leaf) != 1:
         raise InputError(f"{where}: damaged: its schemas differ: bring it anew")
-    chunks = [about.row_group(i).column(paths.index(leaf)) for i in range(about.num_row_groups)]
+    chunks = column_chunks(file, path, [paths.index(leaf)])
     largest = max(chunk.total_uncompressed_size for chunk in chunks)
     check_memory(path, largest, f"a row group of column {image!r}", HARMLESS)
     return leaf, max(1, min(ROWS, BATCH // max(1, largest)))

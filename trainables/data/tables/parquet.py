@@ -11,6 +11,7 @@ from tosmooth.trainables.data.tables.memory import TEXTS, check_columns, check_m
 from tosmooth.trainables.data.tables.parts import MANY, is_long, plain, plain_kind, width
 from tosmooth.trainables.errors import InputError, shown
 
+SMALL = 2**24  # bytes of a file whose metadata are tried by reading a row
 PACKED = 2**26  # bytes of pictures or text in a row group that are refused to no file: pictures are packed as it is
 # Bytes that the rows read at once may take, were each the largest value: Arrow copies a value that is stored once for
 # every row, before its size can be asked for.
@@ -112,12 +113,26 @@ class Parquet:
 
 def _leaves(file: pq.ParquetFile, path: Path, name: str) -> list[pq.ColumnChunkMetaData]:
     """What the metadata say of a column: of each leaf in each row group."""
-    about = file.metadata
     paths = [file.schema.column(i).path for i in range(len(file.schema))]
     found = [i for i, leaf in enumerate(paths) if leaf == name or leaf.startswith(f"{name}.")]
     if not found or any(paths.count(paths[i]) != 1 for i in found):
         raise InputError(f"{path}, column {name!r}: damaged: its schemas differ: bring it anew")
-    return [about.row_group(group).column(i) for group in range(about.num_row_groups) for i in found]
+    return column_chunks(file, path, found)
+
+
+def column_chunks(file: pq.ParquetFile, path: Path, columns: Sequence[int]) -> list[pq.ColumnChunkMetaData]:
+    """What the metadata say of some leaves, by their places in the schema, in each row group.
+
+    Of a small file a row is read first: what Arrow finds wrong with these metadata it says as an error there, whereas
+    to be asked for them ends the process (Cython's declaration of `ColumnChunk` has no `except +`). Damage to a large
+    file ends the process that measures the data, which is told, too; a page of each column would take too long there.
+    """
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    names = [file.schema.column(i).path for i in columns]
+    if path.stat().st_size < SMALL and max((group.total_byte_size for group in groups), default=0) < PACKED:
+        for i in range(len(groups)):
+            next(file.iter_batches(1, row_groups=[i], columns=names), None)
+    return [group.column(i) for group in groups for i in columns]
 
 
 def _largest(leaves: Sequence[pq.ColumnChunkMetaData]) -> int:
