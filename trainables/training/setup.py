@@ -8,6 +8,7 @@ from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.training.batches import Batches
 from tosmooth.trainables.training.networks import FastCNN, build_network, enlarged, enlargement
+from tosmooth.trainables.training.optimizers import SGD, AdamW
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 
@@ -35,8 +36,8 @@ def ready_network(config: TrialConfig, data: LevelData, batches: Batches, device
 def new_optimizer(config: OptimizerConfig, network: nn.Module) -> torch.optim.Optimizer:
     """A fresh optimizer of all of the network's weights."""
     if config.name == "adamw":
-        return torch.optim.AdamW(network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
-    return torch.optim.SGD(
+        return AdamW(network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True)
+    return SGD(
         network.parameters(),
         config.lr,
         momentum=config.momentum,
