@@ -30,7 +30,7 @@ def build(cls: type[T], values: object, path: str) -> T:
     if not isinstance(values, Mapping):
         where = path.rstrip(".") or cls.__name__
         raise InputError(f"{where}: {shown(values)} is refused: a mapping of keys to values{_as_mapping(cls, values)}")
-    hints = types_of(cls)
+    hints = types_of(typing.cast(type, cls))
     for key in values:
         if key not in hints:
             raise InputError(f"{path}{key}: unknown key; {_nearest(str(key), cls, path)}")
