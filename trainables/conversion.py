@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal, NewType, TypeVar
 
 from tosmooth.trainables.errors import InputError, require, shown
@@ -18,12 +19,18 @@ RULES = {int: "a whole number", float: "a number", str: "a text", bool: "true or
 QUOTED = "without quotes YAML reads {} so: write it in quotes"
 
 
+@cache  # found anew for each value they took most of the time of making a configuration
+def types_of(cls: type) -> Mapping[str, Any]:
+    """Types of the fields of a dataclass, by their names."""
+    return types.MappingProxyType(typing.get_type_hints(cls))
+
+
 def build(cls: type[T], values: object, path: str) -> T:
     """Build the dataclass `cls` from a mapping; `path` is where it stands, for messages."""
     if not isinstance(values, Mapping):
         where = path.rstrip(".") or cls.__name__
         raise InputError(f"{where}: {shown(values)} is refused: a mapping of keys to values{_as_mapping(cls, values)}")
-    hints = typing.get_type_hints(cls)
+    hints = types_of(typing.cast(type, cls))
     for key in values:
         if key not in hints:
             raise InputError(f"{path}{key}: unknown key; {_nearest(str(key), cls, path)}")
@@ -39,21 +46,12 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         return value
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        literals = [argument for argument in arguments if typing.get_origin(argument) is Literal]
-        words = [word for literal in literals for word in typing.get_args(literal)]
-        if isinstance(value, str) and value in words:
-            return value
-        if isinstance(value, str) and value.lower() == "none" and type(None) in arguments:
-            words = [*words, "null"]
-        kinds = [argument for argument in arguments if argument is not type(None) and argument not in literals]
-        require(bool(kinds), path, value, one_of(value, words))
-        return convert(next((kind for kind in kinds if _suits(kind, value)), kinds[0]), value, path, words)
+        return _one_of_kinds(arguments, value, path)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return build(kind, value, f"{path}.")
     if origin is Literal:
-        require(value in arguments, path, value, one_of(value, arguments))
+        if value not in arguments:  # the nearest word takes long to find
+            require(False, path, value, one_of(value, arguments))
         return value
     if origin in (dict, Mapping):
         example = "{cat: 1, dog: 2.5}" if arguments[1] is float else "{mine: mine.csv}"
@@ -64,6 +62,22 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         require(isinstance(value, list | tuple), path, value, ", or ".join([f"a list{_as_list(value)}", *words]))
         return tuple(convert(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     return _plain(kind, value, path, words)
+
+
+def _one_of_kinds(arguments: Sequence[Any], value: Any, path: str) -> Any:
+    """Convert a value to the kind, of several, that it has the shape of."""
+    if value is None and type(None) in arguments:
+        return None
+    literals = [argument for argument in arguments if typing.get_origin(argument) is Literal]
+    words: list[str] = [word for literal in literals for word in typing.get_args(literal)]
+    if isinstance(value, str) and value in words:
+        return value
+    if isinstance(value, str) and value.lower() == "none" and type(None) in arguments:
+        words = [*words, "null"]
+    kinds = [argument for argument in arguments if argument is not type(None) and argument not in literals]
+    if not kinds:
+        require(False, path, value, one_of(value, words))
+    return convert(next((kind for kind in kinds if _suits(kind, value)), kinds[0]), value, path, words)
 
 
 def _suits(kind: Any, value: object) -> bool:
@@ -92,7 +106,7 @@ def number(value: object) -> object:
 
 def paths_to(name: str, cls: Any, path: str = "") -> Iterator[str]:
     """Yield dotted paths of the fields of a dataclass, and of those inside it, that are called `name` in any case."""
-    for key, hint in typing.get_type_hints(cls).items():
+    for key, hint in types_of(cls).items():
         if key.lower() == name.lower():
             yield f"{path}{key}"
         for kind in (hint, *typing.get_args(hint)):
@@ -165,7 +179,7 @@ def _as_mapping(cls: type, value: object) -> str:
 
 def _nearest(key: str, cls: type, path: str) -> str:
     """Say which key of a dataclass may have been meant, also one further inside; else name all."""
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     near = [f"{path}{found}" if "." in found else found for found in paths_to(key, cls)]
     near += get_close_matches(key, hints, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(hints)}"

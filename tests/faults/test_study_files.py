@@ -317,6 +317,7 @@ def test_any_override_gives_a_study_or_is_refused(examples: int) -> None:
         (SMALL + "network: {depth: 1000000000000}", "at most 1000"),
         (SMALL.replace("8", "1000000000000"), "at most 100000"),
     ],
+    ids=lambda text: text[-60:],  # whole ones are a megabyte, which every process of pytest-xdist sends
 )
 def test_what_would_take_all_memory_is_refused_at_once(text: str, rule: str) -> None:
     tracemalloc.start()

@@ -111,12 +111,30 @@ def decoded_pictures(
         yield pixels
 
 
-def sizes_of(encoded: Iterable[tuple[Encoded, str]], workers: int | None = None) -> Counter[tuple[int, int]]:
+def sizes_of(
+    encoded: Iterable[tuple[Encoded, str]], workers: int | None = None, most: int | None = None
+) -> Counter[tuple[int, int]]:
     """Count pictures by (height, width), upright, from what their files begin with; bad ones are left out.
 
-    A PNG that says only at its end how it is turned counts as it lies.
+    `most`: the sizes after which no further pictures are asked for; those that were found till then are counted. A PNG
+    that says only at its end how it is turned counts as it lies.
     """
-    return Counter(size for size, _ in _in_order(_size, encoded, workers) if size is not None)
+    sizes: Counter[tuple[int, int]] = Counter()
+
+    def files() -> Iterator[tuple[Encoded, str]]:
+        """Those that are files, which may be waited for. Handing over one in memory takes as long as looking at it."""
+        for source, place in encoded:
+            if most is not None and len(sizes) >= most:
+                return
+            if isinstance(source, Path):
+                yield source, place
+            elif (size := _size(source, place)) is not None:
+                sizes[size] += 1
+
+    for size, _ in _in_order(_size, files(), workers):
+        if size is not None:
+            sizes[size] += 1
+    return sizes
 
 
 def pixels_of(source: Encoded, rule: PictureRule = AS_THEY_ARE) -> Pixels:

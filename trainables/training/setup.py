@@ -13,6 +13,7 @@ from tosmooth.trainables.networks.build import Weights, build_network, check_log
 from tosmooth.trainables.networks.heads import Headed
 from tosmooth.trainables.networks.small import FastCNN, enlarged, enlargement
 from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.optimizers import SGD, AdamW
 
 WHITENED = 5000  # images whose patches a whitening layer is fitted to
 FACTOR = "factor"  # of a group of weights on the learning rate, as the optimizer keeps it
@@ -78,8 +79,8 @@ def new_optimizer(
             {"params": list(network.head.parameters()), FACTOR: 1.0},
         ]
     if config.name == "adamw":
-        return torch.optim.AdamW(groups, config.lr, weight_decay=config.weight_decay, fused=True)
-    return torch.optim.SGD(
+        return AdamW(groups, config.lr, weight_decay=config.weight_decay, fused=True)
+    return SGD(
         groups,
         config.lr,
         momentum=config.momentum,

@@ -582,6 +582,20 @@ def test_sizes_are_counted_without_decoding() -> None:
     assert sizes_of(named([png(9000, 8000, 1, 0, b"")])) == {(9000, 8000): 1}
 
 
+@pytest.mark.parametrize("in_files", [True, False])
+def test_no_more_sizes_are_looked_for_than_are_wanted(in_files: bool, tmp_path: Path) -> None:
+    contents = [encoded(PIXELS), encoded(PIXELS[:5])]
+    files = [tmp_path / f"{i}.png" for i in range(2)]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    sources: list[Encoded] = [*files] if in_files else [*contents]
+    rest = iter(named([sources[0]] * 9 + [sources[1]] + [sources[0]] * 1000))
+    assert set(sizes_of(rest, workers=2, most=2)) == {(8, 6), (5, 6)}
+    assert len(list(rest)) > 900
+    rest = iter(named([sources[0]] * 9 + [sources[1]] + [sources[0]] * 90))
+    assert sizes_of(rest, workers=2, most=3) == {(8, 6): 99, (5, 6): 1}
+
+
 # Arrays
 
 

@@ -264,7 +264,7 @@ def _missing(search: _Search, name: str) -> str:
     there = [entry.name for entry in place.iterdir() if not _skipped(Path(entry.name))]
     near = get_close_matches(lost, there, n=3)
     hint = f"; the nearest there: {', '.join(near)}" if near else ""
-    relative = "" if Path(name).is_absolute() else "; it is relative to the data folder (--data-dir)"
+    relative = "" if Path(name).is_absolute() else f"; it is relative to the data folder {search.folder} (--data-dir)"
     return f"{search.key}: {name!r}: there is no such file in {place}{hint}{relative}"
 
 
