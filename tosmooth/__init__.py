@@ -1,7 +1,7 @@
 """tosmooth: my labels are partly wrong, should I smooth them, by how much, and from which epoch on?
 
-`tosmooth.losses` has the losses for training code of one's own. `tosmooth.PosteriorSampler` is its sampler, for any
-Optuna study.
+`run` runs a study, `load` reads one that was run, and `Study` makes one; each gives a `Result`. `losses` has the losses
+for training code of one's own. `PosteriorSampler` is the search's sampler, for any Optuna study.
 """
 
 from importlib import import_module
@@ -9,15 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tosmooth import losses as losses
+    from tosmooth.search.api.recommendation import Recommendation as Recommendation
+    from tosmooth.search.api.result import Result as Result
+    from tosmooth.search.api.running import load as load
+    from tosmooth.search.api.running import run as run
+    from tosmooth.search.api.study import Study as Study
     from tosmooth.search.suggest.posterior_sampler import PosteriorSampler as PosteriorSampler
+    from tosmooth.trainables.errors import InputError as InputError
 
-# Where each name is from. It is loaded when it is asked for: torch, Optuna and SciPy take seconds.
+# Where each name is from. It is loaded when it is asked for: torch, Ray, Optuna and pandas take seconds.
 _PLACES = {
+    "InputError": "tosmooth.trainables.errors",
     "PosteriorSampler": "tosmooth.search.suggest.posterior_sampler",
+    "Recommendation": "tosmooth.search.api.recommendation",
+    "Result": "tosmooth.search.api.result",
+    "Study": "tosmooth.search.api.study",
+    "load": "tosmooth.search.api.running",
+    "run": "tosmooth.search.api.running",
 }
 _MODULES = ("losses",)
 
-__all__ = ["PosteriorSampler", "losses"]
+__all__ = ["InputError", "PosteriorSampler", "Recommendation", "Result", "Study", "load", "losses", "run"]
 
 
 def __getattr__(name: str) -> Any:
