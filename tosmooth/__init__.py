@@ -1,7 +1,8 @@
 """tosmooth: my labels are partly wrong, should I smooth them, by how much, and from which epoch on?
 
-`run` runs a study, `load` reads one that was run, and `Study` makes one; each gives a `Result`. `losses` has the losses
-for training code of one's own. `PosteriorSampler` is the search's sampler, for any Optuna study.
+`search` takes arrays and recommends a rate. `run` runs a study, which `Study` or a file describes, and `load` reads one
+that was run; each of them gives a `Result`. `losses` has the losses for training code of one's own. `PosteriorSampler`
+is the search's sampler, for any Optuna study.
 """
 
 from importlib import import_module
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tosmooth.search.api.result import Result as Result
     from tosmooth.search.api.running import load as load
     from tosmooth.search.api.running import run as run
+    from tosmooth.search.api.searching import search as search
     from tosmooth.search.api.study import Study as Study
     from tosmooth.search.suggest.posterior_sampler import PosteriorSampler as PosteriorSampler
     from tosmooth.trainables.errors import InputError as InputError
@@ -26,6 +28,7 @@ _PLACES = {
     "Study": "tosmooth.search.api.study",
     "load": "tosmooth.search.api.running",
     "run": "tosmooth.search.api.running",
+    "search": "tosmooth.search.api.searching",
 }
 _MODULES = ("losses",)
 

@@ -59,7 +59,7 @@ def run(
             require(key not in own, key, own.get(key), f"given twice: {value} is the other")
             own[key] = value
     spec = _spec(study, places, overrides(own), name, seed)
-    _run(spec, places, progress)
+    run_spec(spec, places, progress, data_of(Home(places.home), spec, places.data_dir))
     return load(spec.name, home=places.home, storage=places.storage)
 
 
@@ -83,12 +83,13 @@ def _spec(
     return load_spec(str(study), Home(places.home), changes, name, seed)
 
 
-def _run(spec: StudySpec, places: Places, progress: bool) -> None:
+def run_spec(spec: StudySpec, places: Places, progress: bool, data: str | None) -> None:
+    """Run a study to its end, in a process of its own, with the data in the folder or at the URI `data`."""
     messages = Messages()
     request = Request(
         study=to_yaml(spec),
         home=str(places.home),
-        data=data_of(Home(places.home), spec, places.data_dir),
+        data=data,
         cache=places.cache_dir,
         address=places.address,
         tracking_uri=places.tracking_uri,
