@@ -28,7 +28,8 @@ def normalised(logits: Tensor, temperature: float) -> Tensor:
     """Scale the logits [B, K] of each example to the Euclidean norm 1 / temperature, in float32 or wider."""
     rules.positive("temperature", temperature)
     z = widened(logits)
-    return z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature
+    scaled: Tensor = z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature
+    return scaled
 
 
 def logit_clip_loss(
@@ -47,4 +48,5 @@ def clipped(logits: Tensor, tau: float) -> Tensor:
     """Scale the logits [B, K] of the examples where their Euclidean norm is above `tau` to it, in float32 or wider."""
     rules.positive("tau", tau)
     z = widened(logits)
-    return z * (tau / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM)).clamp(max=1)
+    cut: Tensor = z * (tau / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM)).clamp(max=1)
+    return cut

@@ -45,8 +45,8 @@ class WarmedLoss(nn.Module):
         Raises `InputError` naming parameter, value and rule.
         """
         super().__init__()
-        ok = type(warmup) is int and warmup >= 0
-        require(ok, "warmup", warmup, "a whole number of epochs, 0 or more")
+        whole = float(warmup).is_integer() and warmup >= 0
+        require(whole, "warmup", warmup, "a whole number of epochs, 0 or more")
         require(reduction in get_args(Reduction), "reduction", reduction, "mean, sum or none")
         if weight is not None:
             ok = weight.dim() == 1 and bool((weight >= 0).all()) and bool(weight.isfinite().all())
@@ -65,8 +65,7 @@ class WarmedLoss(nn.Module):
 
     @epoch.setter
     def epoch(self, value: float) -> None:
-        ok = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
-        require(ok, "epoch", value, "epochs that were trained before, 0 or more")
+        require(0 <= value < math.inf, "epoch", value, "epochs that were trained before, 0 or more")
         self._epoch = value
 
     def step_epoch(self) -> None:

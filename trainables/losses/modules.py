@@ -296,5 +296,5 @@ class HardBootstrapping(_Bootstrapping):
 def _generator(device: torch.device) -> torch.Generator:
     """Torch's own generator of a device, so that `torch.manual_seed` settles what is drawn."""
     if device.type == "cuda":
-        return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
+        return torch.cuda.default_generators[device.index or 0]  # a tensor's device has its index
     return torch.default_generator
