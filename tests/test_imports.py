@@ -15,7 +15,7 @@ SPEC = [f"search.spec.{path.stem}" for path in sorted((ROOT / "search" / "spec")
 LIGHT = {  # loads without any of these
     **dict.fromkeys(["search.records", *SPEC, "search.storage.home", "search.storage.history"], HEAVY),
     "search.settings": HEAVY,
-    "search.cli.settings": HEAVY,
+    "search.api.settings": HEAVY,
     "search.preflight.checks": HEAVY,
     "search.preflight.reachability": HEAVY,
     "search.selection.comparison": SERVICES,

@@ -1,19 +1,47 @@
 """tosmooth: my labels are partly wrong, should I smooth them, by how much, and from which epoch on?
 
-`tosmooth.PosteriorSampler` is its sampler, for any Optuna study.
+`search` takes arrays and recommends a rate. `run` runs a study, which `Study` or a file describes, and `load` reads one
+that was run; each of them gives a `Result`. `losses` has the losses for training code of one's own. `PosteriorSampler`
+is the search's sampler, for any Optuna study.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tosmooth.search.suggest.posterior_sampler import PosteriorSampler
+    from tosmooth import losses as losses
+    from tosmooth.search.api.recommendation import Recommendation as Recommendation
+    from tosmooth.search.api.result import Result as Result
+    from tosmooth.search.api.running import load as load
+    from tosmooth.search.api.running import run as run
+    from tosmooth.search.api.searching import search as search
+    from tosmooth.search.api.study import Study as Study
+    from tosmooth.search.suggest.posterior_sampler import PosteriorSampler as PosteriorSampler
+    from tosmooth.trainables.errors import InputError as InputError
 
-__all__ = ["PosteriorSampler"]
+# Where each name is from. It is loaded when it is asked for: torch, Ray, Optuna and pandas take seconds.
+_PLACES = {
+    "InputError": "tosmooth.trainables.errors",
+    "PosteriorSampler": "tosmooth.search.suggest.posterior_sampler",
+    "Recommendation": "tosmooth.search.api.recommendation",
+    "Result": "tosmooth.search.api.result",
+    "Study": "tosmooth.search.api.study",
+    "load": "tosmooth.search.api.running",
+    "run": "tosmooth.search.api.running",
+    "search": "tosmooth.search.api.searching",
+}
+_MODULES = ("losses",)
+
+__all__ = ["InputError", "PosteriorSampler", "Recommendation", "Result", "Study", "load", "losses", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    # When it is asked for: Optuna and SciPy take a second, and what trains has neither.
-    if name in __all__:
-        return getattr(import_module("tosmooth.search.suggest.posterior_sampler"), name)
+    if name in _MODULES:
+        return import_module(f"tosmooth.{name}")
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,6 +53,8 @@ def convert(kind: Any, value: Any, path: str, words: Sequence[str] = ()) -> Any:
         if value not in arguments:  # the nearest word takes long to find
             require(False, path, value, one_of(value, arguments))
         return value
+    if origin in (dict, Mapping) and arguments[1] is Any and isinstance(value, Mapping):
+        return dict(value)
     if origin in (dict, Mapping):
         example = "{cat: 1, dog: 2.5}" if arguments[1] is float else "{mine: mine.csv}"
         rule = ", or ".join([f"a mapping of names to values, such as {example}", *words])

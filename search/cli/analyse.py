@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tosmooth.search.api.studies import data_of, existing, home_at
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
     CacheOption,
@@ -17,7 +18,6 @@ from tosmooth.search.cli.options import (
     err,
     out,
 )
-from tosmooth.search.cli.studies import data_of, existing, home_at
 
 if TYPE_CHECKING:
     from tosmooth.search.records import Cell, Level

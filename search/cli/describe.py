@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tosmooth.search.api.studies import data_of, home_at, load, source_of_data
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
     AddressOption,
@@ -16,7 +17,6 @@ from tosmooth.search.cli.options import (
     in_force,
     out,
 )
-from tosmooth.search.cli.studies import data_of, home_at, load, source_of_data
 
 
 def describe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tosmooth.search.api.studies import home_at, load, with_data
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
     AddressOption,
@@ -21,10 +22,9 @@ from tosmooth.search.cli.options import (
     out,
     say_what_is_unused,
 )
-from tosmooth.search.cli.studies import home_at, load, with_data
 
 if TYPE_CHECKING:
-    from tosmooth.search.cli.settings import InForce
+    from tosmooth.search.api.settings import InForce
     from tosmooth.search.preflight.checks import Check
 
 

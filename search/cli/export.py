@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tosmooth.search.api.studies import existing, home_at
 from tosmooth.search.cli.options import DEFAULT_HOME, HomeOption, StorageOption
-from tosmooth.search.cli.studies import existing, home_at
 from tosmooth.trainables.errors import InputError, require
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tosmooth.search.api.studies import home_at
 from tosmooth.search.cli.options import DEFAULT_HOME, CacheOption, HomeOption, err, out
-from tosmooth.search.cli.studies import home_at
 
 
 def init(

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from tosmooth.search.api.studies import existing, home_at
 from tosmooth.search.cli.options import DEFAULT_HOME, HomeOption, StorageOption, Study, out
-from tosmooth.search.cli.studies import existing, home_at
 from tosmooth.trainables.errors import InputError
 
 if TYPE_CHECKING:

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from tosmooth.search.api.studies import data_of, existing, home_at, load, with_data, with_prior
+from tosmooth.search.api.surroundings import FULL, give_up_output, settle
 from tosmooth.search.cli.analyse import analyse
 from tosmooth.search.cli.data import data_app
 from tosmooth.search.cli.describe import describe
@@ -35,9 +37,7 @@ from tosmooth.search.cli.options import (
     say_what_is_unused,
 )
 from tosmooth.search.cli.output import accept_any_character, check_names
-from tosmooth.search.cli.studies import data_of, existing, home_at, load, with_data, with_prior
 from tosmooth.search.cli.submit import submit
-from tosmooth.search.cli.surroundings import FULL, give_up_output, settle
 from tosmooth.search.cli.verbosity import QuietOption, VerboseOption, VersionOption, say, tell_settings
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.redact import masked
@@ -92,39 +92,32 @@ def run(
         signal.signal(number, signal.default_int_handler)
     # Read when numpy is imported: beside trials on all cores a factorisation by several threads took 20 times as long.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from tosmooth.search.api.execution import execute
     from tosmooth.search.run.options import Options, RayLostError
 
     try:
         with err.status("Reading the study"):
-            from tosmooth.search.run.level_measurement import Measuring
-
             spec, code = load(study, home_at(home), with_prior(changes, prior_study), name, seed)
             data = data_of(home_at(home), spec, data_dir)
         say_what_is_unused(spec.resources.cpus)
         tell_settings(with_data(in_force(context), home_at(home), spec))
-        with Measuring(spec, home_at(home).folders(data, cache_dir), code) as measuring:
-            with err.status("Loading Ray and MLflow"):
-                from tosmooth.search.run.budget import check_start
-
-                check_start(spec, address, home_at(home).study(spec.name))  # at once: the rest takes seconds to load
-                from tosmooth.search.report.terminal import terminal_table
-                from tosmooth.search.run import runner
-
-            options = Options(
-                home_at(home),
-                data=data,
-                cache=cache_dir,
-                address=address,
-                tracking_uri=tracking_uri,
-                storage=storage,
-                code=code,
-            )
-            rows = runner.run(spec, options, err, measuring)
+        options = Options(
+            home_at(home),
+            data=data,
+            cache=cache_dir,
+            address=address,
+            tracking_uri=tracking_uri,
+            storage=storage,
+            code=code,
+        )
+        rows = execute(spec, options, err)
     except (KeyboardInterrupt, RayLostError) as stop:
         again = shlex.join(["tosmooth", *map(masked, sys.argv[1:])])  # what is printed gets into logs
         why = f"error: {stop}." if isinstance(stop, RayLostError) else "Stopped."
         err.print(f"{why} What ended is kept; go on with: {again}", soft_wrap=True)
         raise typer.Exit(1 if isinstance(stop, RayLostError) else 130) from None
+    from tosmooth.search.report.terminal import terminal_table
+
     out.print_whole(terminal_table(rows, out.width))
     _tell_places(home, spec.name)
     if not all(row.completed for row in rows):

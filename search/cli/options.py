@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tosmooth.search.cli.credentials import resolve
+from tosmooth.search.api.credentials import resolve
+from tosmooth.search.api.settings import FILE, InForce, read_file
 from tosmooth.search.cli.output import Messages, Output
-from tosmooth.search.cli.settings import FILE, InForce, read_file
 from tosmooth.search.settings import SETTINGS, Setting
 from tosmooth.trainables.redact import masked
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tosmooth.search.api.studies import home_at, load, with_prior
 from tosmooth.search.cli.options import PriorOption, SetOption, Study, err
-from tosmooth.search.cli.studies import home_at, load, with_prior
 from tosmooth.search.cli.verbosity import QuietOption, VerboseOption, say
 from tosmooth.search.settings import SETTINGS
 from tosmooth.trainables.errors import require

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from tosmooth.search.api.settings import InForce
 from tosmooth.search.cli.options import err, out
-from tosmooth.search.cli.settings import InForce
 from tosmooth.trainables.errors import InputError
 
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results, warnings and errors.")]

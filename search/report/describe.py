@@ -12,6 +12,7 @@ from tosmooth.search.report.cost import Cost, cost_of
 from tosmooth.search.report.data_notes import on_data
 from tosmooth.search.report.narrow import fitting
 from tosmooth.search.spec.parameters import Parameter, Range
+from tosmooth.search.spec.plugins import in_words
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.redact import masked
 
@@ -45,8 +46,8 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
         "weights": {"from": spec.network.weights, "sha256": next(iter(levels.values())).weights if levels else ""},
         "recipe": f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}",
         "space": {name: _words(parameter) for name, parameter in spec.space.items()},
-        "sampler": spec.search.sampler,
-        "pruner": spec.search.pruner,
+        "sampler": in_words(spec.search.sampler),
+        "pruner": in_words(spec.search.pruner),
         "methods": list(spec.method),
         "cells": len(cells),
         "trials_per_cell": spec.budget,

@@ -14,11 +14,10 @@ from rich.text import Text
 
 from tosmooth.search.records import ENDED, PHASES, Cell, Phase, Record, State
 from tosmooth.search.report.narrow import fitting
-from tosmooth.search.report.stages import tell_time
+from tosmooth.search.report.stages import StageConsole, tell_time
 from tosmooth.search.spec.parameters import Frozen, Params, frozen, in_short, smallness
 from tosmooth.search.spec.study import StudySpec
 
-LINE_EVERY = 10.0  # seconds between two plain lines
 REASONS = 5  # for which trials failed, that `status` tells
 SHOWN = 12  # cells of which a line tells the best
 
@@ -55,6 +54,7 @@ class Progress:
         self.at_start = self.ended.total()
         self.started: float | None = None  # when the first epoch was reported: before that, workers import torch
         self.last_line = self.entered = time.monotonic()
+        self.line_every = getattr(console, "line_every", StageConsole.line_every)
         self.animated = console.is_terminal and not console.is_dumb_terminal  # lines can be written over
         self.live = Live(console=console, get_renderable=self.table, refresh_per_second=2, transient=True)
 
@@ -78,7 +78,7 @@ class Progress:
         self._keep(record)
         if self.started is None and record.curve:
             self.started = time.monotonic()
-        if not self.animated and time.monotonic() - self.last_line >= LINE_EVERY:
+        if not self.animated and time.monotonic() - self.last_line >= self.line_every:
             self._print_line()
 
     def _keep(self, record: Record) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from tosmooth.search.records import Cell, Level, Record, to_parquet
 from tosmooth.search.report import plots, tables
 from tosmooth.search.report.best_rates import best_row
@@ -112,6 +114,15 @@ def draw(
     cells = [(levels[cell.level], [*own, *_borrowed(cell, found)]) for cell, own in found.items()]
     models = [model_of(MethodSpec.of(spec, cell.method), own) for cell, own in found.items()]
     return plots.save_plots(folder, cells, rows, models)
+
+
+def cell_figure(
+    spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record], row: Row, cell: Cell
+) -> Figure:
+    """Draw the accuracies of a cell over its smoothing rates."""
+    found = by_cell(spec, records)
+    model = model_of(MethodSpec.of(spec, cell.method), found[cell])
+    return plots.accuracy_over_rate(levels[cell.level], [*found[cell], *_borrowed(cell, found)], row, model)
 
 
 def write_results(

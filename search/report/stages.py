@@ -17,6 +17,7 @@ class StageConsole(Console):
 
     plain = False
     verbose = False
+    line_every = 10.0  # seconds between two plain lines of progress
 
     def status(self, status: Any, **options: Any) -> Any:
         """Show a stage for as long as the context lasts; `update` begins the next one."""

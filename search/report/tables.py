@@ -81,6 +81,24 @@ def trials_table(records: Sequence[Record]) -> pa.Table:
     return pa.table(columns)
 
 
+def curves_table(records: Sequence[Record]) -> pa.Table:
+    """Arrow table of the epochs of the trials: what identifies a trial, the epoch from 1, and all metrics."""
+    rows = [(record, i + 1, metrics) for record in records for i, metrics in enumerate(record.curve)]
+    columns: dict[str, pa.Array] = {
+        name: pa.array([getattr(record, name) for record, *_ in rows], ARROW[int if name == "number" else str])
+        for name in ("study", "level", "method", "phase", "number")
+    }
+    columns["epoch"] = pa.array([epoch for _, epoch, _ in rows], pa.int64())
+    metrics = dict.fromkeys(name for *_, own in rows for name in own)
+    columns |= {name: pa.array([_finite(own.get(name)) for *_, own in rows], pa.float64()) for name in metrics}
+    return pa.table(columns)
+
+
+def readable(table: pa.Table, columns: Columns = COLUMNS) -> pa.Table:
+    """Table whose values are texts, rounded to be read."""
+    return pa.table({n: [_text(columns, n, v) for v in table[n].to_pylist()] for n in table.column_names})
+
+
 def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

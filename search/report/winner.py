@@ -24,14 +24,21 @@ log = logging.getLogger(__name__)
 
 
 def write_winner(
-    folder: StudyFolder, spec: StudySpec, records: Sequence[Record], level: str, output: Path
+    folder: StudyFolder,
+    spec: StudySpec,
+    records: Sequence[Record],
+    level: str,
+    output: Path,
+    method: str | None = None,
 ) -> list[Path]:
     """Write `NAME-LEVEL.yaml` and `.safetensors` for each method of a level into `output`; returns the files.
+
+    `method`: for this one alone.
 
     The weights are those of the confirmation's first seed: none was preferred for its test accuracy. Raises
     `InputError` for an unknown level, or where nothing is confirmed yet.
     """
-    cells = [cell for cell in spec.cells() if level in (cell.level, cell.noise)]
+    cells = [cell for cell in spec.cells() if level in (cell.level, cell.noise) and method in (None, cell.method)]
     if not cells:
         raise InputError(f"--level: {level!r} is unknown: one of {', '.join(spec.dataset.noise)}")
     files, refused = [], []

@@ -39,6 +39,7 @@ from tosmooth.search.storage.opening import open_storage
 from tosmooth.search.storage.study_folder import StudyFolder
 from tosmooth.search.storage.trial_store import Store
 from tosmooth.search.suggest.asking import Suggester
+from tosmooth.search.suggest.plugin_check import check_plugins
 from tosmooth.search.suggest.transfer import settled_proposals
 from tosmooth.search.tracking import Tracker
 from tosmooth.trainables.checkpointing.layout import CHECKPOINT, NETWORK, TRUNK, remove_states
@@ -105,6 +106,7 @@ def _check(spec: StudySpec, options: Options, console: Console, measuring: Measu
     """Raise `InputError` where study, services or data do not fit; nothing is written into the home's studies."""
     folder = options.home.study(spec.name)
     folder.check(spec, options.code)
+    check_plugins(spec)
     at_once = check_start(spec, options.address, folder)
     check_services(options)
     folders = options.home.folders(options.data, options.cache)

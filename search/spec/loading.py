@@ -125,14 +125,14 @@ def difference(old: StudySpec, new: StudySpec) -> list[str]:
     Free to change: more or fewer trials (what was tried stays, and counts), added levels and methods, bounds, sampler,
     pruner, readout, confirmation, resources, question, cost and name. Not free: what shapes the numbers of trials; and
     no level, method or parameter that was searched may be removed. Optuna's GP learns from trials of one set of bounds
-    only, and a grid is one set of points: with these two samplers the bounds may not change either, and a study is a
-    grid from its start or never.
+    only, and so may a sampler that is named by its class; a grid is one set of points: with these the bounds may not
+    change either, and a study is a grid from its start or never.
     """
     before, after = old.meaning(), new.meaning()
     both = {None, *old.method} & {None, *new.method}  # an added method brings parameters of its own
     for values in (before, after):
         values["space"] = {name: kind for name, kind in values["space"].items() if method_of(name) in both}
-    if new.search.sampler in ("gp", "grid"):
+    if new.search.modelled or new.search.sampler == "grid":
         before["bounds"], after["bounds"] = _bounds(old), _bounds(new)
     if new.search.sampler == "grid":
         before["sampler"], after["sampler"] = old.search.sampler, "grid"

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
 
 from tosmooth.search.records import MEASURES, Measure, Rule
 from tosmooth.search.spec.parameters import Params, Space
+from tosmooth.search.spec.plugins import check_choice, in_words
 from tosmooth.search.spec.space import grid_size
 from tosmooth.trainables.config import MATRIX, DataConfig, TableSource
 from tosmooth.trainables.errors import require
@@ -75,6 +76,8 @@ class DatasetSpec:
         return (self.matrices or {}).get(noise.removeprefix(MATRIX)) if noise.startswith(MATRIX) else None
 
 
+Sampler = Literal["posterior", "tpe", "gp", "random", "grid"]
+Pruner = Literal["none", "median"]
 GUIDED = ("posterior", "tpe", "gp")  # samplers that have a head start: a random search and a grid take no advice
 
 
@@ -100,8 +103,9 @@ class SearchSpec:
     """
 
     trials: int | None = None  # per cell, baselines included; None: 30, for a grid: all of it
-    # `posterior`: the trial that by the readout's own model gains or tells most; the others are Optuna's
-    sampler: Literal["posterior", "tpe", "gp", "random", "grid"] = "posterior"
+    # `posterior`: the trial that by the readout's own model gains or tells most; the others are Optuna's, and a mapping
+    # names any class of its interface (`search.spec.plugins`)
+    sampler: Sampler | Mapping[str, Any] = field(default="posterior", hash=False)
     # Training seeds that the trials of a level take in turn; own: each has another.
     training_seeds: int | Literal["own"] = 3
     epoch: Rule = "last"  # whose noisy validation scores a trial
@@ -111,11 +115,13 @@ class SearchSpec:
     prior_study: str | None = None  # a study of the same home whose findings are proposed early
     allocation: Literal["even", "adaptive"] = "even"  # of the trials among the cells
     stop_when: StopWhen | None = None  # None: each level uses its budget
-    pruner: Literal["none", "median"] = "none"
+    pruner: Pruner | Mapping[str, Any] = field(default="none", hash=False)  # a mapping as for the sampler
     pruner_min_epochs: int | None = None  # no trial is pruned before; None: a quarter of the epochs
     pruner_grace: int | None = None  # nor before so many epochs after its warm-up; None: 2
 
     def __post_init__(self) -> None:
+        check_choice("search.sampler", self.sampler, get_args(Sampler))
+        check_choice("search.pruner", self.pruner, get_args(Pruner))
         seeds = self.training_seeds
         require(seeds == "own" or seeds >= 1, "search.training_seeds", seeds, "at least 1, or own")
         require(self.epoch in ("last", "best"), "search.epoch", self.epoch, "last or best")
@@ -123,12 +129,22 @@ class SearchSpec:
         name = self.prior_study is None or NAME.fullmatch(self.prior_study) is not None
         require(name, "search.prior_study", self.prior_study, NAME_RULE)
 
+    @property
+    def guided(self) -> bool:
+        """True if the sampler has a head start: points that cover the space, theory's rate, the neighbours' best."""
+        return isinstance(self.sampler, Mapping) or self.sampler in GUIDED
+
+    @property
+    def modelled(self) -> bool:
+        """True if the sampler learns from trials of one set of bounds alone, or may: the bounds must stay."""
+        return isinstance(self.sampler, Mapping) or self.sampler == "gp"
+
     def resolved(self, space: Space, epochs: int) -> "SearchSpec":
         """Settle every number of this search for this space. Raises `InputError` if they do not fit together."""
         pruned = self.pruner != "none"
         require(not pruned or epochs > 1, "search.pruner", self.pruner, "a run of one epoch cannot be pruned")
-        guided, rule = self.sampler in GUIDED, f"for the samplers {', '.join(GUIDED)}"
-        require(guided or self.prior_study is None, "search.prior_study", self.prior_study, rule)
+        rule = f"for the samplers {', '.join(GUIDED)}, and classes of Optuna's"
+        require(self.guided or self.prior_study is None, "search.prior_study", self.prior_study, rule)
         adaptive = self.allocation == "adaptive"
         require(self.sampler != "grid" or not adaptive, "search.allocation", "adaptive", "a grid is tried whole")
         stopped = {key: value for key, value in asdict(self.stop_when).items() if value} if self.stop_when else {}
@@ -155,11 +171,11 @@ class SearchSpec:
             require(self.trials in (None, size), "search.trials", self.trials, rule)
             require(size <= MOST_TRIALS, "search.sampler", "grid", f"{size} trials per cell, at most {MOST_TRIALS}")
             return size
-        if self.sampler == "gp":
+        if self.modelled:
             # A trial outside the space would take its parameters from what Optuna's GP models: it fell back to chance.
-            rule = "gp needs rates that hold the baselines 0 and 0.1; tpe does not"
+            rule = f"{in_words(self.sampler)} needs rates that hold the baselines 0 and 0.1; tpe does not"
             rates = space.get("rate")
-            require(rates is None or (0.0 in rates and 0.1 in rates), "search.sampler", "gp", rule)
+            require(rates is None or (0.0 in rates and 0.1 in rates), "search.sampler", in_words(self.sampler), rule)
         trials = 30 if self.trials is None else self.trials
         rule = f"at least 2, which are cross-entropy and label smoothing, and at most {MOST_TRIALS}"
         require(2 <= trials <= MOST_TRIALS, "search.trials", trials, rule)

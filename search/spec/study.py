@@ -40,12 +40,15 @@ from tosmooth.search.records import Cell, Score
 from tosmooth.search.spec.former_pruner import refuse_halving
 from tosmooth.search.spec.near_levels import check_levels
 from tosmooth.search.spec.parameters import Params, Space, with_params
+from tosmooth.search.spec.plugins import check_choice
 from tosmooth.search.spec.sections import (
     NAME,
     NAME_RULE,
     ConfirmationSpec,
     DatasetSpec,
+    Pruner,
     Resources,
+    Sampler,
     SearchSpec,
     SelectionSpec,
     TrunkSpec,
@@ -172,6 +175,9 @@ class StudySpec(BaseModel):
     @classmethod
     def _check_search(cls, value: object) -> object:
         refuse_halving(value)
+        for key, known in (("sampler", get_args(Sampler)), ("pruner", get_args(Pruner))):
+            if isinstance(value, Mapping) and key in value:
+                check_choice(f"search.{key}", value[key], known)
         return value
 
     @field_validator("search")

@@ -115,15 +115,19 @@ class Store:
         *,
         source: str | None = None,
         trained_as: str = "",
+        noted: Mapping[str, Any] | None = None,
     ) -> Job:
-        """Write a trial with given parameters, in one piece."""
+        """Write a trial with given parameters, in one piece; `noted` is what its sampler notes of it for itself."""
         study = self.study(cell, phase)
         attributes = {PARAMS: dict(params), SEED: train_seed, SOURCE: source, TRAINED_AS: trained_as or None}
         attributes = {name: value for name, value in attributes.items() if value is not None}
         sampled = to_sampled(self.views[cell.method], params) if phase == "search" else {}
         kinds = {name: self.distributions[cell.method][name] for name in sampled}
         state = TrialState.RUNNING
-        study.add_trial(create_trial(state=state, params=sampled, distributions=kinds, user_attrs=attributes))
+        trial = create_trial(
+            state=state, params=sampled, distributions=kinds, user_attrs=attributes, system_attrs=dict(noted or {})
+        )
+        study.add_trial(trial)
         return self._job(cell, phase, study.get_trials(deepcopy=False)[-1])
 
     def count_failure(self, job: Job) -> None:

@@ -1,6 +1,7 @@
 """Ask side of a study: which hyperparameters a cell tries next, and whether its pruner stops a trial early."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from optuna.pruners import BasePruner
 
@@ -13,6 +14,7 @@ from tosmooth.search.storage.frozen_records import SEED, SOURCE
 from tosmooth.search.storage.trial_store import Job, Store
 from tosmooth.search.suggest.deduplication import TriedParams
 from tosmooth.search.suggest.initial_design import initial_points
+from tosmooth.search.suggest.plugins import seeded_by_trial
 from tosmooth.search.suggest.pruners import make_pruner
 from tosmooth.search.suggest.samplers import ask, make_sampler
 from tosmooth.search.suggest.warm_start import SAMPLER, SPREAD, Proposal
@@ -28,6 +30,7 @@ class Suggester:
         points = {method: initial_points(view) for method, view in store.views.items()}
         self._initials = {method: [Proposal(SPREAD, each) for each in found] for method, found in points.items()}
         self._tried: dict[str, TriedParams] = {}  # by cell
+        self._notes: dict[Cell, tuple[Params, dict[str, Any]]] = {}  # of the sampler, on what it last proposed
         self._pruner = pruner or make_pruner(self.spec)
 
     def exhausted(self, cell: Cell) -> bool:
@@ -45,7 +48,10 @@ class Suggester:
         first = frozen(proposal.params) in self._openers[cell.method]
         number, had = len(self.store.trials(cell, "search")), tried.seeds(proposal.params)
         seed = self.spec.search_seed(cell, number, first, had)
-        job = self.store.add(cell, "search", proposal.params, seed, source=proposal.source)
+        asked, notes = self._notes.get(cell, ({}, {}))
+        own = proposal.source == SAMPLER and asked == proposal.params
+        noted = notes if own else {}
+        job = self.store.add(cell, "search", proposal.params, seed, source=proposal.source, noted=noted)
         tried.add(job.params, seed, proposal.source)
         return job
 
@@ -80,11 +86,17 @@ class Suggester:
         It is made anew for each trial from (seed, cell, number): what it proposes depends on the trials that ended,
         never on when they were asked for or on how often the driver was restarted.
         """
-        number = len(self.store.trials(cell, "search"))
-        sampler = make_sampler(self.spec.search.sampler, derive_seed(self.spec.seed, cell.key, number, "sampler"))
+        number, named = len(self.store.trials(cell, "search")), self.spec.search.sampler
+        own = not isinstance(named, Mapping)
+        by_trial = not isinstance(named, Mapping) or seeded_by_trial(named)
+        place = (number, "sampler") if by_trial else ("sampler",)
+        sampler = make_sampler(named, derive_seed(self.spec.seed, cell.key, *place))
         name = self.store.study(cell, "search").study_name
-        kinds = self.store.distributions[cell.method]
-        return to_params(self.store.views[cell.method], ask(sampler, self.store.storage, name, number, kinds))
+        kinds, notes = self.store.distributions[cell.method], dict[str, Any]()
+        found = ask(sampler, self.store.storage, name, number, kinds, None if own else notes)
+        params = to_params(self.store.views[cell.method], found)
+        self._notes[cell] = (params, notes)
+        return params
 
     def should_prune(self, job: Job, epoch: int) -> bool:
         """True if the study's pruner would stop the trial here; never for a baseline (`MethodSpec.openers`)."""

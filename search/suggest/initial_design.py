@@ -8,7 +8,6 @@ from scipy.stats import qmc
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.scales import closest, value_at
-from tosmooth.search.spec.sections import GUIDED
 from tosmooth.search.spec.seeds import derive_seed
 
 # Rate, and warm-up as a share of its range. Of few trials none may be wasted, and the best rates lie at the ends of the
@@ -25,7 +24,7 @@ def initial_points(spec: MethodSpec) -> list[Params]:
     if spec.search.sampler == "grid":
         return grid(spec)
     openers = spec.openers()
-    return openers + (_covering(spec, openers) if spec.search.sampler in GUIDED else [])
+    return openers + (_covering(spec, openers) if spec.search.guided else [])
 
 
 def _covering(spec: MethodSpec, openers: list[Params]) -> list[Params]:

@@ -7,7 +7,7 @@ Optuna study.
 
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.cached_storage import PARAMS, CachedStorage, CachedTrials
 from tosmooth.search.storage.frozen_records import DIVERGED
+from tosmooth.search.suggest.plugins import make_plugin
 
 LEAST = 4  # trials to compare with: a median of fewer is chance
 IN_A_ROW = 2  # epochs below the median: a single one is often the noise of a large learning rate
@@ -82,6 +83,9 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     """Make the study's pruner; steps are epochs."""
     search = spec.search
     least, grace = search.pruner_min_epochs or 1, search.pruner_grace or 0
+    if isinstance(search.pruner, Mapping):
+        pruner = make_plugin("search.pruner", search.pruner, BasePruner)  # type: ignore[type-abstract]
+        return Grace(pruner, least, grace)
     return Grace(MedianOfBranches(), least, grace) if search.pruner == "median" else NopPruner()
 
 

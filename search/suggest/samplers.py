@@ -7,6 +7,7 @@ those left out, on the same ramp of weights.
 """
 
 import copy
+import sys
 from collections.abc import Callable, Container, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple, cast
@@ -17,9 +18,12 @@ from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from tosmooth.search.spec.plugins import Plugin
 from tosmooth.search.storage.cached_storage import CachedStorage, CachedTrials
+from tosmooth.search.suggest.plugins import make_plugin
 
 LATEST, BEST = 25, 25
+UNWRITTEN = -1  # id of the trial that is asked for
 
 
 class Bound(NamedTuple):
@@ -30,10 +34,13 @@ class Bound(NamedTuple):
 
 
 MOST = {"tpe": Bound(1000, 0), "gp": Bound(192, 192)}  # TPE as it is made here asks for none that run
+ALL = Bound(sys.maxsize, sys.maxsize)  # what a sampler that is named by its class does with them is not known
 
 
-def make_sampler(name: str, seed: int) -> BaseSampler:
-    """Make the sampler that a study file names."""
+def make_sampler(name: str | Plugin, seed: int) -> BaseSampler:
+    """Make the sampler that a study file names. Raises as `make_plugin` does."""
+    if isinstance(name, Mapping):
+        return make_plugin("search.sampler", name, BaseSampler, seed)  # type: ignore[type-abstract]
     makers: dict[str, Callable[[], BaseSampler]] = {
         "tpe": lambda: TPESampler(seed=seed),
         "gp": lambda: GPSampler(seed=seed),
@@ -50,18 +57,27 @@ def ask(
     study_name: str,
     number: int,
     distributions: Mapping[str, BaseDistribution],
+    notes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Ask the sampler for trial `number` of a study, by the steps of `Study.ask`.
+
+    `notes` takes what it notes of that trial, for the next times that it is asked: CMA-ES keeps its state there. Given,
+    the sampler may be of any class, and sees all trials; else it is one of those that `make_sampler` knows by name.
 
     That itself would write the trial first and its parameters one by one: a kill between two of them would leave a
     trial proposed by half. A copy of the study in memory would do as well, but takes 30 ms to fill with 1,000 trials.
     """
     # A new object each time: Optuna's remembers the trials as they were when it was last asked.
     most = MOST["gp" if isinstance(sampler, GPSampler) else "tpe"]  # a random one asks for no trials at all
-    study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, _View(storage, most)))
+    view = _View(storage, most) if notes is None else _View(storage, ALL, notes)
+    study = optuna.load_study(study_name=study_name, storage=cast(BaseStorage, view))
     trial = _unwritten(number)
     sampler.before_trial(study, trial)
-    sampled = sampler.sample_relative(study, trial, _relative_space(sampler, study, trial, distributions))
+    if notes is None:
+        space = _relative_space(sampler, study, trial, distributions)
+    else:
+        space = sampler.infer_relative_search_space(study, trial)
+    sampled = sampler.sample_relative(study, trial, space)
     for name, kind in distributions.items():
         if isinstance(kind, CategoricalDistribution) and kind.single():
             sampled[name] = kind.choices[0]  # samplers are not asked where there is no choice
@@ -80,11 +96,11 @@ def _relative_space(
 
 
 class _View:
-    """Storage as a sampler may use it: what it notes of the unwritten trial, for other processes, is dropped."""
+    """Storage as a sampler may use it: what it notes of the unwritten trial goes into `notes`, or is dropped."""
 
-    def __init__(self, storage: BaseStorage, most: Bound) -> None:
+    def __init__(self, storage: BaseStorage, most: Bound, notes: dict[str, Any] | None = None) -> None:
         self._storage = storage if isinstance(storage, CachedStorage) else CachedStorage(storage)
-        self._most = most
+        self._most, self._notes = most, notes
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
@@ -98,7 +114,11 @@ class _View:
         return copy.deepcopy(found) if deepcopy else found
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: object) -> None:
-        """Do nothing, see above."""
+        """Take a note of the unwritten trial; of others they are written."""
+        if trial_id != UNWRITTEN:
+            self._storage.set_trial_system_attr(trial_id, key, value)
+        elif self._notes is not None:
+            self._notes[key] = value
 
 
 def told(trials: CachedTrials, most: Bound) -> list[FrozenTrial]:
@@ -116,7 +136,7 @@ def told(trials: CachedTrials, most: Bound) -> list[FrozenTrial]:
 def _unwritten(number: int) -> FrozenTrial:
     return FrozenTrial(
         number=number,
-        trial_id=-1,
+        trial_id=UNWRITTEN,
         state=TrialState.RUNNING,
         value=None,
         datetime_start=datetime.now(),

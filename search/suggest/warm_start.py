@@ -15,7 +15,6 @@ from tosmooth.search.selection.theory import moved_rate, noise_rate_of, theory_r
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import BASELINES, Params
 from tosmooth.search.spec.scales import closest, signed_log
-from tosmooth.search.spec.sections import GUIDED
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.suggest.initial_design import initial_points
 from tosmooth.search.surrogate.posterior import Posterior
@@ -59,7 +58,7 @@ class Proposals:
         prior: Mapping[str, Sequence[Params]],
     ) -> None:
         self.spec, self.levels, self.search, self.best, self.prior = spec, levels, search, best, prior
-        self.head_start = spec.search.head_start and spec.search.sampler in GUIDED
+        self.head_start = spec.search.head_start and spec.search.guided
         self.views = MethodSpec.each(spec)
         self.cells = spec.cells()
         self._noise_rates: dict[str, float] = {}  # by level, as far as they are settled

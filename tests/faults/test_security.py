@@ -25,7 +25,7 @@ from rich.console import Console
 from tests.faults.servers import PASSWORD, postgres
 from tests.search.tools import TINY, TOSMOOTH, apart, start, tosmooth
 from tests.tools import Payload, free_port, wait_for
-from tosmooth.search.cli.credentials import resolve
+from tosmooth.search.api.credentials import resolve
 from tosmooth.search.run.ray_cluster import cluster
 from tosmooth.search.run.session_folder import PREFIX, places
 from tosmooth.search.spec.loading import read_study

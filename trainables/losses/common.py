@@ -1,9 +1,13 @@
 """Helpers that the losses share: the precision they compute in, and the entry of each example's label."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from tosmooth.trainables.errors import require
+
+Reduction = Literal["mean", "none"]  # of the examples' losses: their mean [], or each of them [B]
 
 
 def widened(logits: Tensor) -> Tensor:
@@ -23,8 +27,13 @@ def of_label(values: Tensor, labels: Tensor) -> Tensor:
     return values.gather(1, labels[:, None])[:, 0]
 
 
-def averaged(values: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean [] of a batch's `values` [B]; with `weights` [B], 0 or more, `sum(w v) / sum(w)`, and 0 where all are 0."""
+def averaged(values: Tensor, weights: Tensor | None = None, reduction: Reduction = "mean") -> Tensor:
+    """Mean [] of a batch's `values` [B]; with `weights` [B], 0 or more, `sum(w v) / sum(w)`, and 0 where all are 0.
+
+    Without `reduction` they stay as they are, [B], each times its weight.
+    """
+    if reduction == "none":
+        return values if weights is None else weights.to(values.dtype) * values
     if weights is None:
         return values.mean()
     weights = weights.to(values.dtype)

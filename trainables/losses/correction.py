@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tosmooth.trainables import rules
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.losses.common import averaged, log_probabilities, of_label
+from tosmooth.trainables.losses.common import Reduction, averaged, log_probabilities, of_label
 
 LARGEST_CONDITION = 1e6  # of a matrix that is inverted: beyond it the inverse is noise more than anything else
 SUM_TOLERANCE = 1e-4  # of a row's sum: matrices are estimated in float32, and written down with few digits
@@ -43,7 +43,9 @@ def inverse_of(transition: Tensor) -> Tensor:
     return inverse
 
 
-def forward_loss(logits: Tensor, labels: Tensor, transition: Tensor, weights: Tensor | None = None) -> Tensor:
+def forward_loss(
+    logits: Tensor, labels: Tensor, transition: Tensor, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean [] of `-log (T^T p)_y`: the likelihood of the noisy label by the prediction p of the clean one, in nats.
 
     logits [B, K], labels [B], transition [K, K]. In logarithms, so that no certainty underflows. Source: Patrini et
@@ -52,17 +54,19 @@ def forward_loss(logits: Tensor, labels: Tensor, transition: Tensor, weights: Te
     """
     log_p = log_probabilities(logits)
     towards = transition.to(log_p.dtype).log().T[labels]  # [B, K]: log P(label | clean label k)
-    return -averaged((log_p + towards).logsumexp(dim=1), weights)
+    return -averaged((log_p + towards).logsumexp(dim=1), weights, reduction)
 
 
-def backward_loss(logits: Tensor, labels: Tensor, inverse: Tensor, weights: Tensor | None = None) -> Tensor:
+def backward_loss(
+    logits: Tensor, labels: Tensor, inverse: Tensor, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean [] of `-sum_k (T^-1)_yk log p_k`, in nats: in expectation over the noise the clean cross-entropy.
 
     logits [B, K], labels [B]; `inverse` [K, K] of the transition matrix (`inverse_of`). Unbounded below, as negative
     smoothing is. Source: Patrini et al. 2017 (arXiv 1609.03683), theorem 1.
     """
     log_p = log_probabilities(logits)
-    return -averaged((inverse.to(log_p.dtype)[labels] * log_p).sum(dim=1), weights)
+    return -averaged((inverse.to(log_p.dtype)[labels] * log_p).sum(dim=1), weights, reduction)
 
 
 def peer_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -76,7 +80,13 @@ def peer_pairs(size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def peer_loss(
-    logits: Tensor, labels: Tensor, first: Tensor, second: Tensor, alpha: float, floor: float = FLOOR
+    logits: Tensor,
+    labels: Tensor,
+    first: Tensor,
+    second: Tensor,
+    alpha: float,
+    floor: float = FLOOR,
+    reduction: Reduction = "mean",
 ) -> Tensor:
     """Mean [] of `l(z, y) - alpha * l(z_first, y_second)`, where `l = -log(p_y + floor)`, in nats.
 
@@ -88,4 +98,4 @@ def peer_loss(
     log_p = log_probabilities(logits)
     if floor > 0:
         log_p = torch.logaddexp(log_p, log_p.new_tensor(math.log(floor)))
-    return -(of_label(log_p, labels) - alpha * of_label(log_p[first], labels[second])).mean()
+    return -averaged(of_label(log_p, labels) - alpha * of_label(log_p[first], labels[second]), None, reduction)

@@ -21,9 +21,15 @@ def logit_norm_loss(
     logits [B, K], labels [B]; temperature > 0. At rate 0 it is its source's: Wei et al., "Mitigating Neural Network
     Overconfidence with Logit Normalization", ICML 2022 (arXiv 2205.09310), section 3.2; 0.04 on CIFAR-10.
     """
+    return gls_loss(normalised(logits, temperature), labels, rate, weights)
+
+
+def normalised(logits: Tensor, temperature: float) -> Tensor:
+    """Scale the logits [B, K] of each example to the Euclidean norm 1 / temperature, in float32 or wider."""
     rules.positive("temperature", temperature)
     z = widened(logits)
-    return gls_loss(z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature, labels, rate, weights)
+    scaled: Tensor = z / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM) / temperature
+    return scaled
 
 
 def logit_clip_loss(
@@ -35,7 +41,12 @@ def logit_clip_loss(
     Labels by Clipping the Model Prediction", ICML 2023 (arXiv 2212.04055), section 3. (The authors' code scales logits
     longer than `temp` to the norm 1 / temp, which is the same where it is 1, the code's default.)
     """
+    return gls_loss(clipped(logits, tau), labels, rate, weights)
+
+
+def clipped(logits: Tensor, tau: float) -> Tensor:
+    """Scale the logits [B, K] of the examples where their Euclidean norm is above `tau` to it, in float32 or wider."""
     rules.positive("tau", tau)
     z = widened(logits)
-    scale = (tau / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM)).clamp(max=1)
-    return gls_loss(z * scale, labels, rate, weights)
+    cut: Tensor = z * (tau / (linalg.vector_norm(z, dim=1, keepdim=True) + LEAST_NORM)).clamp(max=1)
+    return cut

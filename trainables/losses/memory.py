@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 from tosmooth.trainables import rules
-from tosmooth.trainables.losses.common import averaged, log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.common import Reduction, averaged, log_probabilities, of_label, restored, widened
 from tosmooth.trainables.losses.interface import Facts, Step
 
 CLAMP = 1e-4  # how far ELR keeps probabilities from 0 and 1, as its authors' code does: no logarithm of 0
 
 
-def bootstrap_soft_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
+def bootstrap_soft_loss(
+    logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean cross-entropy [] against `beta * onehot(y) + (1 - beta) * p`, in nats; the gradient flows through p, too.
 
     logits [B, K], labels [B]; beta in [0, 1]. Source: Reed et al., "Training Deep Neural Networks on Noisy Labels with
@@ -21,17 +23,19 @@ def bootstrap_soft_loss(logits: Tensor, labels: Tensor, beta: float, weights: Te
     rules.share("beta", beta)
     log_p = log_probabilities(logits)
     own = (log_p.exp() * log_p).sum(dim=1)  # [B], minus the entropy
-    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * own, weights)
+    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * own, weights, reduction)
 
 
-def bootstrap_hard_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
+def bootstrap_hard_loss(
+    logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean cross-entropy [] against `beta * onehot(y) + (1 - beta) * onehot(argmax p)`, in nats.
 
     logits [B, K], labels [B]; beta in [0, 1]. Source: Reed et al. 2015 (arXiv 1412.6596), section 3; beta = 0.8.
     """
     rules.share("beta", beta)
     log_p = log_probabilities(logits)
-    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * log_p.amax(dim=1), weights)
+    return -averaged(beta * of_label(log_p, labels) + (1 - beta) * log_p.amax(dim=1), weights, reduction)
 
 
 def elr_loss(logits: Tensor, labels: Tensor, targets: Tensor, lam: float, weights: Tensor | None = None) -> Tensor:

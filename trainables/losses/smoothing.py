@@ -8,11 +8,13 @@ from torch.nn import functional
 
 from tosmooth.trainables import rules
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.losses.common import averaged, log_probabilities, of_label, restored, widened
+from tosmooth.trainables.losses.common import Reduction, averaged, log_probabilities, of_label, restored, widened
 from tosmooth.trainables.losses.interface import Facts, Step
 
 
-def gls_loss(logits: Tensor, labels: Tensor, rate: float, weights: Tensor | None = None) -> Tensor:
+def gls_loss(
+    logits: Tensor, labels: Tensor, rate: float, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean cross-entropy [] of `logits` [B, K] against `(1 - rate) * onehot(labels [B]) + rate / K`, in nats.
 
     Soft labels [B, K], each row of which adds up to 1, take the place of the one-hot ones.
@@ -23,7 +25,21 @@ def gls_loss(logits: Tensor, labels: Tensor, rate: float, weights: Tensor | None
     """
     require(rate <= 1, "rate", rate, "a smoothing rate of at most 1")
     z = widened(logits)
-    return averaged(z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1), weights)
+    return averaged(z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1), weights, reduction)
+
+
+def gls_by_class(logits: Tensor, labels: Tensor, rate: float, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy [B] against `(1 - rate) * onehot(labels) + rate / K`, each entry times the weight of its own class.
+
+    logits [B, K], labels [B], or targets [B, K] in place of the one-hot ones; class_weights [K]. So does
+    `torch.nn.functional.cross_entropy(weight=..., label_smoothing=rate)`, for rates in [0, 1] alone; in `gls_loss` an
+    example has the weight of its label instead.
+    """
+    rules.smoothing_rate("rate", rate)
+    losses = -log_probabilities(logits)
+    if class_weights is not None:
+        losses = losses * class_weights.to(losses.dtype)
+    return (1 - rate) * of_label(losses, labels) + rate * losses.mean(dim=1)
 
 
 def ramped(rate: float, since: float, ramp: float) -> float:
@@ -31,7 +47,9 @@ def ramped(rate: float, since: float, ramp: float) -> float:
     return rate if since >= ramp else rate * since / ramp
 
 
-def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
+def confidence_penalty_loss(
+    logits: Tensor, labels: Tensor, beta: float, weights: Tensor | None = None, reduction: Reduction = "mean"
+) -> Tensor:
     """Mean [] over the batch of `-log p_y - beta * H(p)`, H the entropy of the prediction p in nats.
 
     logits [B, K], labels [B]; beta >= 0. Source: Pereyra et al., "Regularizing Neural Networks by Penalizing Confident
@@ -40,7 +58,7 @@ def confidence_penalty_loss(logits: Tensor, labels: Tensor, beta: float, weights
     rules.weight("beta", beta)
     log_p = log_probabilities(logits)
     entropy = -(log_p.exp() * log_p).sum(dim=1)  # [B]
-    return -averaged(of_label(log_p, labels) + beta * entropy, weights)
+    return -averaged(of_label(log_p, labels) + beta * entropy, weights, reduction)
 
 
 def disturbed_labels(labels: Tensor, classes: int, alpha: float, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
 """Settings as they are in force, and what the home's `tosmooth.toml` says of them.
 
 Each comes from the first of these that says it: the command line, its environment variable, `tosmooth.toml` in the
-home, its default. `search.cli.options` makes the options of the commands of them. Loads with nothing heavy.
+home, its default. `search.cli.options` makes the options of the commands of them, `search.api.places` reads
+them for calls. Loads with nothing heavy.
 """
 
 import stat

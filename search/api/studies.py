@@ -1,4 +1,4 @@
-"""Find a study that a command names."""
+"""Find a study that a command or a call names."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from tosmooth.trainables.redact import masked
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tosmooth.search.cli.settings import InForce
+    from tosmooth.search.api.settings import InForce
     from tosmooth.search.records import Record
     from tosmooth.search.spec.study import StudySpec
     from tosmooth.search.storage.home import Home
@@ -71,7 +71,7 @@ def data_of(home: "Home", spec: "StudySpec", given: str | None) -> str | None:
 
 def with_data(settings: "Sequence[InForce]", home: "Home", spec: "StudySpec") -> "list[InForce]":
     """Settings in force, with the place of the data that the home remembers of a study where nothing else names it."""
-    from tosmooth.search.cli.settings import InForce
+    from tosmooth.search.api.settings import InForce
 
     kept = home.study(spec.name).data()
     source = f"study {spec.name}, as it was last run"
