@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tosmooth.trainables.config import AllBut, TableSource
+from tosmooth.trainables.conversion import Name
 from tosmooth.trainables.errors import InputError, first_line, require, shown
 
 FOLDER = "arrays"  # in the home
@@ -63,17 +64,17 @@ def written(
         parts[TEST] = _joined(tested, {LABEL: _labels(y_test, tested.num_rows, "y_test")})
     pictures = inputs.column_names == [INPUT] and isinstance(inputs.schema.field(0).type, pa.FixedShapeTensorType)
     text = any(_is_text(kind) for kind in inputs.schema.types)
-    named = {**({"label": LABEL} if LABEL in labels else {}), **({"clean_label": CLEAN} if CLEAN in labels else {})}
     table = TableSource(
         train=TRAIN,
         test=TEST if TEST in parts else None,
         image=INPUT if pictures else None,
         features=None if pictures else AllBut(all_but=()),
+        label=LABEL if LABEL in labels else None,
+        clean_label=CLEAN if CLEAN in labels else None,
         test_label=LABEL if TEST in parts else None,
         annotators=columns,
-        missing=tuple(str(each) for each in missing),
+        missing=tuple(Name(str(each)) for each in missing),
         categorical="onehot" if text else "refuse",
-        **named,
     )
     return Written(_kept(home / FOLDER, parts), table)
 
