@@ -87,13 +87,12 @@ class Suggester:
         never on when they were asked for or on how often the driver was restarted.
         """
         number, named = len(self.store.trials(cell, "search")), self.spec.search.sampler
-        own = not isinstance(named, Mapping)
-        by_trial = not isinstance(named, Mapping) or seeded_by_trial(named)
-        place = (number, "sampler") if by_trial else ("sampler",)
-        sampler = make_sampler(named, derive_seed(self.spec.seed, cell.key, *place))
+        one = isinstance(named, Mapping) and not seeded_by_trial(named)  # seed for all trials
+        seed = derive_seed(self.spec.seed, cell.key, *(() if one else (number,)), "sampler")
+        sampler = make_sampler(named, seed)
         name = self.store.study(cell, "search").study_name
         kinds, notes = self.store.distributions[cell.method], dict[str, Any]()
-        found = ask(sampler, self.store.storage, name, number, kinds, None if own else notes)
+        found = ask(sampler, self.store.storage, name, number, kinds, notes if isinstance(named, Mapping) else None)
         params = to_params(self.store.views[cell.method], found)
         self._notes[cell] = (params, notes)
         return params

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
@@ -18,12 +18,11 @@ from optuna.samplers import BaseSampler, QMCSampler
 from tosmooth.search.spec.plugins import Plugin, is_plugin
 from tosmooth.trainables.errors import InputError, first_line, require, shown
 
-Kind = TypeVar("Kind", BaseSampler, BasePruner)
 NAMES: dict[type, str] = {BaseSampler: "sampler", BasePruner: "pruner"}
 
 
-def make_plugin(key: str, plugin: Plugin, base: type[Kind], seed: int | None = None) -> Kind:
-    """Make the sampler or pruner that stands at `key`; `seed` is handed to it where it takes one.
+def make_plugin(key: str, plugin: Plugin, base: type, seed: int | None = None) -> Any:
+    """Make the sampler or pruner, as `base` says, that stands at `key`; `seed` is handed to it where it takes one.
 
     Raises `InputError` naming the key: for what is not found, is none, or does not take the arguments.
     """
@@ -61,8 +60,8 @@ def _argument(key: str, value: Any, seed: int | None) -> Any:
     return make_plugin(key, value, base, seed)
 
 
-def _class(key: str, plugin: Plugin, base: type[Kind]) -> type[Kind]:
-    found: Any = _attribute(key, plugin, base)
+def _class(key: str, plugin: Plugin, base: type) -> Any:
+    found = _attribute(key, plugin, base)
     where = f"{key}.{'hub' if plugin.get('hub') is not None else 'class'}"
     value = plugin.get("hub") or plugin.get("class")
     ok = isinstance(found, type) and issubclass(found, base) and not inspect.isabstract(found)

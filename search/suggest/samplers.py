@@ -40,7 +40,8 @@ ALL = Bound(sys.maxsize, sys.maxsize)  # what a sampler that is named by its cla
 def make_sampler(name: str | Plugin, seed: int) -> BaseSampler:
     """Make the sampler that a study file names. Raises as `make_plugin` does."""
     if isinstance(name, Mapping):
-        return make_plugin("search.sampler", name, BaseSampler, seed)  # type: ignore[type-abstract]
+        made: BaseSampler = make_plugin("search.sampler", name, BaseSampler, seed)
+        return made
     makers: dict[str, Callable[[], BaseSampler]] = {
         "tpe": lambda: TPESampler(seed=seed),
         "gp": lambda: GPSampler(seed=seed),

@@ -199,8 +199,9 @@ def test_a_pruner_of_optunas_prunes_after_the_least_epochs_and_the_grace(pruner:
     suggester = Suggester(Store(spec, optuna.storages.InMemoryStorage()))
     for _ in range(4):
         feed(suggester, GOOD)
-    poor = [feed(suggester, [55.0] * 8), feed(suggester, [value + 1 for value in GOOD]), feed(suggester, [55.0] * 8, 3)]
-    assert poor == ends
+    poor = [55.0 - i for i in range(8)]
+    found = [feed(suggester, poor), feed(suggester, [value + 1 for value in GOOD]), feed(suggester, poor, 3)]
+    assert found == ends
 
 
 def test_it_is_kept_and_may_change_but_not_the_bounds_under_it() -> None:
