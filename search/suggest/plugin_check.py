@@ -27,9 +27,9 @@ def check_plugins(spec: StudySpec) -> None:
     """
     search = spec.search
     if isinstance(search.sampler, Mapping):
-        make_plugin("search.sampler", search.sampler, BaseSampler, 0)  # type: ignore[type-abstract]
+        make_plugin("search.sampler", search.sampler, BaseSampler, 0)
     if isinstance(search.pruner, Mapping):
-        make_plugin("search.pruner", search.pruner, BasePruner)  # type: ignore[type-abstract]
+        make_plugin("search.pruner", search.pruner, BasePruner)
     if not isinstance(search.sampler, Mapping) and not isinstance(search.pruner, Mapping):
         return
     suggester = Suggester(Store(spec, InMemoryStorage()))

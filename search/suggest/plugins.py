@@ -48,7 +48,7 @@ def seeded_by_trial(plugin: Plugin) -> bool:
     path = plugin.get("class") or ""
     if plugin.get("hub") is not None or not str(path).startswith("optuna."):
         return True
-    return not issubclass(_class("search.sampler", plugin, BaseSampler), QMCSampler)  # type: ignore[type-abstract]
+    return not issubclass(_class("search.sampler", plugin, BaseSampler), QMCSampler)
 
 
 def _argument(key: str, value: Any, seed: int | None) -> Any:
@@ -66,8 +66,7 @@ def _class(key: str, plugin: Plugin, base: type) -> Any:
     value = plugin.get("hub") or plugin.get("class")
     ok = isinstance(found, type) and issubclass(found, base) and not inspect.isabstract(found)
     require(ok, where, value, f"no {NAMES[base]} of Optuna's: a class derived of optuna's {base.__name__}")
-    kind: type[Kind] = found
-    return kind
+    return found
 
 
 def _attribute(key: str, plugin: Plugin, base: type | None = None) -> Any:

@@ -84,8 +84,7 @@ def make_pruner(spec: StudySpec) -> BasePruner:
     search = spec.search
     least, grace = search.pruner_min_epochs or 1, search.pruner_grace or 0
     if isinstance(search.pruner, Mapping):
-        pruner = make_plugin("search.pruner", search.pruner, BasePruner)  # type: ignore[type-abstract]
-        return Grace(pruner, least, grace)
+        return Grace(make_plugin("search.pruner", search.pruner, BasePruner), least, grace)
     return Grace(MedianOfBranches(), least, grace) if search.pruner == "median" else NopPruner()
 
 

@@ -22,7 +22,7 @@ HEAVY = {"torch", "ray", "optuna", "mlflow", "pandas", "scipy", "pydantic", "num
 
 def request(home: Path, **changes: object) -> str:
     """Line that asks for the study `tiny`."""
-    places = dict.fromkeys(("data", "cache", "address", "tracking_uri", "storage"))
+    places = dict.fromkeys(("data", "cache", "address", "tracking_uri", "storage", "code"))
     asked = {"study": to_yaml(tiny()), "home": str(home), **places, "quiet": False, "line_every": 10.0}
     return Request(**(asked | changes)).text()  # type: ignore[arg-type]
 
