@@ -1,8 +1,8 @@
 """tosmooth: my labels are partly wrong, should I smooth them, by how much, and from which epoch on?
 
 `search` takes arrays and recommends a rate. `run` runs a study, which `Study` or a file describes, and `load` reads one
-that was run; each of them gives a `Result`. `losses` has the losses for training code of one's own. `PosteriorSampler`
-is the search's sampler, for any Optuna study.
+that was run; each of them gives a `Result`. `SmoothedClassifier` is an estimator as scikit-learn has them. `losses` has
+the losses for training code of one's own. `PosteriorSampler` is the search's sampler, for any Optuna study.
 """
 
 from importlib import import_module
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tosmooth import losses as losses
+    from tosmooth.search.api.classifier import SmoothedClassifier as SmoothedClassifier
     from tosmooth.search.api.recommendation import Recommendation as Recommendation
     from tosmooth.search.api.result import Result as Result
     from tosmooth.search.api.running import load as load
@@ -25,6 +26,7 @@ _PLACES = {
     "PosteriorSampler": "tosmooth.search.suggest.posterior_sampler",
     "Recommendation": "tosmooth.search.api.recommendation",
     "Result": "tosmooth.search.api.result",
+    "SmoothedClassifier": "tosmooth.search.api.classifier",
     "Study": "tosmooth.search.api.study",
     "load": "tosmooth.search.api.running",
     "run": "tosmooth.search.api.running",
@@ -32,7 +34,18 @@ _PLACES = {
 }
 _MODULES = ("losses",)
 
-__all__ = ["InputError", "PosteriorSampler", "Recommendation", "Result", "Study", "load", "losses", "run"]
+__all__ = [
+    "InputError",
+    "PosteriorSampler",
+    "Recommendation",
+    "Result",
+    "SmoothedClassifier",
+    "Study",
+    "load",
+    "losses",
+    "run",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

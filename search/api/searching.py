@@ -64,12 +64,18 @@ def search(
     return load(spec.name, home=places.home, storage=places.storage)
 
 
+def settled_network(network: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Section `network` of a study, from a network's name or the section itself."""
+    found: dict[str, Any] = {"name": network} if isinstance(network, str) else settled(network, "network")
+    return found
+
+
 def _changes(
     network: str | Mapping[str, Any] | None, epochs: int | None, trials: int | None, seeds: int | None
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if network is not None:
-        found["network"] = {"name": network} if isinstance(network, str) else settled(network, "network")
+        found["network"] = settled_network(network)
     if epochs is not None:
         require(type(epochs) is int and epochs >= 1, "epochs", epochs, "a whole number, 1 or more")
         found |= {"training.epochs": epochs, "space.warmup": {"low": 0, "high": max(1, round(0.6 * epochs))}}

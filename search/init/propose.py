@@ -41,8 +41,12 @@ class Recipe:
 
 
 def recipe_for(found: Found) -> Recipe:
+    """Choose a recipe for data that were looked at."""
+    return fitting_recipe(found.rows, found.table.of_pictures)
+
+
+def fitting_recipe(rows: int, pictures: bool) -> Recipe:
     """Choose a recipe by the number of examples: the smaller, the longer, and the more of it validates."""
-    rows, pictures = found.rows, found.table.of_pictures
     validation = 0.3 if rows < 2000 else 0.2 if rows < 20_000 else 0.1
     batch = 32 if rows < 2000 else 64 if pictures or rows < 10_000 else 128
     wanted = STEPS * batch / ((1 - validation) * rows)
