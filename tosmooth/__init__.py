@@ -30,9 +30,8 @@ _PLACES = {
     "Study": "tosmooth.search.api.study",
     "load": "tosmooth.search.api.running",
     "run": "tosmooth.search.api.running",
-    "search": "tosmooth.search.api.searching",
 }
-_MODULES = ("losses",)
+_MODULES = ("losses", "search")  # the latter is a package that can be called
 
 __all__ = [
     "InputError",

@@ -1,5 +1,7 @@
 """Data in memory as a study reads them: forms that people have, and what is refused."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,20 @@ def test_the_study_is_the_one_that_init_proposes_changed_as_asked(tmp_path: Path
     assert _name(data.digest, plain) == _name(data.digest, more) != _name(data.digest, changed)
     pictures = written(tmp_path, PICTURES, Y)
     assert _proposed(pictures.table, Folders(pictures.folder, tmp_path / "cache"), [], None).network.name == "cnn"
+
+
+def test_the_package_search_is_called_whatever_was_imported_before() -> None:
+    script = """
+import tosmooth as ts
+for _ in range(2):
+    try:
+        ts.search([[1.0], [2.0]], [0])
+    except ts.InputError as error:
+        print(error)
+    import tosmooth.search.columns
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == second
+    assert "1" in first
