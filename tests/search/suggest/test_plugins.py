@@ -156,9 +156,7 @@ def test_what_a_sampler_notes_of_its_trials_is_kept_with_them(tmp_path: Path) ->
 
 def test_cma_es_moves_towards_the_best(tmp_path: Path) -> None:
     pytest.importorskip("cmaes")
-    spec = planned(
-        "{class: optuna.samplers.CmaEsSampler, arguments: {popsize: 4}}", "", "search.trials=60", "search.seed=0"
-    )
+    spec = planned("{class: optuna.samplers.CmaEsSampler, arguments: {popsize: 4}}", "", "search.trials=60")
     suggester = Suggester(Store(spec, open_storage(None, tmp_path / "journal.log")))
     rates = []
     for _ in range(60):
