@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from tosmooth.trainables.config import LABEL, AllBut, DataConfig, Files, TableSource
-from tosmooth.trainables.data.columns import Fitted, chosen_features, features_of, numbers_of
+from tosmooth.trainables.data.columns import Fitted, features_of, numbers_of
 from tosmooth.trainables.data.copies import Rows
 from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
 from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
+from tosmooth.trainables.data.feature_choice import chosen_features
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
 from tosmooth.trainables.data.tables.files import files_of

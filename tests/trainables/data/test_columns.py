@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tosmooth.trainables.config import AllBut
-from tosmooth.trainables.data.columns import LOST, Fitted, chosen_features, features_of
+from tosmooth.trainables.data.columns import LOST, Fitted, features_of
 from tosmooth.trainables.data.examples import scale_of
+from tosmooth.trainables.data.feature_choice import chosen_features
 from tosmooth.trainables.errors import InputError
 
 RNG = np.random.default_rng(0)
