@@ -48,10 +48,10 @@ def main() -> None:
     request = Request(**json.loads(source.readline()))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
-    threading.Thread(target=_end_with_asker, daemon=True).start()
-    for line in settle():
-        sys.stderr.write(f"{line}\n")
     try:
+        threading.Thread(target=_end_with_asker, daemon=True).start()
+        for line in settle():
+            sys.stderr.write(f"{line}\n")
         answer = _run(request)
     except KeyboardInterrupt:
         answer = {STOPPED: ""}

@@ -109,7 +109,7 @@ def test_what_is_no_mapping_is_refused() -> None:
         ("train_seed", 2**64, "0 to 2**64 - 1, as torch takes a seed"),
         ("network.name", "vgg", "one of mlp, cnn, fastcnn, resnet18, resnet34"),
         ("network.width", 0, "at least 1"),
-        ("network.depth", -1, "0 (a linear model) to 1000"),
+        ("network.depth", -1, "at least 0 (a linear model), at most 1000"),
         ("training.epochs", 0, "at least 1"),
         ("training.batch_size", 0, "at least 1"),
         ("training.recipe", "three-phase", "one of single, two-phase"),

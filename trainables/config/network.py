@@ -89,7 +89,7 @@ class NetworkConfig:
         deep = self.depth is None or self.name == "mlp" or head
         require(deep, "network.depth", self.depth, "for mlp and heads alone")
         fits = self.depth is None or 0 <= self.depth <= DEEPEST
-        require(fits, "network.depth", self.depth, f"0 (a linear model) to {DEEPEST}")
+        require(fits, "network.depth", self.depth, f"at least 0 (a linear model), at most {DEEPEST}")
         linear = self.depth == 0 or (self.depth is None and head)
         rule = "for hidden layers, and there are none: set network.depth"
         require(self.width is None or not linear, "network.width", self.width, rule)
