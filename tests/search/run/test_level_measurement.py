@@ -56,7 +56,7 @@ def test_a_level_with_a_matrix_is_measured_like_any_other(tmp_path: Path) -> Non
         ("dataset.validation_fraction=1e-9", "dataset.validation_fraction: 1e-09 is refused: at least one"),
         ("dataset.noise=[worst]", "noise level 'worst' is unknown for twonorm"),
         ("dataset.name=cifar10", "there is no CIFAR-10 here"),
-        ("network={name: cnn}", "network.name: 'cnn' is refused: images take"),
+        ("network={name: cnn}", "network.name: 'cnn' is refused: pictures take"),
     ],
 )
 def test_what_the_data_refuse_reaches_the_driver_as_it_was_said(change: str, message: str, tmp_path: Path) -> None:
