@@ -82,20 +82,20 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on features [N, D] and labels [N], wrong ones among them."""
-        X, y = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        features, given = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(given)
+        self.classes_, labels = np.unique(given, return_inverse=True)
         require(len(self.classes_) >= 2, "y", self.classes_.tolist(), "labels of two classes or more, not of one class")
         rate, ok = self.rate, self.rate == "search" or isinstance(self.rate, int | float | np.number)
         require(ok, "rate", rate, "a smoothing rate of at most 1, or search")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         recipe, warmup = fitting_recipe(len(labels), pictures=False), self.warmup
         if rate == "search":
-            self.result_ = self._searched(X, labels, seed)
+            self.result_ = self._searched(features, labels, seed)
             best = self.result_.best("given").parameters
             rate, warmup = best["rate"], best["warmup"]
         self.rate_, self.warmup_ = float(rate), int(warmup)
-        self._train(X, labels, self._config(recipe, seed))
+        self._train(features, labels, self._config(recipe, seed))
         return self
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
