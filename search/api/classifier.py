@@ -82,10 +82,9 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train on features [N, D] and labels [N], wrong ones among them."""
-        features: NDArray[np.float64]
-        features, targets = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
-        check_classification_targets(targets)
-        self.classes_, labels = np.unique(targets, return_inverse=True)
+        features, given = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
+        check_classification_targets(given)
+        self.classes_, labels = np.unique(given, return_inverse=True)
         require(len(self.classes_) >= 2, "y", self.classes_.tolist(), "labels of two classes or more, not of one class")
         rate, ok = self.rate, self.rate == "search" or isinstance(self.rate, int | float | np.number)
         require(ok, "rate", rate, "a smoothing rate of at most 1, or search")

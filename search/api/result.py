@@ -159,7 +159,7 @@ class Result:
 
         from tosmooth.search.report.terminal import terminal_table
 
-        console = Console(width=100, file=io.StringIO(), color_system=None)
+        console = Console(width=100, file=io.StringIO(), color_system=None, force_jupyter=False)
         with console.capture() as text:
             console.print(terminal_table(self.rows, 100))
         return text.get()

@@ -73,7 +73,11 @@ def _run(request: Request) -> dict[str, object]:
     from tosmooth.search.storage.home import Home
     from tosmooth.trainables.user_code import UserCode
 
-    console = StageConsole(stderr=True, markup=False, highlight=False, quiet=request.quiet)
+    # A kernel sets FORCE_COLOR, by which rich takes a pipe for a terminal.
+    terminal = sys.stderr.isatty()
+    console = StageConsole(
+        stderr=True, markup=False, highlight=False, quiet=request.quiet, force_terminal=terminal, force_jupyter=False
+    )
     console.plain, console.line_every = True, request.line_every
     options = Options(
         Home(Path(request.home)),

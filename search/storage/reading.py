@@ -1,6 +1,10 @@
 """Read the records of a study from its storage and history."""
 
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import optuna
 
 from tosmooth.search.records import Level, Record
 from tosmooth.search.spec.study import StudySpec
@@ -23,9 +27,21 @@ def read_records(folder: StudyFolder, spec: StudySpec, storage: str | None) -> l
     levels: dict[str, Level] = {}
     with suppress(InputError):  # who needs them says what they lack
         levels = folder.levels()
-    store = Store(spec, open_storage(storage, folder.journal), levels=levels)
-    records = store.records(history.read)
+    with _as_before():
+        store = Store(spec, open_storage(storage, folder.journal), levels=levels)
+        records = store.records(history.read)
     if lost := store.absent(reported):
         advice = "bring it back from a copy; `tosmooth run` trains again what the study still asks for"
         raise InputError(f"study {spec.name!r}: {absent(lost)}; {advice}")
     return records
+
+
+@contextmanager
+def _as_before() -> Iterator[None]:
+    """Leave Optuna as talkative as it was: it may be the user's, whose process only reads a study."""
+    verbosity = optuna.logging.get_verbosity()
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
@@ -32,6 +33,7 @@ def check_plugins(spec: StudySpec) -> None:
         make_plugin("search.pruner", search.pruner, BasePruner)
     if not isinstance(search.sampler, Mapping) and not isinstance(search.pruner, Mapping):
         return
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # as `open_storage` does: nothing of these trials is kept
     suggester = Suggester(Store(spec, InMemoryStorage()))
     for cell in {cell.method: cell for cell in spec.cells()}.values():
         if isinstance(search.pruner, Mapping):
