@@ -20,7 +20,7 @@ MOST_CLASSES = 20  # that are named
 
 def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None = None) -> dict[str, Any]:
     """Levels with sizes, classes and noise rates; space, budget, resources, cost; all as JSON takes it."""
-    training, cells, cost = spec.training, spec.cells(), cost or cost_of(spec, None, None)
+    cells, cost = spec.cells(), cost or cost_of(spec, None, None)
     return {
         "study": spec.name,
         "question": spec.question,
@@ -40,8 +40,10 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
             }
             for level in levels.values()
         ],
-        "network": spec.network.name,
-        "recipe": f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}",
+        "network": spec.network.name if spec.trainable is None else None,
+        "trainable": spec.trainable,
+        "arguments": spec.arguments,
+        "recipe": _recipe(spec),
         "space": {name: _words(parameter) for name, parameter in spec.space.items()},
         "sampler": spec.search.sampler,
         "pruner": spec.search.pruner,
@@ -81,7 +83,8 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     console.print(fitting(table, console.width))
     for line in _classes(facts["levels"]):
         console.print(line)
-    console.print(f"\nnetwork {facts['network']}; {facts['recipe']}; {', '.join(facts['methods'])}")
+    network = "" if facts["network"] is None else f"network {facts['network']}; "
+    console.print(f"\n{network}{facts['recipe']}; {', '.join(facts['methods'])}")
     if (code := facts.get("code")) is not None:
         console.print(f"your code {code['digest'][:12]}: {', '.join(code['files'])}", soft_wrap=True)
     for name, parameter in facts["space"].items():
@@ -114,6 +117,13 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     )
     gpus = "" if "gpus" in given else "; a quarter of a GPU where Ray finds one"
     console.print(f"a trial takes: {given}{gpus}")
+
+
+def _recipe(spec: StudySpec) -> str:
+    training = spec.training
+    if spec.trainable is not None:
+        return f"trained by {spec.trainable}, {training.epochs} epochs"
+    return f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}"
 
 
 def _classes(levels: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -242,6 +242,18 @@ def _close(opened: _Opened, console: Console, finished: bool) -> int:
 def _fixed(spec: StudySpec) -> dict[str, object]:
     """Settings that all trials share, to be shown as their parameters."""
     training, optimizer = spec.training, spec.training.optimizer
+    if spec.trainable is not None:
+        return {
+            "trainable": spec.trainable,
+            "training.epochs": training.epochs,
+            "seed": spec.seed,
+            **({} if spec.code is None else {"code": spec.code}),
+            **{
+                f"arguments.{name}": value
+                for name, value in spec.arguments.items()
+                if f"arguments.{name}" not in spec.space
+            },
+        }
     return {
         "network": spec.network.name,
         "training.epochs": training.epochs,
