@@ -1,6 +1,7 @@
 """One trial in this process, for debugging and for a bare GPU machine: `python -m tosmooth.trainables --help`."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -24,10 +25,11 @@ from tosmooth.trainables.former_words import TRIAL, renewed
 from tosmooth.trainables.networks.device import compute_dtype, default_device
 from tosmooth.trainables.networks.prepare import prepared
 from tosmooth.trainables.noise.estimate import has_cleanlab
+from tosmooth.trainables.own_training import OwnRun
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.trainer import Report, train
-from tosmooth.trainables.user_code import UserCode, collect, use
+from tosmooth.trainables.user_code import CodeError, UserCode, collect, resolve, use
 
 HOME = Path(os.environ.get("TOSMOOTH_HOME", "tosmooth-home"))
 
@@ -84,6 +86,9 @@ def run(options: argparse.Namespace) -> None:
     require(not options.estimate_noise or is_plain(config), "--estimate-noise", config.rate, "for gls at rate 0 alone")
     installed = not options.estimate_noise or has_cleanlab()
     require(installed, "--estimate-noise", True, "cleanlab estimates it, and is not installed: pip install cleanlab")
+    if config.trainable is not None:
+        _run_own(config, options, device)
+        return
     trunks = _trunks(options.trunks, config)
     folders = Folders(data=options.data_dir, cache=options.cache_dir)
     ready = prepared(config, load_level(config.data, folders), folders, device)
@@ -97,6 +102,36 @@ def run(options: argparse.Namespace) -> None:
     trainer = train(config, data, report, device, trunks, options.estimate_noise, start=ready.start)
     if options.weights is not None:
         trainer.save_weights(options.weights)
+
+
+def _run_own(config: TrialConfig, options: argparse.Namespace, device: torch.device) -> None:
+    """Train by the user's function; what that prints goes to standard error."""
+    for key, value in (("--weights", options.weights), ("--trunks", options.trunks)):
+        require(value is None, key, str(value), "for networks of ours: the trial is trained by your own code")
+    function = resolve(str(config.trainable), "trainable")
+    data = load_level(config.data, Folders(data=options.data_dir, cache=options.cache_dir))
+    out = sys.stdout
+    print(_json_opening(config, data) if options.json else _own_opening(config, data, device), flush=True)
+    own = OwnRun(config, data, function, device)
+    with contextlib.redirect_stdout(sys.stderr):
+        while not own.done:
+            try:
+                epoch = own.run_epoch()
+            except CodeError as error:
+                raise InputError(f"trainable {config.trainable!r}: {error}") from error
+            line = json.dumps(dataclasses.asdict(epoch)) if options.json else _own_line(epoch)
+            print(line, file=out, flush=True)
+
+
+def _own_opening(config: TrialConfig, data: LevelData, device: torch.device) -> str:
+    level, _, _ = _opening(config, data, device).splitlines()
+    return f"{level}\n{config.trainable} on {device.type}; r = {config.rate:g}; {config.arguments}"
+
+
+def _own_line(report: Report) -> str:
+    told = "  ".join(f"{name} {value:.5g}" for name, value in report.metrics.items() if value is not None)
+    line = f"{report.epoch:>5}  {told}"
+    return line if report.diverged is None else f"{line}\ndiverged: {report.diverged}"
 
 
 def _can_be_written(file: Path) -> bool:

@@ -59,6 +59,7 @@ METHODS: dict[str, Method] = {
         },
         soft=True,
     ),
+    "ce": Method("cross-entropy", "the method of a `trainable` whose study searches no smoothing rate", soft=True),
     "confidence-penalty": Method(
         "confidence penalty",
         "Pereyra et al. 2017, arXiv 1701.06548",

@@ -18,6 +18,7 @@ from tosmooth.search.cli.options import (
     err,
     out,
 )
+from tosmooth.trainables.errors import require
 
 if TYPE_CHECKING:
     from tosmooth.search.records import Cell, Level
@@ -42,6 +43,8 @@ def analyse(
 ) -> None:
     """Compare the networks of the chosen rate with CE's and LS's: calibration, memorisation, robustness and more."""
     folder, spec, records = existing(study, home_at(home), storage)
+    rule = "an analysis is of networks, and those of this study are your own code's"
+    require(spec.trainable is None, "study", spec.name, rule)
     data = data_of(home_at(home), spec, data_dir)
     _check_tracking(home, tracking_uri)
     err.plain = True

@@ -21,7 +21,7 @@ MOST_CLASSES = 20  # that are named
 
 def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None = None) -> dict[str, Any]:
     """Levels with sizes, classes and noise rates; space, budget, resources, cost; all as JSON takes it."""
-    training, cells, cost = spec.training, spec.cells(), cost or cost_of(spec, None, None)
+    cells, cost = spec.cells(), cost or cost_of(spec, None, None)
     return {
         "study": spec.name,
         "question": spec.question,
@@ -41,10 +41,12 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
             }
             for level in levels.values()
         ],
-        "network": spec.network.name,
+        "network": spec.network.name if spec.trainable is None else None,
         "mode": spec.network.mode,
         "weights": {"from": spec.network.weights, "sha256": next(iter(levels.values())).weights if levels else ""},
-        "recipe": f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}",
+        "trainable": spec.trainable,
+        "arguments": spec.arguments,
+        "recipe": _recipe(spec),
         "space": {name: _words(parameter) for name, parameter in spec.space.items()},
         "sampler": in_words(spec.search.sampler),
         "pruner": in_words(spec.search.pruner),
@@ -84,7 +86,8 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
     console.print(fitting(table, console.width))
     for line in _classes(facts["levels"]):
         console.print(line)
-    console.print(f"\nnetwork {_network(facts)}; {facts['recipe']}; {', '.join(facts['methods'])}")
+    network = "" if facts["network"] is None else f"network {_network(facts)}; "
+    console.print(f"\n{network}{facts['recipe']}; {', '.join(facts['methods'])}")
     if (code := facts.get("code")) is not None:
         console.print(f"your code {code['digest'][:12]}: {', '.join(code['files'])}", soft_wrap=True)
     for name, parameter in facts["space"].items():
@@ -126,6 +129,13 @@ def _network(facts: Mapping[str, Any]) -> str:
         return str(facts["network"])
     origin = "its own" if weights["from"] == "none" else weights["from"]
     return f"{facts['network']}, {facts['mode']}; weights {origin}, SHA-256 {weights['sha256']}"
+
+
+def _recipe(spec: StudySpec) -> str:
+    training = spec.training
+    if spec.trainable is not None:
+        return f"trained by {spec.trainable}, {training.epochs} epochs"
+    return f"{training.recipe}, {training.epochs} epochs, batch {training.batch_size}"
 
 
 def _classes(levels: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -59,6 +59,8 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
         best, model = chosen(view, [*others, *found]), model_of(view, found)
         searched = selected(view, [*others, *found])
         early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
+        if spec.trainable is not None:
+            early.append(f"trained by {spec.trainable}: no warm-up is shared")
         row = best_row(
             CellResults(
                 level=levels[cell.level],

@@ -53,6 +53,9 @@ def write_winner(
         write(_alone(spec, cell, params, stem), study)
         if (code := folder.code()) is not None:
             write(code.archive, code_beside(study))
+        if spec.trainable is not None:  # it kept no network of ours
+            files += [study, *([] if code is None else [code_beside(study)])]
+            continue
         advice = f"bring it back from a copy, or train it again: tosmooth run {study}, which is written"
         check_weights(folder.weights(run.key), spec, run, advice)
         with replacing(copy) as partial:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import inspect
 import json
 import logging
 import os
@@ -29,7 +30,7 @@ from tosmooth.trainables.training.objective import check_transition
 from tosmooth.trainables.training.process import prepare
 from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.timing import Pace, pace_of
-from tosmooth.trainables.user_code import UserCode, use
+from tosmooth.trainables.user_code import UserCode, resolve, use
 
 NOTE = "note: "  # so begins a line of stderr that the user is to see at once, as JSON
 MOST_NAMED = 5  # classes without a training example
@@ -95,21 +96,43 @@ def measure(configs: list[TrialConfig], folders: Folders, look: Look = lambda re
     """Measure the levels of the trials, in their order; `look` is shown a run of each with its data."""
     levels: dict[DataConfig, list[TrialConfig]] = defaultdict(list)
     for config in configs:
+        if config.trainable is not None:
+            check_function(resolve(config.trainable, "trainable"), config.trainable)
         find_dataset(config.data)  # before any data is read, which can take minutes
         levels[config.data].append(config)
     return [_measure(same, folders, look) for same in levels.values()]
+
+
+def check_function(function: Callable[..., object], reference: str) -> None:
+    """Raise `InputError` where a trainable of the user's cannot be called with a trial."""
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        raise InputError(f"trainable: {reference!r} is refused: it is called with the trial alone: {error}") from error
+    except ValueError:  # some callables of C say nothing of their arguments
+        return
 
 
 def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Level:
     """Measure the level on which all of the trials are trained."""
     config = configs[0]
     data = load_level(config.data, folders)
+    if config.trainable is not None:
+        return _level(config, data)
     for each in configs:
         check_transition(each, data)
         class_weights_of(each.training, data.train.labels, data.classes, data.class_names)  # for its checks
         ready = prepared(each, data, folders)
         check_network(ready.config, ready.data)
     look(ready)
+    remarks = [*_enlarged(config, data), *on_inputs(config.network)]
+    return dataclasses.replace(
+        _level(config, data), weights=ready.config.network.sha256 or "", remarks=(*data.remarks, *remarks)
+    )
+
+
+def _level(config: TrialConfig, data: LevelData) -> Level:
+    """Level of these data."""
     return Level(
         dataset=config.data.dataset,
         noise=config.data.noise,
@@ -125,8 +148,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         class_counts=_counts(data),
         clean_rows=data.clean_rows,
         clean_validation=config.data.validate_on == "clean",
-        weights=ready.config.network.sha256 or "",
-        remarks=(*data.remarks, *_enlarged(config, data), *on_inputs(config.network)),
+        remarks=data.remarks,
         **_facts(data),
     )
 

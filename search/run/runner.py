@@ -245,6 +245,18 @@ def _fixed(spec: StudySpec) -> dict[str, object]:
     """Settings that all trials share, to be shown as their parameters."""
     training, optimizer, network = spec.training, spec.training.optimizer, spec.network
     backbone = {"network.mode": network.mode, "network.weights": network.weights} if network.has_backbone else {}
+    if spec.trainable is not None:
+        return {
+            "trainable": spec.trainable,
+            "training.epochs": training.epochs,
+            "seed": spec.seed,
+            **({} if spec.code is None else {"code": spec.code}),
+            **{
+                f"arguments.{name}": value
+                for name, value in spec.arguments.items()
+                if f"arguments.{name}" not in spec.space
+            },
+        }
     return {
         "network": network.name,
         **backbone,

@@ -22,10 +22,11 @@ from tosmooth.trainables.config import DataConfig, TrialConfig
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.filesystems import upload
 from tosmooth.trainables.files.folders import Folders
-from tosmooth.trainables.user_code import UserCode, use
+from tosmooth.trainables.user_code import CodeError, UserCode, resolve, use
 
 if TYPE_CHECKING:
     from tosmooth.trainables.data.datasets import LevelData
+    from tosmooth.trainables.own_training import OwnRun
     from tosmooth.trainables.training.trainer import Trainer
 
 
@@ -43,13 +44,23 @@ class TuneTrial(tune.Trainable):
         """Take a trial's settings; `code`: archive of the user's code that the study names."""
         self.settings = config
         self.code = code
-        self.trainer: Trainer | None = None
+        self.trainer: Trainer | OwnRun | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         if self.trainer is not None:  # it ended, and the driver knows: it would not ask for another trial otherwise
             self.trainer.forget_checkpoint()
+        if not self._stopped():
+            return False
         self.setup(new_config)
         return True
+
+    def cleanup(self) -> None:
+        """End what runs beside this process's main thread: Tune is done with it."""
+        self._stopped()
+
+    def _stopped(self) -> bool:
+        """End a function of the user's, which may have been pruned; False if it cannot be ended."""
+        return self.settings["trial"].get("trainable") is None or self.trainer is None or self.trainer.stop()
 
     def step(self) -> dict[str, Any]:
         try:
@@ -92,6 +103,7 @@ def _reason(error: Exception) -> str:
     """Reason of a failure: the error in one line, with where it was raised. A lack of memory has always one wording."""
     where = traceback.extract_tb(error.__traceback__)[-1]
     reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+    reason = str(error) if isinstance(error, CodeError) else reason  # it has the user's line
     lacking = isinstance(error, MemoryError) or any(words in reason.lower() for words in NO_MEMORY)
     return f"out of memory: {reason}" if lacking else reason
 
@@ -107,7 +119,7 @@ def _limited(seconds: float | None) -> Iterator[None]:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer:
+def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer | OwnRun:
     from tosmooth.trainables.checkpointing.trunks import Trunks  # noqa: PLC0415
     from tosmooth.trainables.networks.prepare import prepared  # noqa: PLC0415
     from tosmooth.trainables.training.process import prepare  # noqa: PLC0415 - see above
@@ -123,6 +135,11 @@ def _trainer(settings: dict[str, Any], code: bytes | None) -> Trainer:
     data = _level(config.data, folders)
     if (digest := settings.get("digest", data.digest)) != data.digest:
         raise InputError(f"the data are not those that the study measured (digest {digest} -> {data.digest})")
+    if config.trainable is not None:
+        from tosmooth.trainables.own_training import OwnRun  # noqa: PLC0415
+
+        function = resolve(config.trainable, "trainable")
+        return OwnRun(config, data, function, checkpoints=settings["checkpoints"], needed=settings["needed"])
     ready = prepared(config, data, folders)
     return Trainer(
         ready.config,

@@ -43,6 +43,7 @@ class TrialSettings:
             "checkpoints": self._checkpoints(),
             "timeout": self.spec.trial_timeout,
             "estimate_noise": self._estimates_noise(job),
+            "needed": sorted({"val_accuracy", self.spec.score.validation}),
         }
 
     def take_weights(self, job: Job) -> str:
@@ -56,6 +57,8 @@ class TrialSettings:
 
     def _keeps_weights(self, job: Job) -> bool:
         """True if the trained network is kept: of confirmation runs, on the first seed or on all if the study asks."""
+        if self.spec.trainable is not None:  # what it makes need not be a network
+            return False
         every = self.spec.confirmation.keep_weights == "all"
         return job.key.phase == "confirmation" and (every or job.train_seed == self.spec.confirmation_seeds()[0])
 
@@ -72,7 +75,7 @@ class TrialSettings:
         It costs each worker process an import of 2 s, which a short search with clean labels need not wait for.
         """
         unknown = self.levels[job.key.level].noise_rate is None
-        wanted = self.spec.search.estimate_noise and job.params.get("rate") == 0
+        wanted = self.spec.trainable is None and self.spec.search.estimate_noise and job.params.get("rate") == 0
         return bool(wanted) and (job.key.phase == "confirmation" or unknown)
 
     def _trunks(self, job: Job) -> dict[str, Any] | None:
@@ -82,7 +85,8 @@ class TrialSettings:
         """
         alone = job.key.phase == "search" and self.spec.search.training_seeds == "own"
         epochs = sorted(lengths(self.spec.space["warmup"].points()))
-        if self.states is None or not self.spec.trunks.share or alone or not epochs:
+        own = self.spec.trainable is not None
+        if own or self.states is None or not self.spec.trunks.share or alone or not epochs:
             return None
         return {"place": self.states, "epochs": epochs, "limit": int(self.spec.trunks.most_gb * 1e9)}
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from tosmooth.search.records import Score
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params, Space, method_of
+from tosmooth.search.spec.scales import value_at
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec, SearchSpec
 from tosmooth.search.spec.space import space_of
 from tosmooth.search.spec.study import StudySpec
@@ -96,6 +97,8 @@ class MethodSpec:
 
     def baselines(self, chosen: Params | None = None) -> Baselines:
         """Cross-entropy and label smoothing: to compare `chosen` with, or before anything is chosen."""
+        if self.study.trainable is not None and self.method != BASELINE_METHOD:
+            return Baselines(ce=None, ls=None)  # there is no rate that could be 0 or 0.1
         ce, ls = (self.baseline_of(rate, chosen) if chosen else self.baseline(rate) for rate in BASELINES)
         return Baselines(ce=ce, ls=ls)
 
@@ -113,6 +116,7 @@ class MethodSpec:
             value: Any = recipe
             for key in ("parameters", name.split(".")[1]) if "." in name and method_of(name) else name.split("."):
                 value = None if value is None else value.get(key)
-            params[name] = parameter.nearest(value)
+            middle = value is None and name.startswith("arguments.")  # the study says of no value that it is usual
+            params[name] = value_at(parameter, 0.5) if middle else parameter.nearest(value)
         start = max if self.training.recipe == "two-phase" else min
         return params | {"warmup": start(self.space["warmup"].extremes)}

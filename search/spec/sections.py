@@ -254,10 +254,10 @@ class SelectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """Parameters with which plain cross-entropy and label smoothing are confirmed."""
+    """Parameters with which plain cross-entropy and label smoothing are confirmed; `None` where they are not."""
 
-    ce: Params
-    ls: Params
+    ce: Params | None
+    ls: Params | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

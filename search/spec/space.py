@@ -25,6 +25,7 @@ from tosmooth.trainables.conversion import build, convert
 from tosmooth.trainables.errors import InputError, require, shown
 from tosmooth.trainables.methods import METHODS
 
+ARGUMENT = re.compile(r"arguments\.[^\W\d]\w*")  # of a trainable of the user's own
 VALUES = 1000  # that a list of a parameter's values may have
 COMBINATIONS = 1024  # of extreme values that are tried together when a study is read
 
@@ -38,6 +39,8 @@ def build_space(values: object, recipes: Mapping[str, TrialConfig]) -> Space:
     methods, some = list(recipes), next(iter(recipes.values()))
     training = some.training
     plain = dataclasses.replace(some, method="gls", parameters={}, transition=None, warmup=0)
+    if some.trainable is not None:
+        return _own_space(values, recipes)
     longest = training.epochs // 2
     defaults: dict[str, Any] = {
         name: default for method in methods for name in own_names(method) if (default := _default_range(method, name))
@@ -56,6 +59,43 @@ def build_space(values: object, recipes: Mapping[str, TrialConfig]) -> Space:
     for recipe in recipes.values():
         _check_together(space_of(space, recipe), recipe)
     return space
+
+
+def _own_space(values: object, recipes: Mapping[str, TrialConfig]) -> Space:
+    """Build the space of a study whose trials a function of the user's trains: what the file names, and nothing else.
+
+    It has `rate` for the method gls; without a `warmup` there is none.
+    """
+    if not isinstance(values, Mapping):
+        raise InputError(f"space: {shown(values)} is refused: a mapping of parameters")
+    given = {name: value for name, value in values.items() if value is not None}
+    require(bool(given), "space", values, "what your trainable is to be given: rate, warmup, arguments.NAME")
+    for name, value in given.items():
+        known = name in ("rate", "warmup", "lr_after_warmup") or ARGUMENT.fullmatch(name) is not None
+        rule = f"rate, warmup, lr_after_warmup, or an argument of your trainable{_argument_hint(name)}"
+        require(known, f"space.{name}", value, rule)
+    rated = "rate" in given
+    require(rated == ("gls" in recipes), "space.rate", given.get("rate"), "searched by the method gls, and by it alone")
+    some = next(iter(recipes.values()))
+    order = sorted(
+        given, key=lambda name: ("rate", "warmup").index(name) if rated and name in ("rate", "warmup") else 2
+    )
+    space = {name: _build_parameter(name, given[name], {}, some) for name in order}
+    return space if "warmup" in space else {**space, "warmup": Choice((0,))}
+
+
+def _argument_hint(name: str) -> str:
+    return f": arguments.{name}" if name.isidentifier() else ", such as arguments.lr"
+
+
+def _kind_of(name: str, value: Mapping[str, Any]) -> object:
+    """Type of a parameter's values: of a trainable's argument whole numbers where its bounds and step are some."""
+    if name in SEARCHABLE:
+        return SEARCHABLE[name]
+    if "values" in value:
+        return object  # as they are
+    bounds = [value[key] for key in ("low", "high", "step") if value.get(key) is not None]
+    return int if bounds and all(type(number) is int for number in bounds) else float
 
 
 def space_of(space: Space, recipe: TrialConfig) -> Space:
@@ -92,7 +132,8 @@ def grid_size(space: Space) -> int:
 def _build_parameter(name: str, value: object, default: dict[str, Any], recipe: TrialConfig) -> Parameter:
     key = f"space.{name}"
     require(name not in SETTLED, key, value, "it is the same for all trials of a study")
-    if name not in SEARCHABLE:
+    own = recipe.trainable is not None and ARGUMENT.fullmatch(name) is not None
+    if name not in SEARCHABLE and not own:
         raise unknown_key(key, SEARCHABLE, name)
     if not isinstance(value, Mapping):
         rule = f"{{low, high, scale, step}} or {{values: [...]}}{_as_range(value)}"
@@ -100,7 +141,7 @@ def _build_parameter(name: str, value: object, default: dict[str, Any], recipe: 
     replaces = bool(value) and ("values" in value) != ("values" in default)
     settings = dict(value) if replaces else {**default, **value}
     make: Callable[[str, object, dict[str, Any]], Parameter] = _build_choice if "values" in settings else _build_range
-    parameter = make(key, SEARCHABLE[name], settings)
+    parameter = make(key, _kind_of(name, settings), settings)
     for extreme in parameter.extremes:
         try:
             with_params(recipe, {name: extreme})

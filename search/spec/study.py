@@ -7,6 +7,7 @@ A study file says (only `name` and `dataset` must be there):
     dataset                 name, noise (its levels), noise_seed, split_seed, validation_fraction, size, test_size,
                             table, matrices
     network, training       the recipe, as `trainables.config` has it
+    trainable, arguments    a function of the user's that trains in the place of our loop, and what it is given
     method                  gls, or one of its relatives (`trainables.methods`), or a list of them
     transition              estimated, measured, or K rows of P(noisy label | clean label): for forward and backward
     space                   parameter: {low, high, scale, step} or {values: [...]}
@@ -34,6 +35,7 @@ from pydantic import (
     Field,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from tosmooth.search.records import Cell, Score
@@ -63,6 +65,7 @@ from tosmooth.trainables.config import (
     TrainingConfig,
     TrialConfig,
     check_code,
+    check_trainable,
     references_of,
 )
 from tosmooth.trainables.conversion import build, convert, number, one_of
@@ -99,18 +102,30 @@ class StudySpec(BaseModel):
         default_factory=NetworkConfig, validate_default=True
     )
     training: Annotated[TrainingConfig, _section(TrainingConfig, "training")] = TrainingConfig()
+    trainable: str | None = None
+    arguments: dict[str, Any] = Field(default_factory=dict, validate_default=True)
     method: tuple[str, ...] = ("gls",)
     transition: Transition = None
     space: Space = Field(default_factory=dict, validate_default=True)
     search: Annotated[SearchSpec, _section(SearchSpec, "search")] = Field(default=SearchSpec(), validate_default=True)
     selection: Annotated[SelectionSpec, _section(SelectionSpec, "selection")] = SelectionSpec()
-    trunks: Annotated[TrunkSpec, _section(TrunkSpec, "trunks")] = TrunkSpec()
+    trunks: Annotated[TrunkSpec, _section(TrunkSpec, "trunks")] = Field(default=TrunkSpec(), validate_default=True)
     confirmation: Annotated[ConfirmationSpec, _section(ConfirmationSpec, "confirmation")] = ConfirmationSpec()
     resources: Annotated[Resources, _section(Resources, "resources")] = Resources()
     trial_attempts: int = Field(default=3, ge=1)
     trial_timeout: float | None = Field(default=3600.0, gt=0, allow_inf_nan=False)
     trial_checkpoint: float | None = Field(default=60.0, ge=0, allow_inf_nan=False)
     code: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_method(cls, values: object) -> object:
+        """Take cross-entropy where a function of the user's trains, and no smoothing rate is searched."""
+        if isinstance(values, Mapping) and values.get("trainable") is not None and values.get("method") is None:
+            space = values.get("space")
+            rated = isinstance(space, Mapping) and space.get("rate") is not None
+            return {**values, "method": "gls" if rated else "ce"}
+        return values
 
     @field_validator("name")
     @classmethod
@@ -148,12 +163,28 @@ class StudySpec(BaseModel):
 
     @field_validator("method", mode="before")
     @classmethod
-    def _check_methods(cls, value: object) -> tuple[Any, ...]:
+    def _check_methods(cls, value: object, info: ValidationInfo) -> tuple[Any, ...]:
         methods = tuple(value) if isinstance(value, list | tuple) else (value,)
         for method in methods:
             require(isinstance(method, str) and method in METHODS, "method", method, one_of(method, METHODS))
+            own = info.data.get("trainable") is not None
+            require(method != "ce" or own, "method", method, "beside a `trainable` alone; gls at rate 0 is the same")
+            require(method in ("gls", "ce") or not own, "method", method, "gls or ce beside `trainable`")
         require_distinct("method", methods)
         return methods
+
+    @field_validator("arguments")
+    @classmethod
+    def _check_trainable(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if {"network", "training", "trainable"} <= info.data.keys():
+            check_trainable(info.data["trainable"], value, info.data["network"], info.data["training"])
+        return value
+
+    @field_validator("trunks")
+    @classmethod
+    def _no_trunks(cls, value: TrunkSpec, info: ValidationInfo) -> TrunkSpec:
+        """A function of the user's shares no warm-up."""
+        return TrunkSpec(share=False) if info.data.get("trainable") is not None and value == TrunkSpec() else value
 
     @field_validator("transition", mode="before")
     @classmethod
@@ -166,9 +197,9 @@ class StudySpec(BaseModel):
     @field_validator("space", mode="before")
     @classmethod
     def _build_space(cls, value: object, info: ValidationInfo) -> Space:
-        if not {"network", "training", "method", "transition"} <= info.data.keys():
+        if not {"network", "training", "method", "transition", "trainable", "arguments"} <= info.data.keys():
             return {}  # they are wrong, and say so
-        parts = (info.data[key] for key in ("network", "training", "transition"))
+        parts = (info.data[key] for key in ("network", "training", "transition", "trainable", "arguments"))
         return build_space(value, recipes_of(info.data["method"], *parts))
 
     @field_validator("search", mode="before")
@@ -192,14 +223,14 @@ class StudySpec(BaseModel):
     @field_validator("code")
     @classmethod
     def _check_code(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if "network" in info.data:
-            check_code(value, references_of(info.data["network"]))
+        if {"network", "trainable"} <= info.data.keys():
+            check_code(value, references_of(info.data["network"], info.data["trainable"]))
         return value
 
     @property
     def references(self) -> dict[str, str]:
         """Names of the user's code that trials run, by the keys that name it."""
-        return references_of(self.network)
+        return references_of(self.network, self.trainable)
 
     @property
     def budget(self) -> int:
@@ -222,7 +253,8 @@ class StudySpec(BaseModel):
 
     def recipe(self, method: str) -> TrialConfig:
         """Make a run of a method, on any data, with the settings that all methods share."""
-        recipe = recipes_of((method,), self.network, self.training, self.transition)[method]
+        own = self.trainable, self.arguments
+        recipe = recipes_of((method,), self.network, self.training, self.transition, *own)[method]
         return dataclasses.replace(recipe, code=self.code)
 
     def trial_config(self, cell: Cell, params: Params, train_seed: int, method: str | None = None) -> TrialConfig:
@@ -267,6 +299,8 @@ class StudySpec(BaseModel):
             "dataset": {"name": self.dataset.name, **kept},
             "network": self.network.without_place(),  # `levels.json` has the SHA-256 of weights
             "transition": self.transition,
+            "trainable": self.trainable,
+            "arguments": self.arguments,
             "code": self.code,
             "training": dataclasses.replace(self.training, test_every=1),  # the test set chooses nothing
             "space": {name: parameter.kind for name, parameter in self.space.items()},
@@ -278,7 +312,12 @@ class StudySpec(BaseModel):
 
 
 def recipes_of(
-    methods: Sequence[str], network: NetworkConfig, training: TrainingConfig, transition: Transition
+    methods: Sequence[str],
+    network: NetworkConfig,
+    training: TrainingConfig,
+    transition: Transition,
+    trainable: str | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> dict[str, TrialConfig]:
     """Make a run of each method, on any data, with the settings that all methods share."""
     found = {}
@@ -291,6 +330,8 @@ def recipes_of(
             method=method,
             transition=given,
             warmup=1 if given == "estimated" else 0,
+            trainable=trainable,
+            arguments=dict(arguments or {}),
         )
     return found
 

@@ -173,7 +173,8 @@ def _split(path: str) -> list[str]:
     if first != "space" or not rest:
         return [first, *rest]
     name = ".".join(rest[:-1])
-    return [first, name, rest[-1]] if name in SEARCHABLE or name in TRIAL else [first, ".".join(rest)]
+    argument = rest[0] == "arguments" and len(rest) > 2  # of a trainable
+    return [first, name, rest[-1]] if name in SEARCHABLE or name in TRIAL or argument else [first, ".".join(rest)]
 
 
 def _as_text(key: object) -> str:

@@ -56,6 +56,8 @@ def _wanted(spec: MethodSpec, records: Sequence[Record], seeds: Sequence[int], d
     best = selected(spec, records)
     baselines = spec.baselines(best)
     may_change = spec.confirmation.finalists == "auto" and best is not None and baselines != spec.baselines()
+    if baselines.ce is None or baselines.ls is None:
+        return [Run(*arm, seed) for seed in seeds for arm in arms]
     ce, ls = (BASELINE_METHOD, baselines.ce), (BASELINE_METHOD, baselines.ls)
     if len(arms) < 2 and not may_change:
         distinct = [ce, *(arm for arm in arms if arm not in (ce, ls)), ls]
@@ -70,7 +72,8 @@ def _enough(spec: MethodSpec, level: Level, records: Sequence[Record]) -> bool:
     """True if the gain is known as closely as the study asks, by runs on seeds that every arm has had."""
     best = selected(spec, records)
     widest = spec.confirmation.widest_gain
-    if best is None or widest is None:
+    ce = spec.baselines(best).ce
+    if best is None or widest is None or ce is None:
         return True
-    width = gain_width(records, level, spec.score, best, spec.method, spec.baselines(best).ce)
+    width = gain_width(records, level, spec.score, best, spec.method, ce)
     return width is not None and width <= widest

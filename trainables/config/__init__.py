@@ -8,7 +8,7 @@ from tosmooth.trainables.config.data import MATRIX, SOFT, DataConfig
 from tosmooth.trainables.config.network import NETWORKS, NetworkConfig
 from tosmooth.trainables.config.table import LABEL, TABULAR, AllBut, Files, TableSource
 from tosmooth.trainables.config.training import OptimizerConfig, ScheduleConfig, TrainingConfig
-from tosmooth.trainables.config.trial import TrialConfig, check_code, references_of
+from tosmooth.trainables.config.trial import TrialConfig, check_code, check_trainable, references_of
 
 __all__ = [
     "LABEL",
@@ -26,5 +26,6 @@ __all__ = [
     "TrainingConfig",
     "TrialConfig",
     "check_code",
+    "check_trainable",
     "references_of",
 ]

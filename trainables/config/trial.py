@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
 from tosmooth.trainables.config.data import SOFT, DataConfig
@@ -14,14 +14,35 @@ from tosmooth.trainables.conversion import build
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.former_words import refuse_former
 from tosmooth.trainables.methods import METHODS, check_parameters
+from tosmooth.trainables.user_code import check_reference
 
 DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def references_of(network: NetworkConfig) -> dict[str, str]:
+def references_of(network: NetworkConfig, trainable: str | None) -> dict[str, str]:
     """List the references to a user's code among the parts of a trial, by their keys."""
-    named = {"network.factory": network.factory}
+    named = {"network.factory": network.factory, "trainable": trainable}
     return {key: text for key, text in named.items() if text is not None}
+
+
+def check_trainable(
+    trainable: str | None, arguments: Mapping[str, Any], network: NetworkConfig, training: TrainingConfig
+) -> None:
+    """Refuse what a trainable of the user's own has no use for. Raises `InputError`."""
+    if trainable is None:
+        require(not arguments, "arguments", arguments, "for a `trainable` of your own alone")
+        return
+    check_reference(trainable, "trainable")
+    rule = "a name of letters, digits and _, not rate, warmup or lr_after_warmup: the trial has these by itself"
+    for name in arguments:
+        taken = name in ("rate", "warmup", "lr_after_warmup")
+        require(isinstance(name, str) and name.isidentifier() and not taken, "arguments", name, rule)
+    rule = "left out beside `trainable`, which makes its own; give it `arguments`"
+    require(network in (NetworkConfig(), NetworkConfig(name="cnn")), "network", network.name, rule)
+    given = asdict(training) | {"epochs": 10, "test_every": 1}
+    others = [key for key, value in asdict(TrainingConfig()).items() if given[key] != value]
+    rule = "epochs alone beside `trainable`, which trains its own way; give it `arguments`"
+    require(not others, f"training.{next(iter(others), '')}", next((given[key] for key in others), None), rule)
 
 
 def check_code(code: str | None, references: Mapping[str, str]) -> None:
@@ -47,6 +68,8 @@ class TrialConfig:
     warmup: int = 0  # epochs of plain cross-entropy before the method starts
     lr_after_warmup: float = 1.0  # factor on the learning rate after the warm-up
     train_seed: int = 0  # initial weights, order of the examples, augmentation
+    trainable: str | None = None  # "package.module:callable", the user's: trains in the place of our loop, by a `Trial`
+    arguments: dict[str, Any] = field(default_factory=dict, hash=False)  # of the trainable: its `params`
     code: str | None = None  # digest, in hex, of the user's code that the trial runs (`user_code`); None: it runs none
 
     def __post_init__(self) -> None:
@@ -60,7 +83,17 @@ class TrialConfig:
         self._check_views()
         self._check_imbalance()
         self._check_soft()
+        check_trainable(self.trainable, self.arguments, self.network, self.training)
+        self._check_own()
         check_code(self.code, self.references)
+
+    def _check_own(self) -> None:
+        """Refuse methods and levels of which a trainable of the user's own is told too little."""
+        if self.trainable is not None:
+            rule = "gls or ce beside `trainable`: the others need more than logits and labels"
+            require(self.method in ("gls", "ce"), "method", self.method, rule)
+            require(not self.parameters.get("ramp"), "gls.ramp", self.parameters.get("ramp"), "0 beside `trainable`")
+            require(self.data.noise != SOFT, "dataset.noise", SOFT, "a level of labels beside `trainable`")
 
     def _check_views(self) -> None:
         """Refuse augmentation of what is no picture any more, and copies that are not augmented."""
@@ -107,7 +140,7 @@ class TrialConfig:
     @property
     def references(self) -> dict[str, str]:
         """Names of the user's code that the trial runs, by the keys that name it."""
-        return references_of(self.network)
+        return references_of(self.network, self.trainable)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -95,6 +95,7 @@ def _transition(facts: Facts) -> Tensor:
 
 MAKERS: dict[str, Maker] = {
     "gls": _gls,
+    "ce": lambda values, facts: _gls({"rate": 0.0, "ramp": 0.0}, facts),
     "confidence-penalty": _pure(confidence_penalty_loss),
     "disturb-label": _disturb_label,
     "forward": _forward,

@@ -4,7 +4,7 @@ import importlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tosmooth.trainables.errors import LINE, InputError, require, shown
 from tosmooth.trainables.user_code.finder import active_finder
@@ -62,3 +62,12 @@ def _below(file: str) -> str | None:
     path = Path(file)
     inside = finder is not None and path.is_relative_to(finder.folder)
     return path.relative_to(finder.folder).as_posix() if finder is not None and inside else None
+
+
+class CodeError(Exception):
+    """Error of the user's code while it ran: its kind, what it says, and the user's line; fit to be shown as it is."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Make it from what the user's code raised."""
+        return cls(in_words(error))
