@@ -58,10 +58,10 @@ def submit(
         err.print(f"Job {job}; follow it with: {again}", soft_wrap=True)
         return
     try:
-        code = submission.follow(
+        ended = submission.follow(
             client, job, lambda words: typer.echo(words, nl=False), lambda words: err.print(words, soft_wrap=True)
         )
     except KeyboardInterrupt:
         err.print(f"The study goes on there. Follow it with: {again}; end it with --stop besides.", soft_wrap=True)
         raise typer.Exit(130) from None
-    raise typer.Exit(code)
+    raise typer.Exit(ended)

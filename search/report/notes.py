@@ -70,7 +70,7 @@ def notes(cell: CellResults, row: Row) -> list[str]:
     ce = cell.baselines.ce
     if ce is not None and cell.best.get("lr_after_warmup", 1.0) != ce.get("lr_after_warmup", 1.0):
         found.append("gain includes that of another learning rate after the warm-up")
-    known = [(cell.method, cell.best)]
+    known: list[tuple[str, Params | None]] = [(cell.method, cell.best)]
     known += [(BASELINE_METHOD, params) for params in (cell.baselines.ce, cell.baselines.ls)]
     found += _on_rivals([r for r in cell.own if (r.loss, r.params) not in known])
     if failed := sum(record.phase == "confirmation" and record.state == "failed" for record in cell.own):
