@@ -43,7 +43,7 @@ def run_of(name: str, cache: Path, **changes: Any) -> OwnRun:
 
 
 def accuracies(run: OwnRun) -> list[float]:
-    found = []
+    found: list[float] = []
     while not run.done:
         report = run.run_epoch()
         assert report.epoch == len(found) + 1
