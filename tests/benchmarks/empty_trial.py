@@ -15,7 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.envir
 class EmptyTrial(TuneTrial):
     """A trial that only reports, `REPORTS` times."""
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: dict[str, Any], code: bytes | None = None) -> None:
         super().setup(config)
         self.epoch = 0
 

@@ -273,7 +273,7 @@ def test_baseline_to_compare_with_is_tuned_like_the_chosen_one() -> None:
     }
     assert gls(small(*TUNED)).baseline_of(0.0, chosen) == {**chosen, "rate": 0.0, "warmup": 0, "lr_after_warmup": 0.5}
     assert gls(small(*TUNED, TWO_PHASE)).baseline_of(0.0, chosen) == {**chosen, "rate": 0.0}
-    assert (gls(small(*TUNED)).baselines(chosen).ls or {})["rate"] == 0.1
+    assert gls(small(*TUNED)).baselines(chosen).ls["rate"] == 0.1
     assert gls(small(*TUNED)).baselines().ce == gls(small(*TUNED)).baseline(0.0)
 
 

@@ -79,7 +79,7 @@ def test_a_space_without_a_rate_is_of_cross_entropy_and_has_no_baselines() -> No
     assert spec.space["arguments.kind"] == Choice(("sqrt", "log2", 3))
     assert spec.space["warmup"] == Choice((0,))
     assert view.axis == "arguments.depth"
-    assert (view.baselines().ce, view.baselines().ls) == (None, None)
+    assert (view.baselines().ce, view.baselines().ls) == ({}, {})
     (opener,) = view.openers()
     assert opener == {"arguments.depth": 5, "arguments.lr": 0.1, "arguments.kind": "log2", "warmup": 0}
     assert all(set(point) == set(spec.space) for point in initial_points(view))
