@@ -59,7 +59,6 @@ METHODS: dict[str, Method] = {
         },
         soft=True,
     ),
-    "ce": Method("cross-entropy", "the method of a `trainable` whose study searches no smoothing rate", soft=True),
     "confidence-penalty": Method(
         "confidence penalty",
         "Pereyra et al. 2017, arXiv 1701.06548",
@@ -157,6 +156,7 @@ METHODS: dict[str, Method] = {
         "Zhang et al. 2021, arXiv 2011.12562",
         {"alpha": Parameter(0.5, 0.0, 1.0, "linear", "share of the label, against its class's soft one", rules.share)},
     ),
+    "ce": Method("cross-entropy", "the method of a `trainable` whose study searches no smoothing rate", soft=True),
 }
 
 

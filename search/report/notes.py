@@ -56,7 +56,7 @@ def notes(cell: CellResults, row: Row) -> list[str]:
     found += on_data(cell.level)
     found += [] if cell.level.test_size else ["no clean test labels: accuracies and gain are of the noisy validation"]
     found += [] if hard else _on_choice(cell, row)
-    compared = cell.baselines.ce is not None
+    compared = bool(cell.baselines.ce)
     arms = {"best rate": cell.arm, "CE": cell.ce, "LS": cell.ls} if compared else {"best": cell.arm}
     wide = gain_width(cell.known, cell.level, cell.score, cell.best, cell.method, cell.baselines.ce)
     found += [*_on_seeds(cell, row, arms, wide), *_on_diverged(arms)]
@@ -68,7 +68,7 @@ def notes(cell: CellResults, row: Row) -> list[str]:
         sure = "noise rate, and theory with it, estimated from the noisy labels"
         found.append(f"the estimate of the noise rate cannot be trusted: {doubts}" if doubts else sure)
     ce = cell.baselines.ce
-    if ce is not None and cell.best.get("lr_after_warmup", 1.0) != ce.get("lr_after_warmup", 1.0):
+    if ce and cell.best.get("lr_after_warmup", 1.0) != ce.get("lr_after_warmup", 1.0):
         found.append("gain includes that of another learning rate after the warm-up")
     known = [(cell.method, cell.best)]
     known += [(BASELINE_METHOD, params) for params in (cell.baselines.ce, cell.baselines.ls)]
@@ -231,7 +231,7 @@ def _on_seeds(cell: CellResults, row: Row, arms: Mapping[str, Mapping[int, Recor
     """
     rule, found = cell.rule, []
     counts = {name: len(runs) for name, runs in arms.items()}
-    compared = cell.baselines.ce is not None
+    compared = bool(cell.baselines.ce)
     wide = compared and rule.widest_gain is not None and (width is None or width > rule.widest_gain)
     if any(count < (rule.most_seeds if wide else rule.fewest_seeds) for count in counts.values()):
         alike = len(set(counts.values())) == 1

@@ -59,8 +59,8 @@ class TuneTrial(tune.Trainable):
         self._stopped()
 
     def _stopped(self) -> bool:
-        """End a function of the user's, which may have been pruned; False if it cannot be ended."""
-        return self.settings["trial"].get("trainable") is None or self.trainer is None or self.trainer.stop()
+        """End what a pruned trial may have left running; False if it cannot be ended."""
+        return self.trainer is None or self.trainer.stop()
 
     def step(self) -> dict[str, Any]:
         try:
@@ -88,7 +88,7 @@ class TuneTrial(tune.Trainable):
         }
 
 
-def _keep_weights(trainer: Trainer, path: str, transit: str | None) -> None:
+def _keep_weights(trainer: Trainer | OwnRun, path: str, transit: str | None) -> None:
     """Write the network into the home, or, if this machine does not share it, to where the driver will take it from."""
     if transit is None:
         trainer.save_weights(Path(path))

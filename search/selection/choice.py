@@ -95,7 +95,7 @@ def chosen(spec: MethodSpec, records: Sequence[Record]) -> Params | None:
     baselines, own = spec.baselines(best), _scores(spec, records, best)
     ahead: list[tuple[float, Params]] = []
     for each in (baselines.ce, baselines.ls):
-        if each is None:
+        if not each:
             continue
         scores = _scores(spec, records, each)
         mean, low, _ = paired_gain(scores, own)
@@ -133,7 +133,7 @@ def uncertainty(spec: MethodSpec, model: Posterior | None, best: Params | None) 
     if model is None or best is None or "rate" not in best:
         return None
     baselines, (low, high) = spec.baselines(best), model.interval
-    ce, ls = (0.0 if other is None else model.beats(best, other) for other in (baselines.ce, baselines.ls))
+    ce, ls = (model.beats(best, other) if other else 0.0 for other in (baselines.ce, baselines.ls))
     return Uncertainty(min(low, best["rate"]), max(high, best["rate"]), ce, ls)
 
 

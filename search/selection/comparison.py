@@ -98,7 +98,7 @@ def paired_gain(arm: Mapping[int, float], ce: Mapping[int, float]) -> tuple[floa
 
 
 def gain_width(
-    records: Sequence[Record], level: Level, score: Score, params: Params, method: str, ce: Params | None
+    records: Sequence[Record], level: Level, score: Score, params: Params, method: str, ce: Params
 ) -> float | None:
     """Width of the paired 95 % interval of the gain over CE, in points; `None` for fewer than two seeds.
 

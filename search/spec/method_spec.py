@@ -98,7 +98,7 @@ class MethodSpec:
     def baselines(self, chosen: Params | None = None) -> Baselines:
         """Cross-entropy and label smoothing: to compare `chosen` with, or before anything is chosen."""
         if self.study.trainable is not None and self.method != BASELINE_METHOD:
-            return Baselines(ce=None, ls=None)  # there is no rate that could be 0 or 0.1
+            return Baselines(ce={}, ls={})  # there is no rate that could be 0 or 0.1
         ce, ls = (self.baseline_of(rate, chosen) if chosen else self.baseline(rate) for rate in BASELINES)
         return Baselines(ce=ce, ls=ls)
 

@@ -254,10 +254,10 @@ class SelectionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baselines:
-    """Parameters with which plain cross-entropy and label smoothing are confirmed; `None` where they are not."""
+    """Parameters with which plain cross-entropy and label smoothing are confirmed; empty where they are not."""
 
-    ce: Params | None
-    ls: Params | None
+    ce: Params
+    ls: Params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

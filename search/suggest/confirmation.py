@@ -56,7 +56,7 @@ def _wanted(spec: MethodSpec, records: Sequence[Record], seeds: Sequence[int], d
     best = selected(spec, records)
     baselines = spec.baselines(best)
     may_change = spec.confirmation.finalists == "auto" and best is not None and baselines != spec.baselines()
-    if baselines.ce is None or baselines.ls is None:
+    if not baselines.ce:
         return [Run(*arm, seed) for seed in seeds for arm in arms]
     ce, ls = (BASELINE_METHOD, baselines.ce), (BASELINE_METHOD, baselines.ls)
     if len(arms) < 2 and not may_change:
@@ -73,7 +73,7 @@ def _enough(spec: MethodSpec, level: Level, records: Sequence[Record]) -> bool:
     best = selected(spec, records)
     widest = spec.confirmation.widest_gain
     ce = spec.baselines(best).ce
-    if best is None or widest is None or ce is None:
+    if best is None or widest is None or not ce:
         return True
     width = gain_width(records, level, spec.score, best, spec.method, ce)
     return width is not None and width <= widest

@@ -36,7 +36,7 @@ def check_trainable(
     rule = "a name of letters, digits and _, not rate, warmup or lr_after_warmup: the trial has these by itself"
     for name in arguments:
         taken = name in ("rate", "warmup", "lr_after_warmup")
-        require(isinstance(name, str) and name.isidentifier() and not taken, "arguments", name, rule)
+        require(str(name).isidentifier() and not taken, "arguments", name, rule)
     rule = "left out beside `trainable`, which makes its own; give it `arguments`"
     require(network in (NetworkConfig(), NetworkConfig(name="cnn")), "network", network.name, rule)
     given = asdict(training) | {"epochs": 10, "test_every": 1}

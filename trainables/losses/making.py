@@ -95,7 +95,6 @@ def _transition(facts: Facts) -> Tensor:
 
 MAKERS: dict[str, Maker] = {
     "gls": _gls,
-    "ce": lambda values, facts: _gls({"rate": 0.0, "ramp": 0.0}, facts),
     "confidence-penalty": _pure(confidence_penalty_loss),
     "disturb-label": _disturb_label,
     "forward": _forward,
@@ -112,4 +111,5 @@ MAKERS: dict[str, Maker] = {
     "logit-norm": _pure(logit_norm_loss),
     "logit-clip": _pure(logit_clip_loss),
     "online-smoothing": lambda values, facts: OnlineSmoothing(values["alpha"], facts),
+    "ce": lambda values, facts: _gls({"rate": 0.0, "ramp": 0.0}, facts),
 }

@@ -18,6 +18,7 @@ import torch
 from tosmooth.trainables.checkpointing.kept_states import KeptStates
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
+from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.networks.device import default_device
 from tosmooth.trainables.own_training.metrics import checked, why_diverged
 from tosmooth.trainables.own_training.trial import StopTrial, Trial, make_trial
@@ -44,7 +45,8 @@ class OwnRun:
         checkpoints: tuple[str, float] | None = None,
         needed: Sequence[str] = ("val_accuracy",),
     ) -> None:
-        self.config, self.device, self.diverged = config, device or default_device(), None
+        self.config, self.device = config, device or default_device()
+        self.diverged: str | None = None
         self._function, self._needed, self._classes = function, needed, data.classes
         self._folder = Path(tempfile.mkdtemp(prefix="tosmooth-trial-"))
         self._trial = make_trial(config, data, self.device, self._folder, self)
@@ -58,7 +60,6 @@ class OwnRun:
         self._since = 0.0
         self._curve: list[dict[str, float | None]] = []  # of the epochs reported
         self._handed_over = 0  # epochs
-        self.diverged: str | None
 
     @property
     def done(self) -> bool:
@@ -92,6 +93,10 @@ class OwnRun:
             self._thread.join(PATIENCE)
         self._clean()
         return not self._thread.is_alive()
+
+    def save_weights(self, path: Path) -> None:
+        """Refuse to keep a network: what the function made need not be one."""
+        raise InputError(f"--weights: {str(path)!r} is refused: a function of your own keeps what it makes")
 
     def forget_checkpoint(self) -> None:
         """Remove the run's checkpoint: the trial has ended, and whoever asked for it knows."""

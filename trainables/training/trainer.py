@@ -198,6 +198,10 @@ class Trainer:
         """Remove the run's checkpoint: the trial has ended, and whoever asked for it knows."""
         self._kept.forget_checkpoint()
 
+    def stop(self) -> bool:
+        """End the run before its last epoch: True, as nothing of it goes on by itself."""
+        return True
+
     def _resume(self) -> None:
         """Go on from where this run was stopped, else from the longest trunk of its warm-up, else from its start."""
         if (state := self._kept.checkpoint()) is not None:

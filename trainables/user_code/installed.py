@@ -7,7 +7,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path, PurePath
 
 from tosmooth.trainables.files.digests import file_digest
-from tosmooth.trainables.user_code.finder import Finder
+from tosmooth.trainables.user_code.finder import Finder, active_finder
 
 
 def find_installed(module: str, beside: Path | None) -> ModuleSpec | None:
@@ -48,7 +48,9 @@ def digest_of(spec: ModuleSpec) -> str:
 
 def _first(name: str, beside: Path | None) -> ModuleSpec | None:
     """Find a module by its first name, as importing it would."""
-    here = {os.path.realpath(folder) for folder in (Path.cwd(), beside) if folder is not None}
+    active = active_finder()
+    unpacked = None if active is None else active.folder  # on the path while that code is in use
+    here = {os.path.realpath(folder) for folder in (Path.cwd(), beside, unpacked) if folder is not None}
     folders = [folder for folder in sys.path if os.path.realpath(folder or ".") not in here]
     for finder in sys.meta_path:
         if isinstance(finder, Finder) or not hasattr(finder, "find_spec"):

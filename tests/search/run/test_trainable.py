@@ -15,6 +15,7 @@ from tosmooth.search.run.trainable import TuneTrial
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.training.trainer import Trainer
 
 
 def settings(spec: StudySpec, rate: float, seed: int, folder: Path) -> dict[str, Any]:
@@ -81,7 +82,7 @@ def test_attempt_that_failed_leaves_its_checkpoint_and_a_trial_that_ended_none(t
     given = settings(tiny(), 0.1, 1, tmp_path) | {"checkpoints": (str(tmp_path / "kept"), 0.0)}
     actor = TuneTrial(given)
     actor.step()
-    assert actor.trainer is not None
+    assert isinstance(actor.trainer, Trainer)
     actor.trainer.network = None  # type: ignore[assignment] # as anything that goes wrong in an epoch
     assert actor.step()["state"] == "failed"
     other = settings(tiny(), -0.4, 3, tmp_path)
@@ -89,7 +90,7 @@ def test_attempt_that_failed_leaves_its_checkpoint_and_a_trial_that_ended_none(t
     assert len(list((tmp_path / "kept").iterdir())) == 1
     again = TuneTrial(given)
     again.step()
-    assert again.trainer is not None
+    assert isinstance(again.trainer, Trainer)
     assert again.trainer.epoch == 1  # not trained again
     ran(again)
     assert again.reset_config(other)

@@ -42,7 +42,7 @@ def test_warm_up_is_what_the_method_can_have() -> None:
     assert MethodSpec.of(spec, "mixup").space["warmup"] == Choice((0,))  # acts from the first epoch
 
 
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"gls"}))
+@pytest.mark.parametrize("method", sorted(set(METHODS) - {"gls", "ce"}))
 def test_first_trial_of_a_method_is_as_in_its_source(method: str) -> None:
     spec = tiny(f"method={method}", "space.rate=null")
     (opener,) = MethodSpec.of(spec, method).openers()

@@ -87,7 +87,12 @@ def test_a_trial_says_what_to_train_with() -> None:
 
 def test_labels_are_those_of_the_level_in_the_order_of_the_source() -> None:
     found: list[Trial] = []
-    reports(own(lambda trial: (found.append(trial), plain(trial)), config()))
+
+    def function(trial: Trial) -> None:
+        found.append(trial)
+        plain(trial)
+
+    reports(own(function))
     (trial,) = found
     data = load_level(DATA, Folders(Path(), Path()))
     assert (

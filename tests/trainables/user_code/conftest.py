@@ -29,9 +29,9 @@ def write(tmp_path: Path) -> Write:
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
     """Leave this process without any user's code."""
-    modules, path = set(sys.modules), list(sys.path)
+    path = list(sys.path)
     yield
     sys.path[:] = path
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
-    for name in set(sys.modules) - modules:
+    for name in [name for name in sys.modules if name.startswith("my_")]:
         del sys.modules[name]

@@ -64,6 +64,16 @@ def test_a_module_of_that_name_in_the_users_folder_is_not_taken_instead(
     assert resolve("my_models:make", KEY)() == 1
 
 
+def test_code_that_is_in_use_is_collected_again_as_it_lies_there_now(write: Write, tmp_path: Path) -> None:
+    folder = write({"my_models.py": "import my_layers\ndef make(): return 1\n", "my_layers.py": ""})
+    first = of(folder)
+    use(first, tmp_path / "cache")
+    assert of(folder) == first  # its own copy is no installed module of that name
+    write({"my_models.py": "def make(): return 2\n"})
+    use(of(folder), tmp_path / "cache")
+    assert resolve("my_models:make", KEY)() == 2
+
+
 def test_what_was_changed_in_the_cache_is_made_anew(write: Write, tmp_path: Path) -> None:
     code = of(write({"my_models.py": "def make(): return 1\n"}))
     place = tmp_path / "cache" / "code" / code.digest[:32] / "my_models.py"
