@@ -51,7 +51,7 @@ def _number(name: str, value: object) -> float:
 
 
 def _is_percentage(name: str) -> bool:
-    return name.endswith(("accuracy", "_f1")) or "accuracy_of." in name
+    return name.endswith(("accuracy", "macro_f1")) or "accuracy_of." in name
 
 
 def _check_percentage(name: str, value: float, classes: int) -> None:

@@ -276,7 +276,7 @@ def test_targets_of_one_class_train_as_its_label_does_bit_for_bit(rate: float, f
 
 def test_methods_that_have_no_place_for_soft_targets_are_refused() -> None:
     able = [name for name, method in METHODS.items() if method.soft]
-    assert able == ["gls", "confidence-penalty", "logit-norm", "logit-clip"]
+    assert able == ["gls", "confidence-penalty", "logit-norm", "logit-clip", "ce"]
     for name, method in METHODS.items():
         if method.soft:
             assert trial("soft", method=name).method == name
