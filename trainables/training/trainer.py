@@ -251,7 +251,8 @@ class Trainer:
         order = self._order()
         sums = torch.zeros(5, dtype=torch.float64, device=self.device)
         self.network.train()
-        for step, index in enumerate(order.split(self.config.training.batch_size), self.epoch * self.steps):
+        parts = self.train_set.in_turn(order.split(self.config.training.batch_size))
+        for step, index in enumerate(parts, self.epoch * self.steps):
             lr = learning_rate(self.config, step, self.steps)
             for group in self.optimizer.param_groups:
                 group["lr"] = lr * group[FACTOR]
@@ -311,7 +312,8 @@ class Trainer:
             return sums
         self.network.eval()
         with torch.inference_mode(), self._autocast():
-            for index in torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH[self.device.type]):
+            parts = torch.arange(len(batches), device=self.device).split(EVALUATION_BATCH[self.device.type])
+            for index in batches.in_turn(parts):
                 inputs, labels = batches.take(index)
                 logits = self.network(inputs)
                 sums.add(logits, labels)

@@ -1,5 +1,8 @@
 """Batches: which pixels reach the network, and whether augmentation is distributed as torchvision's."""
 
+import threading
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +12,12 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as transform
 
+from tosmooth.trainables.config import DataConfig, NetworkConfig, TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.networks import augment
+from tosmooth.trainables.training import batches as batches_module
 from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 PADDING = 4
@@ -163,3 +169,43 @@ def test_torchvision_s_policies_change_each_picture_on_its_own(kind: str) -> Non
     assert torch.equal(first, again)
     assert (first.shape, first.dtype) == (same.shape, torch.uint8)
     assert len({bytes(image.contiguous().numpy()) for image in first}) > 16
+
+
+@pytest.mark.parametrize("augment", ["none", "crop-flip"])
+def test_inputs_that_do_not_fit_are_read_ahead_and_train_the_same(
+    augment: Literal["none", "crop-flip"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (40, 16, 16, 3), dtype=torch.uint8, generator=generator)
+    split = Split(images, torch.arange(40), torch.arange(40) % 3)
+    data = LevelData(split, split, split, 3, 0.0, True, (0.5,) * 3, (0.3,) * 3, "")
+    recipe = TrainingConfig(epochs=2, batch_size=9, augment=augment, precision="float32")
+    config = TrialConfig(data=DataConfig(dataset="any"), network=NetworkConfig(name="cnn", width=4), training=recipe)
+
+    def curve() -> list[dict[str, float | None]]:
+        trainer = Trainer(config, data, CPU)
+        reports = [trainer.run_epoch().metrics for _ in range(2)]
+        return [{key: value for key, value in each.items() if key != "seconds"} for each in reports]
+
+    whole, read, ahead = curve(), Batches._from_file, threading.current_thread().name
+
+    def watched(self: Batches, rows: Tensor) -> Tensor:
+        threads.append(threading.current_thread().name)
+        return read(self, rows)
+
+    threads: list[str] = []
+    monkeypatch.setattr(batches_module, "memory_of_machine", lambda: images.numel())
+    monkeypatch.setattr(Batches, "_from_file", watched)
+    assert curve() == whole
+    # Of the 5 batches of an epoch the first is read where it is trained on, and so is that of each evaluation.
+    assert [name == ahead for name in threads].count(True) == 2 * 3
+    assert len(threads) == 2 * (5 + 1 + 1)
+
+
+def test_inputs_fit_into_half_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = torch.zeros(100, dtype=torch.uint8)
+    for memory, there in ((200, True), (199, False)):
+        monkeypatch.setattr(batches_module, "memory_of_machine", lambda size=memory: size)
+        assert batches_module.fits(inputs, CPU) == there
+    monkeypatch.undo()
+    assert 2**28 < batches_module.memory_of_machine() < 2**50
