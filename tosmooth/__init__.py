@@ -2,7 +2,8 @@
 
 `search` takes arrays and recommends a rate. `run` runs a study, which `Study` or a file describes, and `load` reads one
 that was run; each of them gives a `Result`. `SmoothedClassifier` is an estimator as scikit-learn has them. `losses` has
-the losses for training code of one's own. `PosteriorSampler` is the search's sampler, for any Optuna study.
+the losses for training code of one's own, and a `Trial` is what a study hands to such code. `PosteriorSampler` is the
+search's sampler, for any Optuna study.
 """
 
 from importlib import import_module
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from tosmooth.search.api.study import Study as Study
     from tosmooth.search.suggest.posterior_sampler import PosteriorSampler as PosteriorSampler
     from tosmooth.trainables.errors import InputError as InputError
+    from tosmooth.trainables.own_training import StopTrial as StopTrial
+    from tosmooth.trainables.own_training import Trial as Trial
 
 # Where each name is from. It is loaded when it is asked for: torch, Ray, Optuna and pandas take seconds.
 _PLACES = {
@@ -27,7 +30,9 @@ _PLACES = {
     "Recommendation": "tosmooth.search.api.recommendation",
     "Result": "tosmooth.search.api.result",
     "SmoothedClassifier": "tosmooth.search.api.classifier",
+    "StopTrial": "tosmooth.trainables.own_training",
     "Study": "tosmooth.search.api.study",
+    "Trial": "tosmooth.trainables.own_training",
     "load": "tosmooth.search.api.running",
     "run": "tosmooth.search.api.running",
 }
@@ -39,7 +44,9 @@ __all__ = [
     "Recommendation",
     "Result",
     "SmoothedClassifier",
+    "StopTrial",
     "Study",
+    "Trial",
     "load",
     "losses",
     "run",

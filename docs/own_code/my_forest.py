@@ -2,7 +2,7 @@
 
 from sklearn.ensemble import GradientBoostingClassifier
 
-from tosmooth.trainables.own_training import Trial
+from tosmooth import Trial
 
 
 def train(trial: Trial) -> None:

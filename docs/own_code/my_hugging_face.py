@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
 
-from tosmooth.trainables.own_training import Trial
+from tosmooth import Trial
 
 BINS = 16
 

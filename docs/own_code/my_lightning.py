@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from tosmooth.trainables.own_training import Trial
+from tosmooth import Trial
 
 
 class Classifier(lightning.LightningModule):

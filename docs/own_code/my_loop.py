@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from tosmooth.trainables.own_training import Trial
+from tosmooth import Trial
 
 
 def train(trial: Trial) -> None:
