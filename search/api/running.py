@@ -20,6 +20,8 @@ from tosmooth.search.storage.home import Home
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.user_code import UserCode
 
+HERE = Path("study.yaml")  # as if a study that is in no file were in one of the current folder: code lies beside it
+
 
 def run(
     study: str | Path | Study,
@@ -83,7 +85,7 @@ def _spec(
     ok = isinstance(study, str | Path | Study)
     require(ok, "study", study, "the name of a study, the path of a study file, or a tosmooth.Study")
     if isinstance(study, Study):
-        return with_code(read_study(study.to_yaml(), "Study", changes, name, seed), Path.cwd() / "Study")
+        return with_code(read_study(study.to_yaml(), "Study", changes, name, seed), HERE)
     return load_spec(str(study), Home(places.home), changes, name, seed)
 
 

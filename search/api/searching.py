@@ -8,10 +8,11 @@ from typing import Any
 
 from tosmooth.search.api.places import places_of
 from tosmooth.search.api.result import Result
-from tosmooth.search.api.running import load, run_spec
+from tosmooth.search.api.running import HERE, load, run_spec
 from tosmooth.search.api.study import overrides, settled
 from tosmooth.search.spec.loading import read_study, to_yaml
 from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.code import with_code
 from tosmooth.search.storage.home import Home
 from tosmooth.trainables.errors import require
 
@@ -60,7 +61,8 @@ def search(
     folders = Home(places.home).folders(data.folder, None if places.cache_dir is None else Path(places.cache_dir))
     spec = _proposed(data.table, folders, overrides(own), seed)
     spec = read_study(to_yaml(spec), "the proposed study", name=name or _name(data.digest, spec))
-    run_spec(spec, places, progress, str(data.folder))
+    spec, code = with_code(spec, HERE)
+    run_spec(spec, places, progress, str(data.folder), code)
     return load(spec.name, home=places.home, storage=places.storage)
 
 
