@@ -20,6 +20,21 @@ class TinyNet(nn.Module):
         return logits
 
 
+class FlatNet(nn.Module):
+    """A network whose layers share no module, as those of torchvision's ResNet do not."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 8, 3, stride=2)
+        self.bn1 = nn.BatchNorm2d(8)
+        self.layer1 = nn.Sequential(nn.ReLU(), nn.Conv2d(8, 8, 3))
+        self.fc = nn.Linear(8, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.layer1(self.bn1(self.conv1(x))).mean(dim=(2, 3)))
+        return logits
+
+
 def tiny(shape: Sequence[int], classes: int) -> nn.Module:
     return TinyNet(classes)
 
