@@ -156,7 +156,7 @@ def _level(config: TrialConfig, data: LevelData) -> Level:
 def _enlarged(config: TrialConfig, data: LevelData) -> list[str]:
     """Say that the network sees pictures larger than they are, where it does."""
     height, width, *channels = data.train.inputs.shape[1:] if data.train.inputs.ndim == 4 else (1, 1)
-    times = enlargement(config.network.name, (*channels, height, width)) if channels else 1
+    times = enlargement(config.network.name, (*channels, height, width)) if channels and config.network.own else 1
     many = f"{times} times as large each way: it takes no smaller ones"
     return [f"{config.network.name} sees the pictures of {width}x{height} pixels {many}"] if times > 1 else []
 

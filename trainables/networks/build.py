@@ -108,7 +108,7 @@ def _backbone(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> tu
 def _whole(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> nn.Module:
     """A network with its own head."""
     if config.factory is None:
-        return library_network(config.name, classes, config.input_size)
+        return library_network(config.name, classes, inputs_of(config).size)
     name = called(config)
     make = resolve(config.factory, "network.factory")
     try:

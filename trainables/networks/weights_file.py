@@ -2,11 +2,13 @@
 
 import hashlib
 import re
+from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +21,16 @@ KEY = "network.weights"
 # timm, DINO); the slow copy that a method learns from is not (as MoCo, BYOL).
 AVERAGED, SLOW = {"ema", "swa", "teacher"}, {"k", "momentum", "target"}
 MOST_NAMED = 3
+LOOKED_AT = 24  # bytes
+# Classes of plain values, arguments and scores, that stand beside the weights in checkpoints of timm, DINO and MAE.
+# Making one executes nothing of the file's.
+PLAIN: list[Any] = [
+    Namespace,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")},
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # as numpy 1 and 2 name it
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
 COUNTER = "num_batches_tracked"  # of batch normalisation: older files lack it
 Weights = Mapping[str, Tensor]
 Names = Mapping[str, str]  # the network's names of tensors to those of a file
@@ -35,14 +47,13 @@ def read_state_file(named: str, folders: Folders) -> tuple[Weights, str]:
         raise InputError(f"{KEY}: {path}: there is no such file")
     try:
         sha256 = file_digest(path)
-        found = _safetensors(path) if _is_safetensors(path) else torch.load(path, "cpu", weights_only=True)
+        beginning = _beginning(path)
+        found = _safetensors(path) if _is_safetensors(beginning) else _of_torch(path, beginning)
     except OSError as error:
         raise InputError(f"{KEY}: {path}: {error.strerror or error}") from error
     except Exception as error:  # torch and pickle say in many ways that a file is none of theirs
         rule = "a state dict alone is read, as torch.save(model.state_dict(), FILE) writes it, or safetensors"
-        executed = "Weights only load failed" in str(error)
-        reason = "it would have to execute code" if executed else first_line(error)
-        raise InputError(f"{KEY}: {path}: {reason}: {rule}") from error
+        raise InputError(f"{KEY}: {path}: {_reason(error)}: {rule}") from error
     state = dict(_named(found, ""))
     if not state:
         raise InputError(f"{KEY}: {path}: holds no state dict: names of layers with their tensors")
@@ -96,14 +107,40 @@ def digest_of(state: Weights) -> str:
     return digest.hexdigest()
 
 
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors"
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _is_safetensors(beginning: bytes) -> bool:
+    """True if the length of a header and JSON stand there, whatever the file is called."""
+    return beginning[8:9] == b"{" and beginning[:1] != b"{"
 
 
 def _safetensors(path: Path) -> Any:
     from safetensors.torch import load_file  # noqa: PLC0415 - a bare GPU machine that reads no such file lacks it
 
     return load_file(path)
+
+
+def _of_torch(path: Path, beginning: bytes) -> Any:
+    """Read what torch.save wrote; of classes none but those of plain values."""
+    if beginning[:4] != b"PK\x03\x04" and beginning[:1] != b"\x80":  # zip; pickle, as torch wrote it before 1.6
+        raise ValueError(f"it begins with {beginning[:LOOKED_AT]!r}")
+    # An open file: by a path torch would go by its suffix.
+    with torch.serialization.safe_globals(PLAIN), path.open("rb") as file:
+        return torch.load(file, "cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words why a file is not read."""
+    text = str(error)
+    if "TorchScript" in text:
+        return "it is TorchScript"
+    if "Weights only load failed" in text:
+        named = re.search(r"GLOBAL ([\w.]+)", text)
+        return f"it would have to execute code{f' ({named[1]})' if named else ''}"
+    return "it is damaged or cut short" if "reading zip archive" in text else first_line(error)
 
 
 def _named(found: object, path: str) -> Iterator[tuple[str, Tensor]]:

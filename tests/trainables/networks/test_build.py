@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torchvision import models
+from torchvision.transforms.v2.functional import normalize
 
 from tests.trainables.networks.conftest import NAME
 from tosmooth.trainables.config import NetworkConfig
@@ -149,3 +150,25 @@ def test_pictures_are_resized_as_torchvision_does(interpolation: str) -> None:
         theirs = Compose([Resize(size, mode, antialias=True), CenterCrop(size)])(images)
         torch.testing.assert_close(resized(images, Inputs(size=size, interpolation=interpolation)), theirs)
     assert resized(torch.rand(2, 3, 9, 14).bfloat16(), Inputs(size=5)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_of_torchvision_that_convert_their_inputs_get_them_converted(name: str) -> None:
+    # With its weights torchvision sets `transform_input`; we build without, and normalise to the same numbers.
+    with torch.device("meta"):
+        theirs = models.get_model(name, weights=None, aux_logits=False, init_weights=False, transform_input=True)
+    preset = models.get_model_weights(name).DEFAULT.transforms()
+    pictures = torch.rand(2, 3, 5, 5)
+    inputs = inputs_of(NetworkConfig(name=f"torchvision/{name}", weights="default"))
+    converted = theirs._transform_input(normalize(pictures, preset.mean, preset.std))
+    torch.testing.assert_close(
+        normalize(pictures, list(inputs.mean), list(inputs.std)), converted, rtol=1e-5, atol=1e-5
+    )
+    with torch.device("meta"):
+        assert not made((3, 96, 96), name=f"torchvision/{name}").backbone.transform_input
+
+
+def test_a_transformer_of_torchvision_is_made_for_the_size_that_it_will_see() -> None:
+    with torch.device("meta"):
+        assert made(name="torchvision/vit_h_14", weights="default").backbone.image_size == 518  # that of its weights
+        assert made(name="torchvision/vit_b_16", input_size=96).backbone.image_size == 96

@@ -1,10 +1,13 @@
 """Files of weights in the forms in which people have them."""
 
 import hashlib
+import re
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -138,6 +141,38 @@ def test_safetensors_are_read(folders: Folders) -> None:
     torch.testing.assert_close(found["stem.0.weight"], state()["stem.0.weight"])
 
 
+def test_the_content_tells_what_a_file_is(folders: Folders) -> None:
+    folders.data.mkdir()
+    save_file(state(), folders.data / "pytorch_model.bin")
+    torch.save(state(), folders.data / "model.safetensors")
+    torch.save(state(), folders.data / "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("pytorch_model.bin", "model.safetensors", "old.pth"):
+        assert torch.equal(read_state_file(name, folders)[0]["stem.0.weight"], state()["stem.0.weight"])
+
+
+def test_arguments_and_scores_may_stand_beside_the_weights(folders: Folders) -> None:
+    folders.data.mkdir()
+    best = {"best": np.float64(81.5), "epoch": np.int64(3)}
+    torch.save({"model": state(), "args": Namespace(lr=0.1), **best}, folders.data / "w.pth")
+    assert torch.equal(read_state_file("w.pth", folders)[0]["model.stem.0.weight"], state()["stem.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "it begins with b'version https://git-lfs.'"),
+        (b"<!DOCTYPE html><html><title>404", "it begins with b'<!DOCTYPE html>"),
+        (b'{"weight_map": {"a": "model-1.bin"}}', "it begins with b'{\"weight_map"),
+        (b"PK\x03\x04 cut", "it is damaged or cut short"),
+    ],
+)
+def test_a_file_of_another_kind_is_shown_by_its_beginning(folders: Folders, content: bytes, said: str) -> None:
+    folders.data.mkdir()
+    (folders.data / "w.pth").write_bytes(content)
+    with pytest.raises(InputError, match=rf"network\.weights: .*w\.pth: {re.escape(said)}.*: a state dict alone"):
+        read_state_file("w.pth", folders)
+
+
 class Executed:
     """A pickle that writes a file where it is loaded."""
 
@@ -151,7 +186,9 @@ class Executed:
 def test_nothing_in_a_file_is_executed(folders: Folders, tmp_path: Path) -> None:
     folders.data.mkdir()
     torch.save({"state_dict": state(), "hook": Executed(tmp_path / "trace")}, folders.data / "w.pth")
-    with pytest.raises(InputError, match=r"w\.pth: it would have to execute code: a state dict alone is read"):
+    with pytest.raises(
+        InputError, match=r"w\.pth: it would have to execute code \([\w.]+\): a state dict alone is read"
+    ):
         read_state_file("w.pth", folders)
     assert not (tmp_path / "trace").exists()
 
