@@ -125,7 +125,7 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         ready = prepared(each, data, folders)
         check_network(ready.config, ready.data)
     look(ready)
-    remarks = [*_enlarged(config, data), *on_inputs(config.network)]
+    remarks = [*_enlarged(config, data), *(on_inputs(config.network) if data.train.inputs.ndim == 4 else [])]
     return dataclasses.replace(
         _level(config, data), weights=ready.config.network.sha256 or "", remarks=(*data.remarks, *remarks)
     )

@@ -128,8 +128,10 @@ def _check_timm(model: str) -> None:
     import timm  # noqa: PLC0415
 
     known = timm.list_models()
-    # NAME.TAG names weights of a model.
-    require(model.partition(".")[0] in known, KEY, f"timm/{model}", _near(model, known, "timm"))
+    name, dot, tag = model.partition(".")  # NAME.TAG names weights of a model
+    require(name in known, KEY, f"timm/{model}", _near(model, known, "timm"))
+    tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")] if dot else [tag]
+    require(tag in tags, KEY, f"timm/{model}", f"{name}, with a dot and one of {', '.join(tags)}" if tags else name)
 
 
 def _near(model: str, known: Iterable[str], library: str) -> str:

@@ -45,6 +45,53 @@ def sized(shape: Sequence[int], classes: int, width: int = 4) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, classes))
 
 
+class HeadBefore(TinyNet):
+    """A network whose head is not the last of its linear layers."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(classes)
+        self.gate = nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.stem(x).mean(dim=(2, 3))
+        logits: Tensor = self.fc(features * self.gate(features).sigmoid())
+        return logits
+
+
+def head_before(shape: Sequence[int], classes: int) -> nn.Module:
+    return HeadBefore(classes)
+
+
+def lazy(shape: Sequence[int], classes: int) -> nn.Module:
+    return nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(classes))
+
+
+def on_meta(shape: Sequence[int], classes: int) -> nn.Module:
+    with torch.device("meta"):
+        return TinyNet(classes)
+
+
+def untrained(shape: Sequence[int], classes: int) -> nn.Module:
+    return TinyNet(classes).requires_grad_(False)
+
+
+def exits(shape: Sequence[int], classes: int) -> nn.Module:
+    raise SystemExit("no licence")
+
+
+def sets_all(shape: Sequence[int], classes: int) -> nn.Module:
+    network = TinyNet(classes)
+    torch.set_grad_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    print("made")
+    return network
+
+
+def normalised(shape: Sequence[int], classes: int) -> nn.Module:
+    return nn.Sequential(TinyNet(6), nn.BatchNorm1d(6), nn.Linear(6, classes))
+
+
 def raises(shape: Sequence[int], classes: int) -> nn.Module:
     raise ValueError("no such width")
 

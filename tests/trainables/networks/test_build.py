@@ -14,7 +14,7 @@ from tosmooth.trainables.config import NetworkConfig
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.networks.build import build_network, check_logits
 from tosmooth.trainables.networks.heads import Headed
-from tosmooth.trainables.networks.inputs import Inputs, inputs_of, resized
+from tosmooth.trainables.networks.inputs import Inputs, inputs_of, on_inputs, resized
 
 PICTURE = (3, 32, 32)
 
@@ -110,6 +110,9 @@ def test_a_factory_gets_shape_classes_and_arguments() -> None:
         ("returns_text", r"network\.factory .*returns_text: 'str' is refused: a factory returns a torch\.nn\.Module"),
         ("wrong_classes", r"\[2, 6\] is refused: logits of shape \(2, 5\)"),
         ("returns_tuple", "returns tuple: logits are a tensor"),
+        ("exits", r"exits raised SystemExit: no licence \(nets\.py:\d+\)"),
+        ("on_meta", "on_meta: 'meta' is refused: on the CPU, with values"),
+        ("untrained", "untrained: nothing of it can be trained"),
         ("absent", r"network\.factory: .* has no 'absent'"),
     ],
 )
@@ -126,6 +129,36 @@ def test_arguments_that_a_factory_does_not_take_are_named() -> None:
 def test_a_network_without_a_linear_layer_has_no_head_to_be_replaced() -> None:
     with pytest.raises(InputError, match="has no linear layer at its end"):
         made(factory=f"{NAME}:no_linear", mode="finetune")
+
+
+def test_a_head_that_is_not_the_last_linear_layer_is_refused() -> None:
+    made(factory=f"{NAME}:head_before")
+    with pytest.raises(InputError, match="5 is refused: 8 features, which its last linear layer took"):
+        made(factory=f"{NAME}:head_before", mode="finetune")
+
+
+def test_lazy_layers_have_weights_before_an_optimizer_asks_for_them() -> None:
+    network = made(factory=f"{NAME}:lazy")
+    assert [tuple(p.shape) for p in network.parameters()] == [(4, 3, 3, 3), (4,), (5, 4 * 30 * 30), (5,)]
+    assert network.training
+
+
+def test_what_a_factory_sets_for_the_whole_process_is_taken_back() -> None:
+    before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    made(factory=f"{NAME}:sets_all")
+    assert (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()) == before
+
+
+def test_an_unknown_tag_of_timm_is_refused_with_the_known_ones() -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(InputError, match=r"network\.name: 'timm/resnet18\.foo' is refused: .*a1_in1k"):
+        made(name="timm/resnet18.foo")
+
+
+def test_what_is_not_known_of_a_networks_inputs_is_said() -> None:
+    (said,) = on_inputs(NetworkConfig(factory=f"{NAME}:tiny", mode="frozen"))
+    assert said.startswith("network.factory does not say what pictures it was trained with")
+    assert on_inputs(NetworkConfig(factory=f"{NAME}:tiny")) == []  # from nothing
 
 
 def test_what_weights_say_of_their_inputs_is_taken_and_can_be_set() -> None:

@@ -25,6 +25,7 @@ from tosmooth.trainables.methods import METHODS
 from tosmooth.trainables.networks import feature_cache
 from tosmooth.trainables.networks.heads import without_head
 from tosmooth.trainables.networks.prepare import Prepared, prepared
+from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.trainer import Report, Trainer, train
 
 CPU = torch.device("cpu")
@@ -334,6 +335,44 @@ def test_every_method_trains_a_network_with_a_backbone(
     # It is not plain cross-entropy's network, where the method has anything to say in 3 epochs.
     same = all(torch.equal(value, plain.network.state_dict()[key]) for key, value in state.items())
     assert not same or method in ("gls", "ce", "logit-clip")  # at rate 0; where no logit is so large
+
+
+def test_features_of_a_network_whose_head_stands_elsewhere_are_refused(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    own = replace(trial, network=NetworkConfig(factory=f"{NAME}:head_before", mode="frozen"))
+    with pytest.raises(InputError, match="3 is refused: 8 features, which its last linear layer took"):
+        prepared(own, data, folders, CPU)
+
+
+@pytest.mark.parametrize("size", [1, 80])
+def test_a_batch_of_one_that_a_network_refuses_is_refused_before_training(
+    trial: TrialConfig, data: LevelData, size: int
+) -> None:
+    training = replace(trial.training, batch_size=size)
+    own = replace(trial, network=NetworkConfig(factory=f"{NAME}:normalised"), training=training)
+    assert len(data.train) == 81
+    with pytest.raises(InputError, match=rf"training\.batch_size: {size} is refused: .* of one example"):
+        check_network(own, data)
+    check_network(replace(own, training=replace(training, batch_size=70)), data)
+
+
+@pytest.mark.usefixtures("weights")
+def test_padding_beyond_the_pictures_is_refused_for_copies(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    wide = viewed(trial, 2)
+    wide = replace(wide, training=replace(wide.training, crop_padding=12))
+    with pytest.raises(InputError, match=r"training\.crop_padding: 12 is refused: less than the images' 12 x 12"):
+        prepared(wide, data, folders, CPU)
+
+
+@pytest.mark.parametrize("changes", [{"input_size": 8}, {"mean": (0.5,) * 3, "std": (0.5,) * 3}])
+def test_what_is_said_of_pictures_is_refused_for_features(folders: Folders, changes: dict[str, Any]) -> None:
+    network = NetworkConfig(factory=f"{NAME}:sized", mode="frozen", **changes)
+    config = TrialConfig(data=DataConfig(dataset="digits"), network=network)
+    with pytest.raises(InputError, match=r"network\.\w+: .* is refused: for pictures, and digits has features"):
+        prepared(config, load_level(config.data, folders), folders, CPU)
 
 
 def test_a_factory_that_brings_weights_needs_no_file(trial: TrialConfig, data: LevelData, folders: Folders) -> None:
