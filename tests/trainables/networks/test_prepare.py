@@ -1,6 +1,8 @@
 """Backbones with weights: what is trained, what stays, and features that are computed once."""
 
 import logging
+import resource
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +166,29 @@ def test_an_interrupted_computation_goes_on(
     again = prepared(views, fresh, folders, CPU).data.train.inputs
     assert torch.equal(again, whole)
     assert sum(calls) < len(whole) + 30  # of the training set those that lacked, and the test set
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_disk_that_fills_up_is_one_message_and_what_was_computed_stays(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    views = viewed(trial, 20)
+    whole = prepared(views, data, folders, CPU).data.train.inputs.clone()
+    for path in folders.cache.glob("features-*.arrow"):
+        path.unlink()
+    # A limit on the size of a file fails as a full disk does.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"features-\w+\.arrow: .*; --cache-dir names another folder"):
+            prepared(views, load_level(trial.data, folders), folders, CPU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
+    (spool,) = folders.cache.glob("*.rows")
+    assert spool.stat().st_size > 0
+    assert torch.equal(prepared(views, load_level(trial.data, folders), folders, CPU).data.train.inputs, whole)
 
 
 @pytest.mark.usefixtures("weights")
