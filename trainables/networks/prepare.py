@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from torch import Tensor
 from tosmooth.trainables.config import TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import require
+from tosmooth.trainables.files.digests import file_digest
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.augment import augmented
 from tosmooth.trainables.networks.backbone import loaded_backbone, start_of
@@ -117,7 +120,8 @@ class _Maker:
         backbone, self.width = loaded_backbone(config.network, _shape(data), data.classes, folders)
         self.backbone = backbone.to(device).to(memory_format=torch.channels_last)
         inputs = inputs_of(config.network)
-        network = [config.network.name, config.network.arguments, config.network.sha256, config.code]
+        code = config.code or _installed_digest(config.network.factory)
+        network = [config.network.name, config.network.arguments, config.network.sha256, code]
         seen = [inputs.size, inputs.interpolation, list(data.mean), list(data.std)]
         self.source: list[Any] = [LAYOUT, network, seen, str(self.dtype)]
         with torch.inference_mode(), self._autocast():
@@ -171,6 +175,13 @@ class _Maker:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def _installed_digest(factory: str | None) -> str | None:
+    """Digest of the file of an installed factory, which may be changed where it lies; `None` if there is none."""
+    module = None if factory is None else sys.modules.get(factory.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return None if file is None or not Path(file).is_file() else file_digest(Path(file))
 
 
 def _sha256(content: bytes) -> str:

@@ -1,8 +1,10 @@
 """Backbones with weights: what is trained, what stays, and features that are computed once."""
 
+import importlib
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +168,27 @@ def test_an_interrupted_computation_goes_on(
     again = prepared(views, fresh, folders, CPU).data.train.inputs
     assert torch.equal(again, whole)
     assert sum(calls) < len(whole) + 30  # of the training set those that lacked, and the test set
+
+
+def test_an_installed_factory_that_was_changed_has_its_features_computed_anew(
+    trial: TrialConfig, data: LevelData, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from torch import nn\n\ndef make(shape, classes):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}(), nn.Flatten(), nn.Linear(400, classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    own = replace(trial, network=NetworkConfig(factory="changed_net:make", mode="frozen"))
+    found = []
+    for layer in ("ReLU", "Tanh"):
+        (tmp_path / "changed_net.py").write_text(code.format(layer), encoding="utf-8")
+        sys.modules.pop("changed_net", None)
+        importlib.invalidate_caches()
+        found.append(prepared(own, load_level(trial.data, folders), folders, CPU))
+    first, second = found
+    assert first.config.network.sha256 == second.config.network.sha256
+    assert not torch.equal(first.data.train.inputs, second.data.train.inputs)
 
 
 @pytest.mark.usefixtures("weights")
