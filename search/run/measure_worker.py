@@ -125,7 +125,8 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
         class_weights_of(each.training, data.train.labels, data.classes, data.class_names)  # for its checks
         ready = prepared(each, data, folders)
         check_network(ready.config, ready.data)
-        weights |= {ready.config.network.sha256} - {None}
+        if ready.config.network.sha256 is not None:
+            weights.add(ready.config.network.sha256)
     if len(weights) > 1:  # a level has one SHA-256, to which all of its trials are held
         raise InputError("network.weights: they depend on what is searched of the network: search something else of it")
     look(ready)

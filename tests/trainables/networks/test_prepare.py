@@ -439,6 +439,7 @@ def test_a_factory_that_brings_weights_needs_no_file(trial: TrialConfig, data: L
         ({"weights": "w.pth", "mode": "frozen", "backbone_lr": 0.1}, "for the mode finetune alone"),
         ({"weights": "w.pth", "mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "not in 0 to 255"),
         ({"weights": "w.pth", "mean": (0.5, 0.5, 0.5)}, r"network\.std"),
+        ({"weights": "w.pth", "mean": (0.5,) * 3, "std": (0, 1, 1)}, r"network\.std: .* is refused: above 0"),
         ({"weights": "w.pth", "width": 9}, "there are none: set network.depth"),
         ({"name": "torchvison/resnet18"}, "or torchvision/NAME, timm/NAME"),
         ({"factory": "models.make"}, "network.factory"),
