@@ -89,19 +89,20 @@ def run(options: argparse.Namespace) -> None:
     if config.trainable is not None:
         _run_own(config, options, device)
         return
-    trunks = _trunks(options.trunks, config)
-    folders = Folders(data=options.data_dir, cache=options.cache_dir)
-    ready = prepared(config, load_level(config.data, folders), folders, device)
-    config, data = ready.config, ready.data
-    check_network(config, data)
-    print(_json_opening(config, data) if options.json else _opening(config, data, device), flush=True)
+    trunks, out = _trunks(options.trunks, config), sys.stdout
 
     def report(epoch: Report) -> None:
-        print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), flush=True)
+        print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), file=out, flush=True)
 
-    trainer = train(config, data, report, device, trunks, options.estimate_noise, start=ready.start)
-    if options.weights is not None:
-        trainer.save_weights(options.weights)
+    with contextlib.redirect_stdout(sys.stderr):  # what a network of the user's prints is no line of ours
+        folders = Folders(data=options.data_dir, cache=options.cache_dir)
+        ready = prepared(config, load_level(config.data, folders), folders, device)
+        config, data = ready.config, ready.data
+        check_network(config, data)
+        print(_json_opening(config, data) if options.json else _opening(config, data, device), file=out, flush=True)
+        trainer = train(config, data, report, device, trunks, options.estimate_noise, start=ready.start)
+        if options.weights is not None:
+            trainer.save_weights(options.weights)
 
 
 def _run_own(config: TrialConfig, options: argparse.Namespace, device: torch.device) -> None:

@@ -20,6 +20,6 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text)} characters)"
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """First line of a library's message, or the kind of its error if it says nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:LINE]

@@ -119,16 +119,19 @@ def _measure(configs: Sequence[TrialConfig], folders: Folders, look: Look) -> Le
     data = load_level(config.data, folders)
     if config.trainable is not None:
         return _level(config, data)
+    weights: set[str] = set()
     for each in configs:
         check_transition(each, data)
         class_weights_of(each.training, data.train.labels, data.classes, data.class_names)  # for its checks
         ready = prepared(each, data, folders)
         check_network(ready.config, ready.data)
+        if ready.config.network.sha256 is not None:
+            weights.add(ready.config.network.sha256)
+    if len(weights) > 1:  # a level has one SHA-256, to which all of its trials are held
+        raise InputError("network.weights: they depend on what is searched of the network: search something else of it")
     look(ready)
-    remarks = [*_enlarged(config, data), *on_inputs(config.network)]
-    return dataclasses.replace(
-        _level(config, data), weights=ready.config.network.sha256 or "", remarks=(*data.remarks, *remarks)
-    )
+    remarks = [*_enlarged(config, data), *(on_inputs(config.network) if data.train.inputs.ndim == 4 else [])]
+    return dataclasses.replace(_level(config, data), weights=next(iter(weights), ""), remarks=(*data.remarks, *remarks))
 
 
 def _level(config: TrialConfig, data: LevelData) -> Level:
@@ -156,7 +159,7 @@ def _level(config: TrialConfig, data: LevelData) -> Level:
 def _enlarged(config: TrialConfig, data: LevelData) -> list[str]:
     """Say that the network sees pictures larger than they are, where it does."""
     height, width, *channels = data.train.inputs.shape[1:] if data.train.inputs.ndim == 4 else (1, 1)
-    times = enlargement(config.network.name, (*channels, height, width)) if channels else 1
+    times = enlargement(config.network.name, (*channels, height, width)) if channels and config.network.own else 1
     many = f"{times} times as large each way: it takes no smaller ones"
     return [f"{config.network.name} sees the pictures of {width}x{height} pixels {many}"] if times > 1 else []
 

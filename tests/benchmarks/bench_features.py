@@ -52,7 +52,7 @@ def _computing(options: argparse.Namespace) -> Measurement:
     trial = TrialConfig(data=DataConfig(dataset="any"), network=network, training=TrainingConfig(precision="float32"))
     with tempfile.TemporaryDirectory() as place:
         torch.save(library_network(NAME, CLASSES).state_dict(), Path(place) / FILE)
-        backbone = loaded_backbone(network, (3, 32, 32), CLASSES, Folders(Path(place), Path(place)))
+        backbone, _ = loaded_backbone(network, (3, 32, 32), CLASSES, Folders(Path(place), Path(place)))
         backbone = backbone.to(memory_format=torch.channels_last)
         runs = iter(range(10**6))
 

@@ -119,6 +119,14 @@ def test_set_has_the_last_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert opening["trial"]["rate"] == 0.3
 
 
+def test_what_a_network_prints_is_no_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    factory = "network.factory=tests.trainables.networks.nets:prints"
+    main([*TINY, "--json", "--dataset", "digits", "--set", factory])
+    captured = capsys.readouterr()
+    assert len([json.loads(line) for line in captured.out.splitlines()]) == 3  # the trial, and two epochs
+    assert "made" in captured.err
+
+
 def test_saved_weights_are_a_trial_that_can_be_run_again(capsys: pytest.CaptureFixture[str]) -> None:
     first = records(capsys, "--rate", "-0.4", "--train-seed", "5", "--weights", "new/w.safetensors")
     again = records(capsys, "new/w.safetensors")

@@ -122,8 +122,10 @@ class NetworkConfig:
                 len(values) in (0, 3), f"network.{key}", values, "a number for red, green and blue, of pixels in [0, 1]"
             )
         require(bool(self.mean) == bool(self.std), "network.std", self.std, "with network.mean, and with it alone")
-        in_range = all(-10 <= each <= 10 for each in self.mean) and all(0 < each <= 10 for each in self.std)
-        require(in_range, "network.mean", self.mean, "of pixels in [0, 1], not in 0 to 255; deviations are above 0")
+        of_pixels = all(-10 <= each <= 10 for each in self.mean)
+        require(of_pixels, "network.mean", self.mean, "of pixels in [0, 1], not in 0 to 255")
+        of_pixels = all(0 < each <= 10 for each in self.std)
+        require(of_pixels, "network.std", self.std, "above 0, and of pixels in [0, 1], not in 0 to 255")
         asked = {"input_size": self.input_size, "mean": self.mean, "interpolation": self.interpolation}
         for key, value in asked.items():
             require(not value or not self.own, f"network.{key}", value, "for torchvision/NAME, timm/NAME and a factory")

@@ -44,13 +44,16 @@ def start_of(config: NetworkConfig, shape: tuple[int, ...], classes: int, folder
     return start
 
 
-def loaded_backbone(config: NetworkConfig, shape: tuple[int, ...], classes: int, folders: Folders) -> nn.Module:
-    """A backbone with its weights, ready to compute features."""
+def loaded_backbone(
+    config: NetworkConfig, shape: tuple[int, ...], classes: int, folders: Folders
+) -> tuple[nn.Module, int]:
+    """A backbone with its weights, ready to compute features [B, D], and D."""
     with torch.random.fork_rng(devices=[]):
-        backbone = backbone_of(config, shape, classes)
+        torch.manual_seed(0)  # of buffers that are drawn, and in no state dict
+        backbone, features = backbone_of(config, shape, classes)
     # Of all that it has but for counters of batches.
     backbone.load_state_dict(start_of(config, shape, classes, folders).state, strict=False)
-    return backbone.eval()
+    return backbone.eval(), features
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def _start(asked: _Asked, shape: tuple[int, ...], classes: int, folders: Folders
     config = asked.config
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # where a factory draws its weights, they are the same each time
-        backbone = backbone_of(config, shape, classes)
+        backbone, _ = backbone_of(config, shape, classes)
     wanted = backbone.state_dict()
     if config.weights == "none":
         return Start(wanted, digest_of(wanted))

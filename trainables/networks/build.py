@@ -1,6 +1,8 @@
 """A new network for a configuration and the shape of its inputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -47,41 +49,59 @@ def check_shape(config: NetworkConfig, shape: Sequence[int]) -> None:
         require(images != config.of_features, "network.name", config.name, rule)
 
 
-def backbone_of(config: NetworkConfig, shape: Sequence[int], classes: int) -> nn.Module:
-    """A network without its head, from pictures [B, C, H, W] (or other inputs) to features [B, D].
+def backbone_of(config: NetworkConfig, shape: Sequence[int], classes: int) -> tuple[nn.Module, int]:
+    """A network without its head, from pictures [B, C, H, W] (or other inputs) to features [B, D], and D.
 
     Its weights are new, unless a factory brings its own.
     """
-    backbone, _ = _backbone(config, tuple(shape), classes)
+    backbone, features = _backbone(config, tuple(shape), classes)
     resize_first(backbone, inputs_of(config))
-    return backbone
+    return backbone, features
 
 
-def check_logits(network: nn.Module, config: NetworkConfig, shape: Sequence[int], classes: int) -> None:
-    """Pass two examples through a network. Raises `InputError` where that fails or gives no logits [2, classes]."""
+def check_logits(
+    network: nn.Module, config: NetworkConfig, shape: Sequence[int], classes: int, examples: int = EXAMPLES
+) -> None:
+    """Pass so many examples through a network.
+
+    Raises `InputError` where that fails, gives no logits [examples, classes], or nothing of it could be trained.
+    """
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
-    with torch.no_grad():
-        output = _passed(network, config, torch.zeros(EXAMPLES, *shape, device=device))
-    given, asked = tuple(output.shape), (EXAMPLES, classes)
-    rule = f"logits of shape {asked} for {EXAMPLES} examples and {classes} classes"
+    if isinstance(network, Headed) and config.factory is not None:
+        with torch.no_grad():
+            few = torch.zeros(EXAMPLES, *sized(tuple(shape), inputs_of(config)), device=device)
+            check_features(features_or_error(network.backbone, config, few), network.features, config)
+    output = _passed(network, config, torch.zeros(examples, *shape, device=device))
+    given, asked = tuple(output.shape), (examples, classes)
+    rule = f"logits of shape {asked} for {examples} examples and {classes} classes"
     require(given == asked, called(config), given, rule)
+    if not output.requires_grad:
+        raise InputError(
+            f"{called(config)}: nothing of it can be trained: its logits depend on no weights with a gradient"
+        )
 
 
 def features_or_error(backbone: nn.Module, config: NetworkConfig, images: Tensor) -> Tensor:
     """Compute features [B, D] of a few pictures. Raises `InputError` where the backbone fails or gives others."""
-    features = _passed(backbone, config, images)
+    features = _passed(backbone, config, images, " once its last linear layer is taken away")
     rule = "features of shape [examples, D], once the last linear layer is taken away"
     require(features.ndim == 2 and len(features) == len(images), called(config), tuple(features.shape), rule)
     return features
 
 
-def _passed(network: nn.Module, config: NetworkConfig, images: Tensor) -> Tensor:
+def check_features(features: Tensor, width: int, config: NetworkConfig) -> None:
+    """Raise `InputError` where features are not what the layer took whose place the new head has."""
+    rule = f"{width} features, which its last linear layer took: the layer that makes the logits must be the last one"
+    require(features.shape[1] == width, called(config), features.shape[1], rule)
+
+
+def _passed(network: nn.Module, config: NetworkConfig, images: Tensor, how: str = "") -> Tensor:
     """Pass inputs through a network. Raises `InputError` where that fails or gives no tensor."""
     try:
         output = network(images)
-    except Exception as error:  # of a library's or the user's own code: anything
+    except (Exception, SystemExit) as error:  # of a library's or the user's own code: anything
         seen = " x ".join(map(str, sized(tuple(images.shape[1:]), inputs_of(config))))
-        what = f"cannot take inputs of {seen}: {type(error).__name__}: {first_line(error)}{in_user_code(error)}"
+        what = f"cannot take inputs of {seen}{how}: {type(error).__name__}: {first_line(error)}{in_user_code(error)}"
         raise InputError(f"{called(config)}: {what}") from error
     if not isinstance(output, Tensor):
         raise InputError(f"{called(config)}: returns {type(output).__name__}: logits are a tensor [examples, classes]")
@@ -108,12 +128,33 @@ def _backbone(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> tu
 def _whole(config: NetworkConfig, shape: tuple[int, ...], classes: int) -> nn.Module:
     """A network with its own head."""
     if config.factory is None:
-        return library_network(config.name, classes, config.input_size)
+        return library_network(config.name, classes, inputs_of(config).size)
     name = called(config)
     make = resolve(config.factory, "network.factory")
+    seen = sized(shape, inputs_of(config))
     try:
-        network = make(sized(shape, inputs_of(config)), classes, **config.arguments)
-    except Exception as error:
+        with _settings_kept():
+            network = make(seen, classes, **config.arguments)
+    except (Exception, SystemExit) as error:
         raise InputError(f"{name} raised {type(error).__name__}: {first_line(error)}{in_user_code(error)}") from error
     require(isinstance(network, nn.Module), name, type(network).__name__, "a factory returns a torch.nn.Module")
-    return network  # type: ignore[no-any-return]
+    weights = list(chain(network.parameters(), network.buffers()))
+    rule = "on the CPU, with values: its weights are on the device meta"
+    require(not any(each.is_meta for each in weights), name, "meta", rule)
+    if any(nn.parameter.is_lazy(each) for each in weights):  # LazyLinear has weights once it has seen an input
+        with torch.no_grad():
+            _passed(network.eval(), config, torch.zeros(EXAMPLES, *seen))
+    return network.train()  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _settings_kept() -> Iterator[None]:
+    """Take back what a user's code sets for the whole process: all that is trained after it would run with that."""
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    try:
+        with torch.set_grad_enabled(torch.is_grad_enabled()):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)

@@ -50,8 +50,17 @@ def kept_features(path: Path, rows: int, width: int, blocks: Callable[[int], Ite
 
     `blocks` computes them from a row on; `name`: of the network, for messages. They are kept as float16 where that
     takes at most 2 % of a standard deviation from any of them, else as float32. One process computes under a lock, in
-    bounded memory; others wait for it. Raises `InputError` where the disk has no room, or a value is not finite.
+    bounded memory; others wait for it. Raises `InputError` where the disk has no room or is not to be written to, or
+    a value is not finite.
     """
+    try:
+        return _kept(path, rows, width, blocks, name)
+    except OSError as error:  # of the disk, or of a user's network
+        where = error.filename or path
+        raise InputError(f"{where}: {error.strerror or error}; --cache-dir names another folder") from error
+
+
+def _kept(path: Path, rows: int, width: int, blocks: Callable[[int], Iterator[Block]], name: str) -> Features:
     if (found := _whole(path)) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with held(path.with_name(f"{path.name}.lock")):

@@ -25,6 +25,7 @@ class Headed(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = mlp(features, width, depth, classes)
+        self.features = features
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.backbone(images))

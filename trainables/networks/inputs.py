@@ -29,8 +29,8 @@ def inputs_of(config: NetworkConfig) -> Inputs:
 
 
 def on_inputs(config: NetworkConfig) -> list[str]:
-    """Say what is not known of the inputs that a file of weights was trained with."""
-    if config.own or config.weights in ("none", "default") or (config.mean and config.input_size):
+    """Say what is not known of the inputs that a file of weights, or a factory's, was trained with."""
+    if not config.has_backbone or config.weights == "default" or (config.mean and config.input_size):
         return []
     inputs = inputs_of(config)
     kept = "as they are" if inputs.size is None else f"of {inputs.size} pixels"
@@ -38,9 +38,8 @@ def on_inputs(config: NetworkConfig) -> list[str]:
         scale = "by their own mean and deviation" if not config.mean else "as network.mean says"
     else:
         scale = f"as for {config.name}'s own weights" if not config.mean else "as network.mean says"
-    return [
-        f"network.weights does not say what pictures it was trained with: taken are pictures {kept}, scaled {scale}"
-    ]
+    source = "network.weights" if config.weights != "none" else "network.factory"
+    return [f"{source} does not say what pictures it was trained with: taken are pictures {kept}, scaled {scale}"]
 
 
 def resize_first(network: nn.Module, inputs: Inputs) -> RemovableHandle | None:

@@ -21,6 +21,9 @@ from tosmooth.trainables.errors import InputError, first_line, require
 KEY = "network.name"
 # Classifiers beside the last one, which take part in training alone: left out.
 WITHOUT = {"googlenet": {"aux_logits": False}, "inception_v3": {"aux_logits": False}}
+# torchvision's networks that expect pixels from -1 to 1. Its presets name the numbers of ImageNet all the same, and the
+# networks convert (`transform_input`) where torchvision itself loads their weights.
+SYMMETRIC = ("googlenet", "inception_v3")
 Weights = Mapping[str, Tensor]
 
 
@@ -39,6 +42,8 @@ def library_network(name: str, classes: int, size: int | None = None) -> nn.Modu
     more: dict[str, Any] = WITHOUT.get(model, {})
     if "init_weights" in inspect.signature(models.get_model_builder(model)).parameters or more:
         more = {**more, "init_weights": True}
+    if model.startswith("vit_") and size is not None:
+        more = {**more, "image_size": size}
     network: nn.Module = models.get_model(model, weights=None, num_classes=classes, **more)
     return network
 
@@ -61,8 +66,8 @@ def description(name: str) -> dict[str, Any]:
     preset = models.get_model_weights(model).DEFAULT.transforms()
     return {
         "size": int(preset.crop_size[0]),
-        "mean": tuple(preset.mean),
-        "std": tuple(preset.std),
+        "mean": (0.5, 0.5, 0.5) if model in SYMMETRIC else tuple(preset.mean),
+        "std": (0.5, 0.5, 0.5) if model in SYMMETRIC else tuple(preset.std),
         "interpolation": preset.interpolation.value,
     }
 
@@ -123,8 +128,10 @@ def _check_timm(model: str) -> None:
     import timm  # noqa: PLC0415
 
     known = timm.list_models()
-    # NAME.TAG names weights of a model.
-    require(model.partition(".")[0] in known, KEY, f"timm/{model}", _near(model, known, "timm"))
+    name, dot, tag = model.partition(".")  # NAME.TAG names weights of a model
+    require(name in known, KEY, f"timm/{model}", _near(model, known, "timm"))
+    tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{name}.*")] if dot else [tag]
+    require(tag in tags, KEY, f"timm/{model}", f"{name}, with a dot and one of {', '.join(tags)}" if tags else name)
 
 
 def _near(model: str, known: Iterable[str], library: str) -> str:

@@ -3,8 +3,10 @@
 import functools
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +16,12 @@ from torch import Tensor
 
 from tosmooth.trainables.config import TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.errors import require
+from tosmooth.trainables.files.digests import file_digest
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.augment import augmented
 from tosmooth.trainables.networks.backbone import loaded_backbone, start_of
-from tosmooth.trainables.networks.build import features_or_error
+from tosmooth.trainables.networks.build import check_features, features_or_error
 from tosmooth.trainables.networks.device import default_device, dtype_of
 from tosmooth.trainables.networks.feature_cache import Features, kept_features
 from tosmooth.trainables.networks.inputs import inputs_of
@@ -47,6 +51,7 @@ def prepared(
     network = config.network
     if network.own:
         return Prepared(config, data)
+    _check_sizes(config, data)
     inputs = inputs_of(network)
     if inputs.mean and data.train.inputs.ndim == 4:
         data = replace(data, mean=inputs.mean, std=inputs.std)
@@ -65,6 +70,20 @@ def prepared(
     )
     shared = TrialConfig(data=config.data, network=backbone, training=training, code=config.code)
     return Prepared(config, _featured(shared, data, folders, device or default_device()))
+
+
+def _check_sizes(config: TrialConfig, data: LevelData) -> None:
+    """Raise `InputError` where what is said of pictures does not fit the data."""
+    network, training = config.network, config.training
+    if data.train.inputs.ndim != 4:
+        for key in ("input_size", "mean", "interpolation"):
+            value = getattr(network, key)
+            require(not value, f"network.{key}", value, f"for pictures, and {config.data.dataset} has features")
+        return
+    height, width = data.train.inputs.shape[1:3]
+    rule = f"less than the images' {height} x {width} pixels"
+    fits = network.views == 1 or training.crop_padding < min(height, width)
+    require(fits, "training.crop_padding", training.crop_padding, rule)
 
 
 def _shape(data: LevelData) -> tuple[int, ...]:
@@ -98,15 +117,16 @@ class _Maker:
     def __init__(self, config: TrialConfig, data: LevelData, folders: Folders, device: torch.device) -> None:
         self.config, self.data, self.folders, self.device = config, data, folders, device
         self.dtype = dtype_of(config.training.precision, device, pictures=True)
-        self.backbone = loaded_backbone(config.network, _shape(data), data.classes, folders).to(device)
-        self.backbone = self.backbone.to(memory_format=torch.channels_last)
+        backbone, self.width = loaded_backbone(config.network, _shape(data), data.classes, folders)
+        self.backbone = backbone.to(device).to(memory_format=torch.channels_last)
         inputs = inputs_of(config.network)
-        network = [config.network.name, config.network.arguments, config.network.sha256, config.code]
+        code = config.code or _installed_digest(config.network.factory)
+        network = [config.network.name, config.network.arguments, config.network.sha256, code]
         seen = [inputs.size, inputs.interpolation, list(data.mean), list(data.std)]
         self.source: list[Any] = [LAYOUT, network, seen, str(self.dtype)]
         with torch.inference_mode(), self._autocast():
             few = features_or_error(self.backbone, config.network, self._normalised(data.train.inputs[:2]))
-        self.width = few.shape[1]
+        check_features(few, self.width, config.network)
 
     def features(self, split: Split, used: Tensor, views: int) -> tuple[Tensor, Features]:
         """Features of the rows `used` of a split's pictures: which rows they are of, and themselves.
@@ -155,6 +175,13 @@ class _Maker:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+
+def _installed_digest(factory: str | None) -> str | None:
+    """Digest of the file of an installed factory, which may be changed where it lies; `None` if there is none."""
+    module = None if factory is None else sys.modules.get(factory.partition(":")[0])
+    file = getattr(module, "__file__", None)
+    return None if file is None or not Path(file).is_file() else file_digest(Path(file))
 
 
 def _sha256(content: bytes) -> str:

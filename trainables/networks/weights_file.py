@@ -2,10 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,11 +17,23 @@ from tosmooth.trainables.files.digests import file_digest
 from tosmooth.trainables.files.folders import Folders
 
 KEY = "network.weights"
-# Under which a checkpoint keeps the weights beside the state of its optimizer, the likelier first: the averaged ones
-# are those that its authors report.
-INSIDE = ("state_dict_ema", "model_ema", "ema", "state_dict", "model_state_dict", "model", "network", "net", "weights")
+# Parts of names that say which of several networks is meant. Averaged weights are those that their authors report (as
+# timm, DINO); the slow copy that a method learns from is not (as MoCo, BYOL).
+AVERAGED, SLOW = {"ema", "swa", "teacher"}, {"k", "momentum", "target"}
 MOST_NAMED = 3
+LOOKED_AT = 24  # bytes
+# Classes of plain values, arguments and scores, that stand beside the weights in checkpoints of timm, DINO and MAE.
+# Making one executes nothing of the file's.
+PLAIN: list[Any] = [
+    Namespace,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")},
+    (np.float64(0).__reduce__()[0], "numpy.core.multiarray.scalar"),  # as numpy 1 and 2 name it
+    (np.float64(0).__reduce__()[0], "numpy._core.multiarray.scalar"),
+]
+COUNTER = "num_batches_tracked"  # of batch normalisation: older files lack it
 Weights = Mapping[str, Tensor]
+Names = Mapping[str, str]  # the network's names of tensors to those of a file
 
 
 def read_state_file(named: str, folders: Folders) -> tuple[Weights, str]:
@@ -32,15 +47,14 @@ def read_state_file(named: str, folders: Folders) -> tuple[Weights, str]:
         raise InputError(f"{KEY}: {path}: there is no such file")
     try:
         sha256 = file_digest(path)
-        found = _safetensors(path) if _is_safetensors(path) else torch.load(path, "cpu", weights_only=True)
+        beginning = _beginning(path)
+        found = _safetensors(path) if _is_safetensors(beginning) else _of_torch(path, beginning)
     except OSError as error:
         raise InputError(f"{KEY}: {path}: {error.strerror or error}") from error
     except Exception as error:  # torch and pickle say in many ways that a file is none of theirs
         rule = "a state dict alone is read, as torch.save(model.state_dict(), FILE) writes it, or safetensors"
-        executed = "Weights only load failed" in str(error)
-        reason = "it would have to execute code" if executed else first_line(error)
-        raise InputError(f"{KEY}: {path}: {reason}: {rule}") from error
-    state = _inside(found)
+        raise InputError(f"{KEY}: {path}: {_reason(error)}: {rule}") from error
+    state = dict(_named(found, ""))
     if not state:
         raise InputError(f"{KEY}: {path}: holds no state dict: names of layers with their tensors")
     return state, sha256
@@ -50,27 +64,37 @@ def matching(state: Weights, wanted: Weights, name: str) -> Weights:
     """Find the weights of a network, `wanted`, in a file's `state`, under whatever prefix they stand there.
 
     What else the file holds, such as the old head, is not taken. Raises `InputError` where any is
-    missing or of another shape: a network of which half was loaded trains, and is worth nothing.
+    missing or of another shape (a network of which half was loaded trains, and is worth nothing), and where the file
+    holds several such networks and does not say which is meant.
     """
-    best: dict[str, Tensor] = {}
-    for prefix, place in _prefixes(state, wanted):
-        found = {key: state[other] for key in wanted if (other := prefix + key.removeprefix(place)) in state}
-        if len(found) > len(best):
-            best = found
-    missing = [key for key in wanted if key not in best and not key.endswith("num_batches_tracked")]
+    best = _likeliest(_candidates(state, wanted), state, wanted, name)
+    missing = [key for key in wanted if key not in best and not key.endswith(COUNTER)]
     if missing:
         some = ", ".join(missing[:MOST_NAMED])
         have = ", ".join(list(state)[:MOST_NAMED])
         raise InputError(
             f"{KEY}: lacks {len(missing)} of the {len(wanted)} tensors of {name}: {some}, ...; it has {have}, ..."
         )
-    for key, tensor in best.items():
-        if tensor.shape != wanted[key].shape:
-            shapes = f"{tuple(tensor.shape)}, where {name} has {tuple(wanted[key].shape)}"
-            raise InputError(f"{KEY}: {key} is of shape {shapes}")
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{KEY}: {key} holds values that are not finite")
-    return best
+    found = {key: state[other] for key, other in best.items()}
+    for key, tensor in found.items():
+        _check(key, tensor, wanted[key], name)
+    return found
+
+
+def _check(key: str, tensor: Tensor, wanted: Tensor, name: str) -> None:
+    """Raise `InputError` where a tensor of a file cannot take the place of the network's."""
+    if tensor.shape != wanted.shape:
+        shapes = f"{tuple(tensor.shape)}, where {name} has {tuple(wanted.shape)}"
+        raise InputError(f"{KEY}: {key} is of shape {shapes}")
+    if tensor.layout != torch.strided or tensor.is_meta:
+        raise InputError(f"{KEY}: {key} is {'without values' if tensor.is_meta else 'sparse'}: save it as it is used")
+    if tensor.is_floating_point() != wanted.is_floating_point():
+        kinds = (
+            f"{str(tensor.dtype).removeprefix('torch.')}, where {name} has {str(wanted.dtype).removeprefix('torch.')}"
+        )
+        raise InputError(f"{KEY}: {key} is {kinds}")
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
+        raise InputError(f"{KEY}: {key} holds values that are not finite")
 
 
 def digest_of(state: Weights) -> str:
@@ -83,8 +107,14 @@ def digest_of(state: Weights) -> str:
     return digest.hexdigest()
 
 
-def _is_safetensors(path: Path) -> bool:
-    return path.suffix.lower() == ".safetensors"
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _is_safetensors(beginning: bytes) -> bool:
+    """True if the length of a header and JSON stand there, whatever the file is called."""
+    return beginning[8:9] == b"{" and beginning[:1] != b"{"
 
 
 def _safetensors(path: Path) -> Any:
@@ -93,33 +123,80 @@ def _safetensors(path: Path) -> Any:
     return load_file(path)
 
 
-def _inside(found: object) -> dict[str, Tensor]:
-    """Take the state dict out of a checkpoint."""
-    if not isinstance(found, Mapping):
-        return {}
-    tensors = {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
-    if tensors:
-        return tensors
-    for key in INSIDE:
-        if isinstance(found.get(key), Mapping) and (inner := _inside(found[key])):
-            return inner
-    return {}
+def _of_torch(path: Path, beginning: bytes) -> Any:
+    """Read what torch.save wrote; of classes none but those of plain values."""
+    if beginning[:4] != b"PK\x03\x04" and beginning[:1] != b"\x80":  # zip; pickle, as torch wrote it before 1.6
+        raise ValueError(f"it begins with {beginning[:LOOKED_AT]!r}")
+    # An open file: by a path torch would go by its suffix.
+    with torch.serialization.safe_globals(PLAIN), path.open("rb") as file:
+        return torch.load(file, "cpu", weights_only=True)
 
 
-def _prefixes(state: Weights, wanted: Weights) -> list[tuple[str, str]]:
-    """List pairs of prefixes: what stands before the file's names, and before ours.
+def _reason(error: Exception) -> str:
+    """Say in a few words why a file is not read."""
+    text = str(error)
+    if "TorchScript" in text:
+        return "it is TorchScript"
+    if "Weights only load failed" in text:
+        named = re.search(r"GLOBAL ([\w.]+)", text)
+        return f"it would have to execute code{f' ({named[1]})' if named else ''}"
+    return "it is damaged or cut short" if "reading zip archive" in text else first_line(error)
 
-    DataParallel puts "module." there, torch.compile "_orig_mod.", Lightning and self-supervised training "model.",
-    "backbone.", "encoder_q.".
+
+def _named(found: object, path: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a checkpoint, however deep they lie, by the path of their keys."""
+    if isinstance(found, Tensor) and path:
+        yield path, found
+    elif isinstance(found, Mapping):
+        for key, value in found.items():
+            yield from _named(value, f"{path}.{key}" if path else str(key))
+
+
+def _candidates(state: Weights, wanted: Weights) -> dict[str, Names]:
+    """Find where in a file the network may stand: by the prefix there, the file's name of each tensor that is found.
+
+    DataParallel puts "module." before the names, torch.compile "_orig_mod.", Lightning and self-supervised training
+    "model.", "backbone.", "encoder_q."; ours may stand in a module that the file's does not, and the other way round.
     """
-    ours = next(iter(wanted), "")
-    ending = ours.rpartition(".")[2]
-    endings = [re.sub(r"^[^.]*\.", "", ours, count=n) for n in (0, 1)]
-    found = {("", "")}
-    for key in state:
-        if not key.endswith(ending):
-            continue
-        for tail in endings:
-            if key.endswith(tail):
-                found.add((key.removesuffix(tail), ours.removesuffix(tail)))
-    return sorted(found, key=lambda pair: (len(pair[0]) + len(pair[1]), pair))
+    first, deepest = next(iter(wanted), ""), max(wanted, key=lambda key: key.count("."), default="")
+    found: dict[str, Names] = {}
+    for place in _shared_prefixes(wanted):
+        for end in {first.removeprefix(place), deepest.removeprefix(place)}:
+            prefixes = {key.removesuffix(end) for key in state if key == end or key.endswith(f".{end}")}
+            for prefix in prefixes:
+                names = {key: other for key in wanted if (other := prefix + key.removeprefix(place)) in state}
+                if len(names) > len(found.get(prefix, ())):
+                    found[prefix] = names
+    return found
+
+
+def _shared_prefixes(wanted: Weights) -> list[str]:
+    """List the modules that all tensors of the network lie in, from none to the innermost: "", "net.", "net.body."."""
+    parts = [key.split(".")[:-1] for key in wanted]
+    shared = list(takewhile(lambda same: len(set(same)) == 1, zip(*parts, strict=False)))
+    return ["".join(f"{part[0]}." for part in shared[:n]) for n in range(len(shared) + 1)]
+
+
+def _likeliest(found: Mapping[str, Names], state: Weights, wanted: Weights, name: str) -> Names:
+    """Take the place that has most of the network's tensors; of equals the averaged weights, then the same names."""
+
+    def rank(prefix: str) -> tuple[int, int]:
+        fitting = sum(state[other].shape == wanted[key].shape for key, other in found[prefix].items())
+        words = set(re.split(r"[^a-z]+", prefix.lower()))
+        return fitting, bool(words & AVERAGED) - bool(words & SLOW)
+
+    ranks = {prefix: rank(prefix) for prefix in found}
+    equal = sorted((prefix for prefix in found if ranks[prefix] == max(ranks.values())), key=lambda p: (len(p), p))
+    if not equal:
+        return {}
+    exact = [prefix for prefix in equal if all(key == other for key, other in found[prefix].items())]
+    best, *others = exact or equal
+    for other in others:
+        if any(_differ(state[mine], state[found[other][key]]) for key, mine in found[best].items()):
+            places = " and ".join(repr(prefix.rstrip(".")) for prefix in (best, other))
+            raise InputError(f"{KEY}: holds {name} more than once, under {places}: save the one that is meant alone")
+    return found[best]
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    return one is not other and (one.dtype != other.dtype or one.is_meta or not torch.equal(one, other))

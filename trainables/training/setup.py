@@ -8,7 +8,7 @@ from torch import nn
 
 from tosmooth.trainables.config import OptimizerConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
-from tosmooth.trainables.errors import require
+from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.networks.build import Weights, build_network, check_logits
 from tosmooth.trainables.networks.heads import Headed
 from tosmooth.trainables.networks.small import FastCNN, enlarged, enlargement
@@ -45,8 +45,17 @@ def check_network(config: TrialConfig, data: LevelData) -> None:
 
 def _check_network(config: TrialConfig, data: LevelData) -> None:
     network = fitting_network(config, data)
-    if not config.network.own:
-        check_logits(network, config.network, _shape(data), data.classes)
+    if config.network.own:
+        return
+    check_logits(network, config.network, _shape(data), data.classes)
+    size, rows = config.training.batch_size, len(data.train)
+    if size == 1 or rows % size == 1:  # which batch normalisation may refuse
+        try:
+            check_logits(network.train(), config.network, _shape(data), data.classes, examples=1)
+        except InputError as error:
+            last = "each batch" if size == 1 else f"the last batch of the {rows} training examples"
+            rule = f"{last} is of one example, which the network refuses: {error}"
+            require(False, "training.batch_size", size, rule)
 
 
 def _shape(data: LevelData) -> tuple[int, ...]:

@@ -184,7 +184,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
-            "torch": torch.get_rng_state(),  # no layer draws from it as yet, nor from the device's
+            "torch": torch.get_rng_state(),  # dropout draws from it, or from the device's
             "device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "mirrored": self.mirrored,
             "at_chance": self._divergence.at_chance,

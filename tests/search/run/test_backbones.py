@@ -18,6 +18,10 @@ from torch import nn
 
 from tests.search.tools import TOSMOOTH
 from tests.tools import encoded
+from tosmooth.search.run.measure_worker import measure
+from tosmooth.trainables.config import DataConfig, NetworkConfig, TableSource, TrialConfig
+from tosmooth.trainables.errors import InputError
+from tosmooth.trainables.files.folders import Folders
 
 # Beside the study file, as a user has it; what it imports lies there, too.
 FACTORY = """
@@ -79,6 +83,21 @@ def place(tmp_path: Path) -> Path:
     (tmp_path / "layers.py").write_text(LAYERS, encoding="utf-8")
     (tmp_path / "backbone.yaml").write_text(STUDY, encoding="utf-8")
     return tmp_path
+
+
+def test_a_search_that_changes_the_weights_themselves_is_refused(place: Path) -> None:
+    table = TableSource(train="train.parquet", test="test.parquet", image="image")
+    trials = [
+        TrialConfig(
+            data=DataConfig(dataset="colours", noise="given", table=table),
+            network=NetworkConfig(factory="tests.trainables.networks.nets:sized", mode="finetune", input_size=size),
+        )
+        for size in (8, 6)
+    ]
+    folders = Folders(place, place / "cache")
+    assert len(measure(trials[:1], folders)[0].weights) == 64
+    with pytest.raises(InputError, match=r"network\.weights: they depend on what is searched of the network"):
+        measure(trials, folders)
 
 
 @pytest.mark.slow

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from torchvision import models
+from torchvision.transforms.v2.functional import normalize
 
 from tests.trainables.networks.conftest import NAME
 from tosmooth.trainables.config import NetworkConfig
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.networks.build import build_network, check_logits
 from tosmooth.trainables.networks.heads import Headed
-from tosmooth.trainables.networks.inputs import Inputs, inputs_of, resized
+from tosmooth.trainables.networks.inputs import Inputs, inputs_of, on_inputs, resized
 
 PICTURE = (3, 32, 32)
 
@@ -109,6 +110,9 @@ def test_a_factory_gets_shape_classes_and_arguments() -> None:
         ("returns_text", r"network\.factory .*returns_text: 'str' is refused: a factory returns a torch\.nn\.Module"),
         ("wrong_classes", r"\[2, 6\] is refused: logits of shape \(2, 5\)"),
         ("returns_tuple", "returns tuple: logits are a tensor"),
+        ("exits", r"exits raised SystemExit: no licence \(nets\.py:\d+\)"),
+        ("on_meta", "on_meta: 'meta' is refused: on the CPU, with values"),
+        ("untrained", "untrained: nothing of it can be trained"),
         ("absent", r"network\.factory: .* has no 'absent'"),
     ],
 )
@@ -125,6 +129,36 @@ def test_arguments_that_a_factory_does_not_take_are_named() -> None:
 def test_a_network_without_a_linear_layer_has_no_head_to_be_replaced() -> None:
     with pytest.raises(InputError, match="has no linear layer at its end"):
         made(factory=f"{NAME}:no_linear", mode="finetune")
+
+
+def test_a_head_that_is_not_the_last_linear_layer_is_refused() -> None:
+    made(factory=f"{NAME}:head_before")
+    with pytest.raises(InputError, match="5 is refused: 8 features, which its last linear layer took"):
+        made(factory=f"{NAME}:head_before", mode="finetune")
+
+
+def test_lazy_layers_have_weights_before_an_optimizer_asks_for_them() -> None:
+    network = made(factory=f"{NAME}:lazy")
+    assert [tuple(p.shape) for p in network.parameters()] == [(4, 3, 3, 3), (4,), (5, 4 * 30 * 30), (5,)]
+    assert network.training
+
+
+def test_what_a_factory_sets_for_the_whole_process_is_taken_back() -> None:
+    before = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    made(factory=f"{NAME}:sets_all")
+    assert (torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()) == before
+
+
+def test_an_unknown_tag_of_timm_is_refused_with_the_known_ones() -> None:
+    pytest.importorskip("timm")
+    with pytest.raises(InputError, match=r"network\.name: 'timm/resnet18\.foo' is refused: .*a1_in1k"):
+        made(name="timm/resnet18.foo")
+
+
+def test_what_is_not_known_of_a_networks_inputs_is_said() -> None:
+    (said,) = on_inputs(NetworkConfig(factory=f"{NAME}:tiny", mode="frozen"))
+    assert said.startswith("network.factory does not say what pictures it was trained with")
+    assert on_inputs(NetworkConfig(factory=f"{NAME}:tiny")) == []  # from nothing
 
 
 def test_what_weights_say_of_their_inputs_is_taken_and_can_be_set() -> None:
@@ -149,3 +183,25 @@ def test_pictures_are_resized_as_torchvision_does(interpolation: str) -> None:
         theirs = Compose([Resize(size, mode, antialias=True), CenterCrop(size)])(images)
         torch.testing.assert_close(resized(images, Inputs(size=size, interpolation=interpolation)), theirs)
     assert resized(torch.rand(2, 3, 9, 14).bfloat16(), Inputs(size=5)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_networks_of_torchvision_that_convert_their_inputs_get_them_converted(name: str) -> None:
+    # With its weights torchvision sets `transform_input`; we build without, and normalise to the same numbers.
+    with torch.device("meta"):
+        theirs = models.get_model(name, weights=None, aux_logits=False, init_weights=False, transform_input=True)
+    preset = models.get_model_weights(name).DEFAULT.transforms()
+    pictures = torch.rand(2, 3, 5, 5)
+    inputs = inputs_of(NetworkConfig(name=f"torchvision/{name}", weights="default"))
+    converted = theirs._transform_input(normalize(pictures, preset.mean, preset.std))
+    torch.testing.assert_close(
+        normalize(pictures, list(inputs.mean), list(inputs.std)), converted, rtol=1e-5, atol=1e-5
+    )
+    with torch.device("meta"):
+        assert not made((3, 96, 96), name=f"torchvision/{name}").backbone.transform_input
+
+
+def test_a_transformer_of_torchvision_is_made_for_the_size_that_it_will_see() -> None:
+    with torch.device("meta"):
+        assert made(name="torchvision/vit_h_14", weights="default").backbone.image_size == 518  # that of its weights
+        assert made(name="torchvision/vit_b_16", input_size=96).backbone.image_size == 96

@@ -1,6 +1,10 @@
 """Backbones with weights: what is trained, what stays, and features that are computed once."""
 
+import importlib
 import logging
+import resource
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +29,7 @@ from tosmooth.trainables.methods import METHODS
 from tosmooth.trainables.networks import feature_cache
 from tosmooth.trainables.networks.heads import without_head
 from tosmooth.trainables.networks.prepare import Prepared, prepared
+from tosmooth.trainables.training.setup import check_network
 from tosmooth.trainables.training.trainer import Report, Trainer, train
 
 CPU = torch.device("cpu")
@@ -163,6 +168,50 @@ def test_an_interrupted_computation_goes_on(
     again = prepared(views, fresh, folders, CPU).data.train.inputs
     assert torch.equal(again, whole)
     assert sum(calls) < len(whole) + 30  # of the training set those that lacked, and the test set
+
+
+def test_an_installed_factory_that_was_changed_has_its_features_computed_anew(
+    trial: TrialConfig, data: LevelData, folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from torch import nn\n\ndef make(shape, classes):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.{}(), nn.Flatten(), nn.Linear(400, classes))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    own = replace(trial, network=NetworkConfig(factory="changed_net:make", mode="frozen"))
+    found = []
+    for layer in ("ReLU", "Tanh"):
+        (tmp_path / "changed_net.py").write_text(code.format(layer), encoding="utf-8")
+        sys.modules.pop("changed_net", None)
+        importlib.invalidate_caches()
+        found.append(prepared(own, load_level(trial.data, folders), folders, CPU))
+    first, second = found
+    assert first.config.network.sha256 == second.config.network.sha256
+    assert not torch.equal(first.data.train.inputs, second.data.train.inputs)
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_disk_that_fills_up_is_one_message_and_what_was_computed_stays(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    views = viewed(trial, 20)
+    whole = prepared(views, data, folders, CPU).data.train.inputs.clone()
+    for path in folders.cache.glob("features-*.arrow"):
+        path.unlink()
+    # A limit on the size of a file fails as a full disk does.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"features-\w+\.arrow: .*; --cache-dir names another folder"):
+            prepared(views, load_level(trial.data, folders), folders, CPU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handled)
+    (spool,) = folders.cache.glob("*.rows")
+    assert spool.stat().st_size > 0
+    assert torch.equal(prepared(views, load_level(trial.data, folders), folders, CPU).data.train.inputs, whole)
 
 
 @pytest.mark.usefixtures("weights")
@@ -336,6 +385,44 @@ def test_every_method_trains_a_network_with_a_backbone(
     assert not same or method in ("gls", "ce", "logit-clip")  # at rate 0; where no logit is so large
 
 
+def test_features_of_a_network_whose_head_stands_elsewhere_are_refused(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    own = replace(trial, network=NetworkConfig(factory=f"{NAME}:head_before", mode="frozen"))
+    with pytest.raises(InputError, match="3 is refused: 8 features, which its last linear layer took"):
+        prepared(own, data, folders, CPU)
+
+
+@pytest.mark.parametrize("size", [1, 80])
+def test_a_batch_of_one_that_a_network_refuses_is_refused_before_training(
+    trial: TrialConfig, data: LevelData, size: int
+) -> None:
+    training = replace(trial.training, batch_size=size)
+    own = replace(trial, network=NetworkConfig(factory=f"{NAME}:normalised"), training=training)
+    assert len(data.train) == 81
+    with pytest.raises(InputError, match=rf"training\.batch_size: {size} is refused: .* of one example"):
+        check_network(own, data)
+    check_network(replace(own, training=replace(training, batch_size=70)), data)
+
+
+@pytest.mark.usefixtures("weights")
+def test_padding_beyond_the_pictures_is_refused_for_copies(
+    trial: TrialConfig, data: LevelData, folders: Folders
+) -> None:
+    wide = viewed(trial, 2)
+    wide = replace(wide, training=replace(wide.training, crop_padding=12))
+    with pytest.raises(InputError, match=r"training\.crop_padding: 12 is refused: less than the images' 12 x 12"):
+        prepared(wide, data, folders, CPU)
+
+
+@pytest.mark.parametrize("changes", [{"input_size": 8}, {"mean": (0.5,) * 3, "std": (0.5,) * 3}])
+def test_what_is_said_of_pictures_is_refused_for_features(folders: Folders, changes: dict[str, Any]) -> None:
+    network = NetworkConfig(factory=f"{NAME}:sized", mode="frozen", **changes)
+    config = TrialConfig(data=DataConfig(dataset="digits"), network=network)
+    with pytest.raises(InputError, match=r"network\.\w+: .* is refused: for pictures, and digits has features"):
+        prepared(config, load_level(config.data, folders), folders, CPU)
+
+
 def test_a_factory_that_brings_weights_needs_no_file(trial: TrialConfig, data: LevelData, folders: Folders) -> None:
     own = replace(trial, network=NetworkConfig(factory=f"{NAME}:tiny", mode="frozen"))
     first, second = (prepared(own, data, folders, CPU) for _ in range(2))
@@ -352,6 +439,7 @@ def test_a_factory_that_brings_weights_needs_no_file(trial: TrialConfig, data: L
         ({"weights": "w.pth", "mode": "frozen", "backbone_lr": 0.1}, "for the mode finetune alone"),
         ({"weights": "w.pth", "mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "not in 0 to 255"),
         ({"weights": "w.pth", "mean": (0.5, 0.5, 0.5)}, r"network\.std"),
+        ({"weights": "w.pth", "mean": (0.5,) * 3, "std": (0, 1, 1)}, r"network\.std: .* is refused: above 0"),
         ({"weights": "w.pth", "width": 9}, "there are none: set network.depth"),
         ({"name": "torchvison/resnet18"}, "or torchvision/NAME, timm/NAME"),
         ({"factory": "models.make"}, "network.factory"),
