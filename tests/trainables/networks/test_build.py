@@ -188,15 +188,16 @@ def test_pictures_are_resized_as_torchvision_does(interpolation: str) -> None:
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_networks_of_torchvision_that_convert_their_inputs_get_them_converted(name: str) -> None:
     # With its weights torchvision sets `transform_input`; we build without, and normalise to the same numbers.
-    with torch.device("meta"):
-        theirs = models.get_model(name, weights=None, aux_logits=False, init_weights=False, transform_input=True)
+    theirs = models.get_model(name, weights=None, aux_logits=False, init_weights=False, transform_input=True)
     preset = models.get_model_weights(name).DEFAULT.transforms()
-    pictures = torch.rand(2, 3, 5, 5)
+    pictures = torch.rand(2, 3, 96, 96)
+    seen: list[torch.Tensor] = []
+    next(theirs.children()).register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        theirs.eval()(normalize(pictures, preset.mean, preset.std))
     inputs = inputs_of(NetworkConfig(name=f"torchvision/{name}", weights="default"))
-    converted = theirs._transform_input(normalize(pictures, preset.mean, preset.std))
-    torch.testing.assert_close(
-        normalize(pictures, list(inputs.mean), list(inputs.std)), converted, rtol=1e-5, atol=1e-5
-    )
+    ours = normalize(pictures, list(inputs.mean), list(inputs.std))
+    torch.testing.assert_close(ours, seen[0], rtol=1e-5, atol=1e-5)
     with torch.device("meta"):
         assert not made((3, 96, 96), name=f"torchvision/{name}").backbone.transform_input
 
