@@ -75,6 +75,9 @@ def check_logits(
     given, asked = tuple(output.shape), (examples, classes)
     rule = f"logits of shape {asked} for {examples} examples and {classes} classes"
     require(given == asked, called(config), given, rule)
+    rule = "with weights of the backbone that have a gradient; frozen trains the head alone"
+    tuned = not isinstance(network, Headed) or any(each.requires_grad for each in network.backbone.parameters())
+    require(tuned or config.mode != "finetune", "network.mode", config.mode, rule)
     if not output.requires_grad:
         raise InputError(
             f"{called(config)}: nothing of it can be trained: its logits depend on no weights with a gradient"

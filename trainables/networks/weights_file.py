@@ -41,7 +41,7 @@ def read_state_file(named: str, folders: Folders) -> tuple[Weights, str]:
 
     Raises `InputError` where there is no such file, or it holds something else.
     """
-    path = folders.data / named
+    path = folders.data / Path(named).expanduser()
     folders.bring(named)
     if not path.is_file():
         raise InputError(f"{KEY}: {path}: there is no such file")

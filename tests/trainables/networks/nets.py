@@ -119,3 +119,10 @@ def returns_tuple(shape: Sequence[int], classes: int) -> nn.Module:
 
 def no_linear(shape: Sequence[int], classes: int) -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, classes, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def fixed(shape: Sequence[int], classes: int) -> nn.Module:
+    """A network whose layers but the last are not trained."""
+    network = TinyNet(classes)
+    network.stem.requires_grad_(False)
+    return network

@@ -121,6 +121,12 @@ def test_a_factory_that_is_wrong_is_named(factory: str, message: str) -> None:
         made(factory=f"{NAME}:{factory}")
 
 
+def test_a_backbone_without_gradients_is_not_tuned() -> None:
+    with pytest.raises(InputError, match=r"network\.mode: 'finetune' is refused: with weights of the backbone"):
+        made(factory=f"{NAME}:fixed", mode="finetune")
+    made(factory=f"{NAME}:fixed")  # trained as it is: its head
+
+
 def test_arguments_that_a_factory_does_not_take_are_named() -> None:
     with pytest.raises(InputError, match=r"raised TypeError: .*unexpected keyword argument 'widht'"):
         made(factory=f"{NAME}:sized", arguments={"widht": 3})
