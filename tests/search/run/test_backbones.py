@@ -108,7 +108,7 @@ def test_a_head_on_frozen_features_from_the_study_to_the_analysis(place: Path) -
     table = csv.read_csv(place / "home" / "studies" / "backbone" / "best_rates.csv").to_pylist()
     assert [row["noise"] for row in table] == ["given", "symmetric-0.4"]
     assert table[0]["test_accuracy"] > 90
-    assert "scaled by their own mean and deviation" in table[0]["notes"]
+    assert "scaled by their own mean and deviation" in table[0]["note"]
     code, text = said(place, TOSMOOTH, "describe", "backbone.yaml", *home)
     assert (code, "network my_models:make, frozen; weights net.pth, SHA-256" in text) == (0, True)
     features = {path: path.stat().st_mtime_ns for path in place.glob("home/**/features-*.arrow")}
