@@ -180,7 +180,10 @@ class _Level:
         """Network of a run, and its trial with the data as that network takes them."""
         path = self.folder.weights(run.key)
         check_weights(path, self.spec, run, "bring it back from a copy, or run the study anew under another name")
-        ready = prepared(saved_trial(path), self.data, self.folders, self.device, trained=True)
+        trial = saved_trial(path)
+        # Where the study has the backbone's weights now; its SHA-256 is the trial's.
+        trial = replace(trial, network=replace(trial.network, weights=self.spec.network.weights))
+        ready = prepared(trial, self.data, self.folders, self.device, trained=True)
         return ready, saved_network(path, ready.data, self.device)
 
 
