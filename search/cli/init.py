@@ -1,6 +1,5 @@
 """`tosmooth init`: a study file for a user's own data."""
 
-import logging
 import shlex
 import sys
 from pathlib import Path
@@ -38,9 +37,8 @@ def init(
         out.print(line, soft_wrap=True)
     spec, *smaller = proposed(found, name)
     at_once = check_resources(spec, None)
-    logging.getLogger("tosmooth.search.run.level_measurement").setLevel(logging.ERROR)  # of the data all is said
     with Measuring(spec, folders) as measuring, err.status("Measuring what the study takes"):
-        measuring.levels()  # all that `run` looks at
+        measuring.levels(tell=False)  # all that `run` looks at; of the data all is said
     cost = expected_cost(spec, None, measuring, at_once)
     for each in smaller:
         if cost.seconds is not None and cost.seconds > LONG:

@@ -59,8 +59,8 @@ class Measuring:
         self.pace: Pace | None = None  # of a run; known with the levels, if at all
         self.gpu = False  # torch finds one here; likewise
 
-    def levels(self) -> dict[str, Level]:
-        """Wait for the levels and return them by name.
+    def levels(self, tell: bool = True) -> dict[str, Level]:
+        """Wait for the levels and return them by name. `tell`: say what the user must know of the data.
 
         Raises `InputError` for data that is missing or wrong, or that the study's network does not take.
         """
@@ -81,7 +81,8 @@ class Measuring:
                 raise InputError(found["refused"])
             self._levels = {level.name: level for level in (Level(**values) for values in found["levels"])}
             self.pace, self.gpu = found["pace"] and Pace(**found["pace"]), found["gpu"]
-            for note in dict.fromkeys(note for level in self._levels.values() for note in on_data(level)):
+            notes = [note for level in self._levels.values() for note in on_data(level)] if tell else []
+            for note in dict.fromkeys(notes):
                 log.warning("the data: %s", note)
         return self._levels
 
