@@ -128,7 +128,9 @@ def test_a_head_on_frozen_features_from_the_study_to_the_analysis(place: Path) -
     shutil.move(place / "kept.pth", place / "moved.pth")
     code, text = said(place, TOSMOOTH, "analyse", "backbone", *home, "--level", "given", "--attacked", 20)
     assert code == 0, text
-    assert {path: path.stat().st_mtime_ns for path in place.glob("home/**/features-*.arrow")} == features
+    assert {path: path.stat().st_mtime_ns for path in features} == features
+    # The other weights, which were refused, have two of their own.
+    assert len(list(place.glob("home/**/features-*.arrow"))) == 4
 
 
 @pytest.mark.slow
