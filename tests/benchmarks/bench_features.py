@@ -24,7 +24,7 @@ from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.backbone import loaded_backbone
 from tosmooth.trainables.networks.feature_cache import kept_features
 from tosmooth.trainables.networks.inputs import inputs_of
-from tosmooth.trainables.networks.library import library_network
+from tosmooth.trainables.networks.model_zoo import library_network
 from tosmooth.trainables.networks.prepare import prepared
 from tosmooth.trainables.training.trainer import Trainer
 

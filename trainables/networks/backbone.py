@@ -12,7 +12,7 @@ from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.digests import file_digest
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.build import backbone_of
-from tosmooth.trainables.networks.library import default_weights
+from tosmooth.trainables.networks.model_zoo import default_weights
 from tosmooth.trainables.networks.weights_file import digest_of, matching, read_state_file
 
 FETCHED = "weights"  # folder in the cache

@@ -11,7 +11,7 @@ from tosmooth.trainables.config import NetworkConfig
 from tosmooth.trainables.errors import InputError, first_line, require
 from tosmooth.trainables.networks.heads import WIDTH, Headed, mlp, without_head
 from tosmooth.trainables.networks.inputs import inputs_of, resize_first, sized
-from tosmooth.trainables.networks.library import library_network
+from tosmooth.trainables.networks.model_zoo import library_network
 from tosmooth.trainables.networks.small import small_network
 from tosmooth.trainables.user_code import in_user_code, resolve
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from tosmooth.trainables.config import NetworkConfig
-from tosmooth.trainables.networks.library import description
+from tosmooth.trainables.networks.model_zoo import description
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
