@@ -56,7 +56,8 @@ def columns_of(table: type) -> dict[str, Column]:
 
 def documented(columns: Iterable[Column]) -> str:
     """Markdown table of the columns, as the documentation has it."""
-    rows = [f"| `{column.name}` | {column.unit or '-'} | {column.says} |" for column in columns]
+    told = [(column, column.says.replace("|", "\\|")) for column in columns]  # a bare one would end the cell: |logit|
+    rows = [f"| `{column.name}` | {column.unit or '-'} | {says} |" for column, says in told]
     return "\n".join(["| column | unit | what it says |", "|---|---|---|", *rows, ""])
 
 

@@ -1,7 +1,7 @@
 """Settings of a machine: where files lie and which services are used. Nothing of them shapes a number.
 
-Each is declared once, here: options, environment, `tosmooth.toml`, `doctor`, `submit` and the README's table read that.
-Loads with nothing heavy.
+Each is declared once, here: options, environment, `tosmooth.toml`, `doctor`, `submit` and the documentation's table
+read that. Loads with nothing heavy.
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ SETTINGS = {setting.key: setting for setting in _ALL}
 
 
 def documented() -> str:
-    """Markdown table of the settings, as the README has it."""
+    """Markdown table of the settings, as the documentation has it."""
     rows = []
     for each in SETTINGS.values():
         names = ", ".join(f"`{name}`" for name in (each.option, *each.variables))

@@ -1,9 +1,10 @@
 """tosmooth: my labels are partly wrong, should I smooth them, by how much, and from which epoch on?
 
 `search` takes arrays and recommends a rate. `run` runs a study, which `Study` or a file describes, and `load` reads one
-that was run; each of them gives a `Result`. `SmoothedClassifier` is an estimator as scikit-learn has them. `losses` has
-the losses for training code of one's own, and a `Trial` is what a study hands to such code. `PosteriorSampler` is the
-search's sampler, for any Optuna study.
+that was run. Each of these three gives a `Result`. `load_weights` gives a trained network that takes raw rows or
+pictures. `SmoothedClassifier` is an estimator as scikit-learn has them. `losses` has the losses for training code of
+one's own. `Trial` is what a study hands to such code. `PosteriorSampler` is a sampler for any Optuna study, with the
+search's model.
 """
 
 from importlib import import_module
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tosmooth.search.api.study import Study as Study
     from tosmooth.search.suggest.posterior_sampler import PosteriorSampler as PosteriorSampler
     from tosmooth.trainables.errors import InputError as InputError
+    from tosmooth.trainables.inference import load_weights as load_weights
     from tosmooth.trainables.own_training import StopTrial as StopTrial
     from tosmooth.trainables.own_training import Trial as Trial
 
@@ -34,6 +36,7 @@ _PLACES = {
     "Study": "tosmooth.search.api.study",
     "Trial": "tosmooth.trainables.own_training",
     "load": "tosmooth.search.api.running",
+    "load_weights": "tosmooth.trainables.inference",
     "run": "tosmooth.search.api.running",
 }
 _MODULES = ("losses", "search")  # the latter is a package that can be called
@@ -48,6 +51,7 @@ __all__ = [
     "Study",
     "Trial",
     "load",
+    "load_weights",
     "losses",
     "run",
     "search",

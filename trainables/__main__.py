@@ -22,6 +22,7 @@ from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.filesystems import check_place
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.former_words import TRIAL, renewed
+from tosmooth.trainables.inference import completed
 from tosmooth.trainables.networks.device import compute_dtype, default_device
 from tosmooth.trainables.networks.prepare import prepared
 from tosmooth.trainables.noise.estimate import has_cleanlab
@@ -57,6 +58,7 @@ COLUMNS = {
     "seconds": ".2f",
 }
 WIDTH = 8  # of a column at least
+LARGE = 1e6  # from which on a number is written with its power of ten
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -94,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
     def report(epoch: Report) -> None:
         print(json.dumps(dataclasses.asdict(epoch)) if options.json else _line(epoch), file=out, flush=True)
 
-    with contextlib.redirect_stdout(sys.stderr):  # what a network of the user's prints is no line of ours
+    with contextlib.redirect_stdout(sys.stderr):  # what a network of the user prints is no report
         folders = Folders(data=options.data_dir, cache=options.cache_dir)
         ready = prepared(config, load_level(config.data, folders), folders, device)
         config, data = ready.config, ready.data
@@ -103,6 +105,7 @@ def run(options: argparse.Namespace) -> None:
         trainer = train(config, data, report, device, trunks, options.estimate_noise, start=ready.start)
         if options.weights is not None:
             trainer.save_weights(options.weights)
+            completed(options.weights, options.weights, folders)
 
 
 def _run_own(config: TrialConfig, options: argparse.Namespace, device: torch.device) -> None:
@@ -302,9 +305,13 @@ def _opening(config: TrialConfig, data: LevelData, device: torch.device) -> str:
     )
 
 
+def _text(value: float, form: str) -> str:
+    return format(value, form if abs(value) < LARGE else ".3g")
+
+
 def _line(report: Report) -> str:
     cells = [(key, report.metrics[key], form) for key, form in COLUMNS.items()]
-    texts = [(key, "-" if value is None else format(value, form)) for key, value, form in cells]
+    texts = [(key, "-" if value is None else _text(value, form)) for key, value, form in cells]
     line = f"{report.epoch:>5}" + "".join(f"  {text:>{max(WIDTH, len(key))}}" for key, text in texts)
     if (estimate := report.metrics.get("noise_rate_estimate")) is not None:
         line += f"\nnoise rate, estimated from the noisy labels: {100 * estimate:.3f} %"

@@ -5,7 +5,7 @@ LINE = 500  # of what a library says
 
 
 class InputError(ValueError):
-    """Error in something the user gave; the message names key or file, value and rule. Exit code 2."""
+    """Error for wrong input; the message names the key or file, the value and the rule. Exit code 2 of a command."""
 
 
 def require(ok: bool, key: str, value: object, rule: str) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from tosmooth.trainables.config import AllBut, TableSource
 from tosmooth.trainables.conversion import Name
-from tosmooth.trainables.errors import InputError, first_line, require, shown
+from tosmooth.trainables.data.columns import is_text
+from tosmooth.trainables.data.tables.in_memory import INPUT, array_of, table_of
+from tosmooth.trainables.errors import InputError, first_line, require
 
 FOLDER = "arrays"  # in the home
-LABEL, CLEAN, ANNOTATOR, INPUT = "label", "clean_label", "annotator_", "input"
+LABEL, CLEAN, ANNOTATOR = "label", "clean_label", "annotator_"
 TRAIN, TEST = "train.parquet", "test.parquet"
-BLOCK = 2**26  # numbers of pictures that are written at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +54,16 @@ def written(
     """
     require((X_test is None) == (y_test is None), "X_test, y_test", "one of them", "both, or neither")
     require(y is not None or annotators is not None, "y", None, "labels of the training set, or annotators")
-    inputs = _inputs(X, "X")
+    inputs = table_of(X, "X")
     labels = _labels_of(inputs.num_rows, y, annotators, clean)
     columns = tuple(name for name in labels if name.startswith(ANNOTATOR))
     parts = {TRAIN: _joined(inputs, labels)}
     if X_test is not None:
-        tested = _inputs(X_test, "X_test")
+        tested = table_of(X_test, "X_test")
         require(tested.schema.equals(inputs.schema), "X_test", _columns(tested), f"as X: {_columns(inputs)}")
         parts[TEST] = _joined(tested, {LABEL: _labels(y_test, tested.num_rows, "y_test")})
     pictures = inputs.column_names == [INPUT] and isinstance(inputs.schema.field(0).type, pa.FixedShapeTensorType)
-    text = any(_is_text(kind) for kind in inputs.schema.types)
+    text = any(is_text(kind) for kind in inputs.schema.types)
     table = TableSource(
         train=TRAIN,
         test=TEST if TEST in parts else None,
@@ -127,7 +127,7 @@ def _annotators(annotators: Any) -> dict[str, Any]:
         annotators = {name: annotators[name] for name in annotators.column_names}
     if isinstance(annotators, Mapping):
         return {str(name): values for name, values in annotators.items()}
-    matrix = _numpy(annotators, "annotators")
+    matrix = array_of(annotators, "annotators")
     require(matrix.ndim == 2, "annotators", list(matrix.shape), "a matrix [N, annotators], or labels by names")
     return {str(i): matrix[:, i] for i in range(matrix.shape[1])}
 
@@ -156,79 +156,11 @@ def _series(values: Any, key: str) -> Any:
     if hasattr(values, "array") and hasattr(values, "index"):  # pandas
         return values
     # As objects: NumPy would make texts of numbers that stand beside texts.
-    array = np.array(values, dtype=object) if isinstance(values, list | tuple) else _numpy(values, key)
+    array = np.array(values, dtype=object) if isinstance(values, list | tuple) else array_of(values, key)
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     rule = "one label for each row [N]; those of several annotators are `annotators`"
     require(array.ndim == 1, key, list(array.shape), rule)
     return array.tolist() if array.dtype == object else array
-
-
-def _inputs(X: Any, key: str) -> pa.Table:
-    """Table of the inputs: columns as they are, or the column `INPUT` of vectors or pictures."""
-    if hasattr(X, "to_arrow") and not isinstance(X, pa.Table):  # polars
-        X = X.to_arrow()
-    if isinstance(X, pa.Table):
-        table = X
-    elif hasattr(X, "columns") and hasattr(X, "to_dict"):  # pandas
-        table = _of_pandas(X, key)
-    else:
-        table = _of_array(_numpy(X, key), key)
-    require(table.num_rows > 0, key, 0, "rows")
-    require(table.num_columns > 0, key, 0, "columns")
-    return table
-
-
-def _of_pandas(frame: Any, key: str) -> pa.Table:
-    try:
-        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False).replace_schema_metadata()
-    except (pa.ArrowException, TypeError, ValueError) as error:
-        raise InputError(f"{key}: is refused: a table whose columns each hold one kind: {first_line(error)}") from None
-
-
-def _of_array(array: NDArray[Any], key: str) -> pa.Table:
-    if array.dtype == object or array.dtype.kind in "USOMm":
-        require(array.ndim == 2, key, f"{array.dtype} {list(array.shape)}", "numbers; or columns [N, D]")
-        return pa.table({f"x{i}": _labels_or_numbers(array[:, i], f"{key}[:, {i}]") for i in range(array.shape[1])})
-    require(array.dtype.kind in "biuf", key, str(array.dtype), "real numbers")
-    require(array.ndim in (2, 3, 4), key, list(array.shape), "[N, D] features, or pictures [N, H, W] or [N, H, W, C]")
-    require(array.size > 0, key, list(array.shape), "not empty")
-    if array.ndim == 2:
-        array = array.astype(np.float32 if array.dtype.kind == "f" and array.dtype.itemsize < 4 else array.dtype)
-        array = array.astype(np.uint8) if array.dtype == bool else array
-        values = pa.array(np.ascontiguousarray(array).reshape(-1))
-        return pa.table({INPUT: pa.FixedSizeListArray.from_arrays(values, array.shape[1])})
-    array = array.astype(np.uint8) * 255 if array.dtype == bool else array
-    array = array.astype(np.float32) if array.dtype.kind == "f" else array
-    step = max(1, BLOCK // int(np.prod(array.shape[1:])))
-    blocks = (np.ascontiguousarray(array[start : start + step]) for start in range(0, len(array), step))
-    return pa.table({INPUT: pa.chunked_array([pa.FixedShapeTensorArray.from_numpy_ndarray(each) for each in blocks])})
-
-
-def _labels_or_numbers(column: NDArray[Any], key: str) -> pa.Array:
-    try:
-        return pa.array(column.tolist(), from_pandas=True)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise InputError(f"{key}: is refused: values of one kind: {first_line(error)}") from None
-
-
-def _numpy(values: Any, key: str) -> NDArray[Any]:
-    """Array of what is one, a tensor of torch's, or nested lists."""
-    if hasattr(values, "detach") and hasattr(values, "cpu"):
-        values = values.detach().cpu()
-        values = values.float().numpy() if str(values.dtype) == "torch.bfloat16" else values.numpy()
-    if hasattr(values, "toarray"):
-        raise InputError(f"{key}: {type(values).__name__} is refused: a dense array; {key}.toarray() is one")
-    try:
-        array = np.asarray(values)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{key}: is refused: an array, whose rows are of one length: {first_line(error)}") from None
-    require(array.ndim >= 1, key, shown(values), "an array")
-    return array
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _columns(table: pa.Table) -> str:

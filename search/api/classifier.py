@@ -38,15 +38,16 @@ PREDICTED = 4096  # examples at once
 
 
 class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn has no types
-    """Classifier of features [N, D] by a network that is trained with generalised label smoothing.
+    """Classifier of features [N, D]: a network that is trained with generalised label smoothing.
 
-    `rate="search"` searches the rate and the warm-up first, as `tosmooth.search` does with the same data; a number is
-    taken as it is, and trained in this process, at most 1: 0 is cross-entropy, below 0 negative smoothing. Network,
-    epochs, batch size and learning rate are those that `tosmooth init` proposes for so much data, unless given.
+    `rate` is a number of at most 1 (0 is cross-entropy, below 0 negative smoothing), or `"search"`: then the rate and
+    the warm-up are searched first, as `tosmooth.search` does with the same data. The network itself is trained in this
+    process. Network, epochs, batch size and learning rate are those that `tosmooth init` proposes for so much data,
+    unless they are given.
 
-    After `fit`: `classes_` [K], `rate_`, `warmup_`, `network_` (a module that takes standardised features),
-    `mean_` and `scale_` [D], and with a search `result_`. Labels and features are checked as scikit-learn does it;
-    wrong parameters raise `InputError`, a `ValueError`.
+    After `fit` it has `classes_` [K], `rate_`, `warmup_`, `network_` (a module that takes standardised features),
+    `mean_` and `scale_` [D], and after a search `result_`. Labels and features are checked as scikit-learn does it.
+    Wrong parameters raise `InputError`, which is a `ValueError`.
     """
 
     def __init__(
@@ -64,9 +65,10 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         progress: bool = True,
         random_state: Any = None,
     ) -> None:
-        """Take rate and warm-up, the recipe, and of the search its trials, fresh seeds and home.
+        """Take rate and warm-up, the recipe, and for a search its trials, fresh seeds and home.
 
-        `warmup` is for a rate that is given; `random_state` an int, a RandomState or None, as scikit-learn has it.
+        `warmup`, in epochs, is for a rate that is given. `random_state` is an int, a RandomState or None, as in
+        scikit-learn.
         """
         self.rate = rate
         self.warmup = warmup
@@ -81,7 +83,7 @@ class SmoothedClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         self.random_state = random_state
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
-        """Train on features [N, D] and labels [N], wrong ones among them."""
+        """Train on features [N, D] and labels [N], some of which may be wrong."""
         features, given = validate_data(self, X, y, dtype=np.float64, ensure_min_samples=2)
         check_classification_targets(given)
         self.classes_, labels = np.unique(given, return_inverse=True)

@@ -16,12 +16,12 @@ def execute(spec: "StudySpec", options: "Options", console: "StageConsole") -> "
     """
     from tosmooth.search.run.level_measurement import Measuring
 
-    with Measuring(spec, options.home.folders(options.data, options.cache), options.code) as measuring:
+    folders, folder = options.home.folders(options.data, options.cache), options.home.study(spec.name)
+    with Measuring(spec, folders, options.code, folder.weights_known()) as measuring:
         with console.status("Loading Ray and MLflow"):
             from tosmooth.search.run.budget import check_start
 
-            # At once: the rest takes seconds to load.
-            check_start(spec, options.address, options.home.study(spec.name))
+            check_start(spec, options.address, folder)  # at once: the rest takes seconds to load
             from tosmooth.search.run import runner
 
         return runner.run(spec, options, console, measuring)

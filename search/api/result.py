@@ -21,34 +21,47 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from tosmooth.search.api.recommendation import Recommendation
+    from tosmooth.search.api.report import Report
     from tosmooth.search.api.study import Study
+    from tosmooth.trainables.files.folders import Folders
+    from tosmooth.trainables.inference import Predicted
 
 What = Literal["table", "trials", "curves"]
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """What a study chose for a noise level."""
+    """Choice of a study for a noise level and a method."""
 
-    level: str
-    method: str
-    parameters: dict[str, Any]  # rate, warmup, and what else was searched
-    row: Row  # of the table
+    level: str  #: noise level
+    method: str  #: training method
+    parameters: dict[str, Any]  #: rate, warmup, and what else was searched
+    row: Row  #: row of the best-rate table
     _result: "Result" = field(repr=False)
 
+    @property
+    def recipe(self) -> str:
+        """Lines of PyTorch that train with these parameters in code of your own."""
+        from tosmooth.search.report.recipe import recipe
+
+        cell = next(
+            cell for cell in self._result.spec.cells() if (cell.noise, cell.method) == (self.level, self.method)
+        )
+        return recipe(self._result.spec, cell, self.parameters)
+
     def save(self, folder: str | Path = ".") -> list[Path]:
-        """Write the configuration as a study file, and its trained weights (safetensors); returns the files.
+        """Write a study file that trains with these parameters, and the weights (safetensors); returns the files.
 
         Raises `InputError` where nothing is confirmed yet.
         """
         from tosmooth.search.report.winner import write_winner
 
         own = self._result
-        return write_winner(own.folder, own.spec, own.records, self.level, Path(folder), self.method)
+        return write_winner(own.folder, own.spec, own.records, self.level, Path(folder), own.folders, self.method)
 
 
 class Result:
-    """Result of a study as it was when this was loaded; `tosmooth.load` reads it anew."""
+    """Result of a study, as far as the study was when this was loaded; `tosmooth.load` reads it anew."""
 
     def __init__(
         self, folder: StudyFolder, spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record]
@@ -63,7 +76,7 @@ class Result:
 
     @property
     def study(self) -> "Study":
-        """Study that was run, with every choice settled."""
+        """Study that was run, with every default filled in."""
         from tosmooth.search.api.study import Study
 
         return Study.of(self.spec)
@@ -77,12 +90,12 @@ class Result:
 
     @property
     def table(self) -> "pd.DataFrame":
-        """Best-rate table, of all columns that the README lists."""
+        """Best-rate table, of all columns."""
         return _pandas(self.arrow("table"))
 
     @property
     def trials(self) -> "pd.DataFrame":
-        """Trials of search and confirmation, a row each."""
+        """Trials of search and confirmation, a row each; columns as `tosmooth export --trials` has them."""
         return _pandas(self.arrow("trials"))
 
     @property
@@ -100,9 +113,10 @@ class Result:
         return tables.trials_table(self.records) if what == "trials" else tables.curves_table(self.records)
 
     def best(self, level: str | None = None, method: str | None = None) -> Best:
-        """Return what was chosen for a noise level; both may be left out where there is one of them.
+        """Return what was chosen for a noise level and a method.
 
-        Raises `InputError` for an unknown level or method, and where no trial of it completed.
+        Either may be left out where the study has only one. Raises `InputError` for an unknown level or method, and
+        where no trial of it completed.
         """
         from tosmooth.search.selection.choice import chosen
         from tosmooth.search.selection.comparison import borrowed
@@ -117,21 +131,27 @@ class Result:
 
     @property
     def recommendation(self) -> "Recommendation":
-        """What to do with the labels as they are: of the level `given`, else of the only one."""
+        """Recommendation for the labels as they are: for the level `given`, else for the only level.
+
+        Raises `InputError` where there are several levels or methods: see `recommend`.
+        """
         given = "given" in self.spec.dataset.noise
         return self.recommend("given" if given else None)
 
     def recommend(self, level: str | None = None, method: str | None = None) -> "Recommendation":
-        """Say in words and values what to do at a noise level; both may be left out where there is one of them."""
+        """Recommend, in words and values, what to do at a noise level with a method.
+
+        Either may be left out where the study has only one. Raises `InputError` for an unknown level or method.
+        """
         from tosmooth.search.api.recommendation import recommendation_of
 
         return recommendation_of(self._cell(level, method)[1])
 
     def plot(self, level: str | None = None, method: str | None = None) -> "Figure":
-        """Draw accuracy over the smoothing rate at a level; without one the best rates over the noise rates.
+        """Draw accuracy over the smoothing rate at a level; without a level, the best rates over the noise rates.
 
-        So do the pictures of `tosmooth plot`. Where no two levels have a known noise rate and a best rate, the first
-        level is drawn.
+        These are the pictures of `tosmooth plot`. Without a level, the first one is drawn where fewer than two levels
+        have both a known noise rate and a best rate.
         """
         from tosmooth.search.report import plots
         from tosmooth.search.report.results import cell_figure
@@ -142,6 +162,42 @@ class Result:
         first = level is None and method is None
         cell, row = (self.spec.cells()[0], self.rows[0]) if first else self._cell(level, method)
         return cell_figure(self.spec, self.levels, self.records, row, cell)
+
+    def folders(self, data: str | None = None, cache: Path | None = None) -> "Folders":
+        """Folders of the study's data and of its cache; `data`: another place of the data than when it was last run."""
+        from tosmooth.search.api.studies import data_of, home_at
+
+        home = home_at(self.folder.home)
+        return home.folders(data_of(home, self.spec, data), cache)
+
+    def predict(self, level: str | None, inputs: Any, method: str | None = None) -> "Predicted":
+        """Predict classes and probabilities of new examples, by the networks that were trained with a level's choice.
+
+        `inputs`: rows or pictures without labels, as an array, a tensor or a table, or as the path of a file or folder.
+        Level and method may be None where the study has only one. If several networks were kept
+        (`confirmation.keep_weights: all`), the probabilities are their mean. Raises `InputError` for inputs that are
+        not as those of the training set, and where no network was kept.
+        """
+        from tosmooth.search.report.networks import cell_of, winner_networks
+        from tosmooth.trainables.inference import predicted
+
+        cell = cell_of(self.spec, level, method)
+        return predicted(winner_networks(self.folder, self.spec, self.records, cell, self.folders), inputs)
+
+    def report(self, output: str | Path | None = None) -> "Report":
+        """Make the report, one HTML page that can be sent, as `tosmooth report` does. A notebook shows it.
+
+        `output`: file to write it to, in a folder that is there. Raises `InputError` where it cannot be one.
+        """
+        from tosmooth.search.api.report import Report
+        from tosmooth.search.report.html.report import report
+        from tosmooth.search.report.results import StudyResults
+
+        found = StudyResults(self.folder, self.spec, dict(self.levels), list(self.records), self.rows)
+        made = Report(self.name, report([found]))
+        if output is not None:
+            made.save(output)
+        return made
 
     def _cell(self, level: str | None, method: str | None) -> tuple[Cell, Row]:
         pairs = list(zip(self.spec.cells(), self.rows, strict=True))

@@ -9,7 +9,7 @@ from tosmooth.search.api.messages import Messages
 from tosmooth.search.api.places import Places, places_of
 from tosmooth.search.api.process import run_apart
 from tosmooth.search.api.result import Result
-from tosmooth.search.api.studies import data_of, existing
+from tosmooth.search.api.studies import HERE, data_of, existing
 from tosmooth.search.api.studies import load as load_spec
 from tosmooth.search.api.study import Study, overrides
 from tosmooth.search.api.worker import Request
@@ -19,8 +19,6 @@ from tosmooth.search.storage.code import with_code
 from tosmooth.search.storage.home import Home
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.user_code import UserCode
-
-HERE = Path("study.yaml")  # as if a study that is in no file were in one of the current folder: code lies beside it
 
 
 def run(
@@ -41,14 +39,15 @@ def run(
 ) -> Result:
     """Run or resume a study to its end, as `tosmooth run` does, and return its result.
 
-    `study` comes with tosmooth or lies in the home (its name), is a study file (its path) or a `Study`. `changes` are
-    values by the paths of their keys, as `--set` takes them: `{"training.epochs": 20}`; `trials` are `search.trials`.
-    Places and services are the settings of the command line, from the environment and the home's `tosmooth.toml` where
-    they are not given. `progress`: whether it is shown how far the study is.
+    `study`: the name of a study that comes with tosmooth or lies in the home, the path of a study file, or a `Study`.
+    `changes`: values by the paths of their keys, as `--set` takes them: `{"training.epochs": 20}`. `trials` is short
+    for `search.trials`. `name` keeps the result as a study of its own; `seed` is the study's; `prior_study` names a
+    study of the home whose findings are tried early. Places and services are the settings of the command line. What is
+    not given comes from the environment, then from the home's `tosmooth.toml`. `progress`: show how far the study is.
 
-    It runs in a process of its own, which leaves nothing in this one. Raises `InputError`, before anything is trained,
-    for what is wrong; `KeyboardInterrupt` where it is interrupted, and `RuntimeError` where Ray is lost: what ended by
-    then is kept, and the same call goes on.
+    The study runs in a process of its own. Raises `InputError` for wrong input, before anything is trained;
+    `KeyboardInterrupt` where it is interrupted; `RuntimeError` where Ray is lost. What ended by then is kept, and the
+    same call goes on.
     """
     given = {
         "data_dir": data_dir,

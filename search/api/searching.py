@@ -8,7 +8,8 @@ from typing import Any
 
 from tosmooth.search.api.places import places_of
 from tosmooth.search.api.result import Result
-from tosmooth.search.api.running import HERE, load, run_spec
+from tosmooth.search.api.running import load, run_spec
+from tosmooth.search.api.studies import HERE
 from tosmooth.search.api.study import overrides, settled
 from tosmooth.search.spec.loading import read_study, to_yaml
 from tosmooth.search.spec.study import StudySpec
@@ -40,16 +41,19 @@ def search(
     tracking_uri: str | None = None,
     progress: bool = True,
 ) -> Result:
-    """Search the smoothing rate and the warm-up for labels `y` [N] of `X`; `.recommendation` of the result says what.
+    """Search the smoothing rate and the warm-up for data in memory; the result's `.recommendation` says what to do.
 
-    `X` is an array or tensor [N, D] of features, or a table of pandas or Arrow; or pictures [N, H, W], [N, H, W, C] or
-    [N, C, H, W], as bytes or as floats from 0 to 1. `X_test` with `y_test`, whose labels are taken as right, tell the
-    gain; without them the noisy validation does. `annotators` are labels of several people, [N, A] or by names; `clean`
-    labels known to be right, where they are known. NaN, None and those in `missing` are no labels.
+    `X` are features [N, D], an array, a tensor or a table of pandas or Arrow; or pictures [N, H, W], [N, H, W, C] or
+    [N, C, H, W], as bytes (0 to 255) or floats from 0 to 1. `y` [N] are labels that are partly wrong; `annotators`, in
+    their place or besides, labels of several people, [N, A] or a mapping by names; `clean` [N] labels that are known to
+    be right. NaN, None and the values in `missing` are no labels.
+
+    The gain is measured on `X_test` with `y_test`, whose labels are taken as right; without them, on the noisy
+    validation.
 
     Network, epochs, trials and fresh seeds are those that `tosmooth init` proposes for so much data, unless they are
-    given; `changes` are of the study, as `run` takes them, and so is the rest. The data are written into the home
-    (`arrays/`); the same call goes on where it was. Raises as `run` does.
+    given. `changes` are changes of that study; these and all other arguments are as `run` takes them. The data are
+    written into the home (`arrays/`). The same call goes on where it was interrupted. Raises as `run` does.
     """
     places = places_of(
         home, {"cache_dir": cache_dir, "address": address, "storage": storage, "tracking_uri": tracking_uri}

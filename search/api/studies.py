@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from tosmooth.trainables.user_code import UserCode
 
 
+# As if a study that is in no file were in one of the current folder: the user's code lies beside it.
+HERE = Path("study.yaml")
+
+
 def home_at(root: Path) -> "Home":
     """The home in a folder."""
     from tosmooth.search.storage.home import Home
@@ -35,18 +39,25 @@ def load(
     kept = NAME.fullmatch(study) is not None and study not in shipped_studies() and home.study(study).spec_file.exists()
     if kept:
         home.study(study).spec()  # which looks for damage
-    file = home.study(study).spec_file if kept else None if study in shipped_studies() else Path(study)
-    return with_code(load_study(study if file is None else file, changes or (), name, seed, kept), file)
+    shipped = not kept and study in shipped_studies()
+    file = home.study(study).spec_file if kept else HERE if shipped else Path(study)
+    return with_code(load_study(study if shipped else file, changes or (), name, seed, kept), file)
 
 
 def existing(study: str, home: "Home", storage: str | None) -> "tuple[StudyFolder, StudySpec, list[Record]]":
     """Read a study of the home, by its name or by the file it was run from, with all its trials."""
-    from tosmooth.search.spec.loading import load_study
     from tosmooth.search.storage.reading import read_records
 
-    folder = home.existing(load_study(study).name if study.endswith((".yaml", ".yml")) else study)
+    folder = home.existing(name_of(study))
     spec = folder.spec()
     return folder, spec, read_records(folder, spec, storage)
+
+
+def name_of(study: str) -> str:
+    """Name of a study that is given by it, or by its file."""
+    from tosmooth.search.spec.loading import load_study
+
+    return load_study(study).name if study.endswith((".yaml", ".yml")) else study
 
 
 def with_prior(changes: list[str] | None, prior_study: str | None) -> list[str]:
@@ -69,12 +80,12 @@ def data_of(home: "Home", spec: "StudySpec", given: str | None) -> str | None:
     return None
 
 
-def with_data(settings: "Sequence[InForce]", home: "Home", spec: "StudySpec") -> "list[InForce]":
+def with_data(settings: "Sequence[InForce]", home: "Home", study: str) -> "list[InForce]":
     """Settings in force, with the place of the data that the home remembers of a study where nothing else names it."""
     from tosmooth.search.api.settings import InForce
 
-    kept = home.study(spec.name).data()
-    source = f"study {spec.name}, as it was last run"
+    kept = home.study(study).data()
+    source = f"study {study}, as it was last run"
     if kept is not None and "://" not in kept and not Path(kept).exists():
         source += "; it is gone"
     remembered = None if kept is None else InForce("data-dir", masked(kept), source)
@@ -86,4 +97,4 @@ def with_data(settings: "Sequence[InForce]", home: "Home", spec: "StudySpec") ->
 
 def source_of_data(settings: "Sequence[InForce]", home: "Home", spec: "StudySpec") -> "InForce":
     """Place of the study's data, and where that comes from."""
-    return next(each for each in with_data(settings, home, spec) if each.key == "data-dir")
+    return next(each for each in with_data(settings, home, spec.name) if each.key == "data-dir")

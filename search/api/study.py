@@ -13,18 +13,18 @@ from tosmooth.trainables.files.atomic_write import write
 
 
 class Study:
-    """Study: what is compared, trained and searched. Its fields are those of a study file, its values plain ones.
+    """Study: what is compared, trained and searched, with the fields of a study file and plain values.
 
-    `Study("mine", {"name": "twonorm", "noise": ["symmetric-0.4"]}, search={"trials": 12})` is the file that says so.
-    Every choice is settled and readable as an attribute: `study.training.epochs`.
+    `Study("mine", {"name": "twonorm", "noise": ["symmetric-0.4"]}, search={"trials": 12})` is the same as a file with
+    these keys. Every default is filled in, and can be read as an attribute: `study.training.epochs`.
     """
 
     def __init__(self, name: str, dataset: Mapping[str, Any], **sections: Any) -> None:
         """Take the study's name, its data, and what else a study file may say.
 
-        `sections`: question, cost, seed, network, training, method, transition, space, search, selection, trunks,
-        confirmation, resources, trial_attempts, trial_timeout, trial_checkpoint. Raises `InputError` with a line for
-        each thing that is wrong, naming key, value and rule.
+        `sections`: question, cost, seed, network, training, method, transition, trainable, arguments, space, search,
+        selection, trunks, confirmation, resources, trial_attempts, trial_timeout, trial_checkpoint. Raises `InputError`
+        with a line for each thing that is wrong, naming key, value and rule.
         """
         values = {"name": name, "dataset": dataset, **sections}
         self._spec = read_study(dump(settled(values)), "Study")
@@ -33,24 +33,28 @@ class Study:
     def load(cls, study: str | Path, changes: Mapping[str, Any] | None = None) -> Self:
         """Load a study that comes with tosmooth, by its name, or the study file at a path.
 
-        `changes` are values by the paths of their keys: `{"training.epochs": 20}`.
+        `changes` are values by the paths of their keys: `{"training.epochs": 20}`. Raises `InputError` where there is
+        no such study, or something in it is wrong.
         """
         return cls.of(load_study(study, overrides(changes)))
 
     @classmethod
     def of(cls, spec: StudySpec) -> Self:
-        """Make the study of a specification."""
+        """Make a study from its specification."""
         study = cls.__new__(cls)
         study._spec = spec
         return study
 
     @property
     def spec(self) -> StudySpec:
-        """Specification with every choice settled."""
+        """Specification, with every default filled in."""
         return self._spec
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """Make a study that differs in values, by the paths of their keys: `{"search.trials": 40}`."""
+        """Make a study with other values, by the paths of their keys: `{"search.trials": 40}`. This one stays as it is.
+
+        Raises `InputError` for values that a study may not have.
+        """
         return type(self).of(read_study(self.to_yaml(), "Study", overrides(changes)))
 
     def to_yaml(self) -> str:
@@ -58,7 +62,10 @@ class Study:
         return to_yaml(self._spec)
 
     def save(self, file: str | Path) -> Path:
-        """Write it as a study file, which `tosmooth run` takes; returns the path. One that is there is replaced."""
+        """Write it as a study file, which `tosmooth run` takes; returns the path. A file that is there is replaced.
+
+        Raises `InputError` unless the name ends in .yaml or .yml.
+        """
         path = Path(file)
         require(path.suffix in (".yaml", ".yml"), "file", str(file), "a study file ends in .yaml")
         write(self.to_yaml(), path)

@@ -3,9 +3,12 @@
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 
+AGAIN = 0.1  # seconds after which a stop that Python dropped is asked for again
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what a disk answers that takes no more
 
 
@@ -18,6 +21,27 @@ def settle() -> list[str]:
     os.environ["MPLBACKEND"] = "agg"  # pictures are files; a notebook's value, say, is no back end here
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # else a home that is read-only is told at each start
     return _forgive_warnings()
+
+
+def stop_on_signals() -> None:
+    """Have SIGTERM and SIGINT raise `KeyboardInterrupt`, also where a shell starts this in the background.
+
+    What a signal raises inside a finalizer or a callback Python drops, with a traceback on standard error: then the
+    signal is sent again.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+    shown = sys.unraisablehook
+
+    def again(dropped: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            shown(dropped)
+        elif not sys.is_finalizing():
+            timer = threading.Timer(AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            timer.daemon = True
+            timer.start()
+
+    sys.unraisablehook = again
 
 
 def give_up_output() -> None:

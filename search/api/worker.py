@@ -16,7 +16,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tosmooth.search.api.surroundings import settle
+from tosmooth.search.api.surroundings import settle, stop_on_signals
 from tosmooth.trainables.errors import InputError
 
 STOPPED, REFUSED, LOST = "stopped", "refused", "lost"  # what an answer has, beside "done"
@@ -46,8 +46,7 @@ def main() -> None:
     """Run the requested study and answer."""
     source = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - as long as the process
     request = Request(**json.loads(source.readline()))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     try:
         threading.Thread(target=_end_with_asker, daemon=True).start()
         for line in settle():

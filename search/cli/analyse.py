@@ -1,19 +1,20 @@
 """The command `tosmooth analyse`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tosmooth.search.api.studies import data_of, existing, home_at
+from tosmooth.search.cli.completion import levels
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
     CacheOption,
     DataOption,
     HomeOption,
+    KeptStudy,
     StorageOption,
-    Study,
     TrackingOption,
     err,
     out,
@@ -21,15 +22,18 @@ from tosmooth.search.cli.options import (
 from tosmooth.trainables.errors import require
 
 if TYPE_CHECKING:
-    from tosmooth.search.records import Cell, Level
+    from tosmooth.search.records import Cell, Record
     from tosmooth.search.spec.study import StudySpec
+    from tosmooth.search.storage.study_folder import StudyFolder
 
 PATIENCE = 60.0  # seconds for which MLflow is waited for
 
 
 def analyse(
-    study: Study,
-    level: Annotated[list[str] | None, typer.Option(help="Noise level; repeatable.", show_default="all")] = None,
+    study: KeptStudy,
+    level: Annotated[
+        list[str] | None, typer.Option(help="Noise level; repeatable.", show_default="all", autocompletion=levels)
+    ] = None,
     epsilon: Annotated[
         float | None, typer.Option(help="Of the attacks.", show_default="8/255 for images, 0.1 for features")
     ] = None,
@@ -68,7 +72,7 @@ def analyse(
         running = any(record.state == "running" for record in records)
         finished = not running and not lacking(folder, spec, records, spec.cells())
         status.update("Bringing MLflow up to date")
-        lacks = publish(home, tracking_uri, spec, folder.levels(), cells, files, finished)
+        lacks = publish(folder, tracking_uri, spec, cells, records, files, finished)
     for each in found:
         out.print_whole(terminal_table(each, out.width))
     err.print(f"Tables and pictures: {folder.path / 'analysis'}", soft_wrap=True)
@@ -87,23 +91,26 @@ def _check_tracking(home: Path, tracking_uri: str | None) -> None:
 
 
 def publish(
-    home: Path,
+    folder: "StudyFolder",
     tracking_uri: str | None,
     spec: "StudySpec",
-    levels: "Mapping[str, Level]",
     cells: "Sequence[Cell]",
+    records: "Sequence[Record]",
     files: Sequence[Path],
     finished: bool,
 ) -> str:
     """Show the files with the runs of their cells in MLflow. Returns what it lacks, and why; "" for nothing.
 
-    `finished`: the study is, and its cells are left as such.
+    `finished`: the study is; its runs stay as they ended, and the pages show the pictures.
     """
-    from tosmooth.search.report.results import shown_with
-    from tosmooth.search.tracking import Tracker
+    from tosmooth.search.report.results import shown_with, study_rows
+    from tosmooth.search.run.mlflow_view import open_tracker, pictures, study_page
 
-    tracker = Tracker(home, tracking_uri, spec.name, spec.question, levels)
+    levels = folder.levels()
+    tracker = open_tracker(folder.home, tracking_uri, spec, levels, folder)
     for cell in cells:
         tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
+    if finished:
+        tracker.page(study_page(spec, study_rows(spec, levels, records), pictures(folder), ""))
     left = tracker.close(PATIENCE, finished)
     return tracker.lacking(left) if left else ""

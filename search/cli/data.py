@@ -1,21 +1,31 @@
 """The commands `tosmooth data`."""
 
+from typing import Annotated
+
 import typer
 
+from tosmooth.search.cli.completion import one_of
 from tosmooth.search.cli.options import DEFAULT_HOME, CacheOption, CifarnOption, DataOption, HomeOption, err, out
+from tosmooth.search.cli.verbosity import with_verbosity
+
+_NAMES = ("cifar10", "cifar10n", "cifar100", "cifar100n")
+DataSet = Annotated[
+    str, typer.Argument(help=f"One of {', '.join(_NAMES)}.", show_default=False, autocompletion=one_of(*_NAMES))
+]
 
 data_app = typer.Typer(help="Bring and check datasets.", no_args_is_help=True)
 
 
 @data_app.command()
+@with_verbosity
 def fetch(
-    name: str,
+    name: DataSet,
     data_dir: DataOption = None,
     cache_dir: CacheOption = None,
     cifarn_url: CifarnOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Bring a dataset (cifar10, cifar10n, cifar100, cifar100n) and check it."""
+    """Bring a dataset and check it."""
     from rich.progress import DownloadColumn, Progress, TaskID
 
     from tosmooth.search.storage.home import Home
@@ -34,8 +44,9 @@ def fetch(
 
 
 @data_app.command()
+@with_verbosity
 def verify(
-    name: str, data_dir: DataOption = None, cache_dir: CacheOption = None, home: HomeOption = DEFAULT_HOME
+    name: DataSet, data_dir: DataOption = None, cache_dir: CacheOption = None, home: HomeOption = DEFAULT_HOME
 ) -> None:
     """Check all that a study needs of a dataset, and say in which layout and order it lies there."""
     from tosmooth.search.storage.home import Home

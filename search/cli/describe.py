@@ -59,4 +59,4 @@ def describe(
             out.print(f"this process may use: {found['CPU']:g} CPUs, {found['GPU']:g} GPUs")
         out.print(f"data-dir: {data.value} ({data.source})", soft_wrap=True)
     if cost.warning:
-        err.print(f"warning: {cost.warning}", soft_wrap=True)
+        err.warn(cost.warning)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tosmooth.search.api.studies import home_at, load, with_data
+from tosmooth.search.cli.completion import studies
 from tosmooth.search.cli.options import (
     DEFAULT_HOME,
+    STUDY,
     AddressOption,
     CacheOption,
     CifarnOption,
@@ -30,9 +32,7 @@ if TYPE_CHECKING:
 
 def doctor(
     context: typer.Context,
-    study: Annotated[
-        str | None, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)
-    ] = None,
+    study: Annotated[str | None, typer.Argument(help=STUDY, show_default=False, autocompletion=studies)] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     changes: SetOption = None,
     data_dir: DataOption = None,
@@ -47,7 +47,7 @@ def doctor(
     settings = in_force(context)
     spec, code = (None, None) if study is None else load(study, home_at(home), changes, None, None)
     if spec is not None:
-        settings = with_data(settings, home_at(home), spec)
+        settings = with_data(settings, home_at(home), spec.name)
         data_dir = data_dir or home_at(home).study(spec.name).data()
     say_what_is_unused(1 if spec is None else spec.resources.cpus)
     if not json:

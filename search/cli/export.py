@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tosmooth.search.api.studies import existing, home_at
+from tosmooth.search.cli.completion import datasets, kept_studies, one_of
 from tosmooth.search.cli.options import DEFAULT_HOME, HomeOption, StorageOption
 from tosmooth.trainables.errors import InputError, require
 
@@ -17,19 +18,30 @@ if TYPE_CHECKING:
 
 
 def export(
-    study: Annotated[str | None, typer.Argument(help="A study's name, or the path of its file.")] = None,
-    format: Annotated[str, typer.Option(help="csv, markdown, latex, parquet or json.")] = "markdown",
+    study: Annotated[
+        str | None, typer.Argument(help="A study's name, or the path of its file.", autocompletion=kept_studies)
+    ] = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            help="csv, markdown, latex, parquet or json.",
+            autocompletion=one_of("csv", "markdown", "latex", "parquet", "json"),
+        ),
+    ] = "markdown",
     columns: Annotated[
         str | None,
         typer.Option(
             metavar="short|all",
             help="Those that the terminal shows, or all.",
             show_default="short for markdown and latex, else all",
+            autocompletion=one_of("short", "all"),
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="File to write.", show_default="standard output")] = None,
     trials: Annotated[bool, typer.Option("--trials", help="Every trial instead of the best rates.")] = False,
-    dataset: Annotated[str | None, typer.Option(help="All studies of this home on a dataset.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="All studies of this home on a dataset.", autocompletion=datasets)
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
     storage: StorageOption = None,
 ) -> None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tosmooth.search.api.studies import existing, home_at
-from tosmooth.search.cli.options import DEFAULT_HOME, HomeOption, StorageOption, Study, out
+from tosmooth.search.cli.options import DEFAULT_HOME, HomeOption, KeptStudy, StorageOption, out
 from tosmooth.trainables.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def studies(home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> N
             out.print(f"{folder.path.name}: {_state(folder, storage)}", soft_wrap=True)
 
 
-def status(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> None:
+def status(study: KeptStudy, home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> None:
     """Show per cell what is complete, running, pruned, diverged, failed, and the best so far."""
     from tosmooth.search.report.progress import status_table
 
@@ -40,7 +40,7 @@ def status(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption
     out.print_whole(status_table(spec, records, driver, _done(folder, spec, records, driver), out.width))
 
 
-def show(study: Study, home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> None:
+def show(study: KeptStudy, home: HomeOption = DEFAULT_HOME, storage: StorageOption = None) -> None:
     """Show a study's best-rate table again, as far as it is: without the data, and without training anything."""
     from tosmooth.search.report.results import study_rows
     from tosmooth.search.report.terminal import terminal_table

@@ -4,15 +4,15 @@ import errno
 import os
 import shlex
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tosmooth.search.api.studies import data_of, existing, home_at, load, with_data, with_prior
-from tosmooth.search.api.surroundings import FULL, give_up_output, settle
+from tosmooth.search.api.studies import data_of, existing, home_at, load, with_prior
+from tosmooth.search.api.surroundings import FULL, give_up_output, settle, stop_on_signals
+from tosmooth.search.cli import completion
 from tosmooth.search.cli.analyse import analyse
 from tosmooth.search.cli.data import data_app
 from tosmooth.search.cli.describe import describe
@@ -26,20 +26,25 @@ from tosmooth.search.cli.options import (
     CacheOption,
     DataOption,
     HomeOption,
+    KeptStudy,
     PriorOption,
     SetOption,
     StorageOption,
     Study,
     TrackingOption,
     err,
-    in_force,
     out,
     say_what_is_unused,
 )
 from tosmooth.search.cli.output import accept_any_character, check_names
+from tosmooth.search.cli.predict import predict
+from tosmooth.search.cli.report import report
 from tosmooth.search.cli.submit import submit
-from tosmooth.search.cli.verbosity import QuietOption, VerboseOption, VersionOption, say, tell_settings
-from tosmooth.trainables.errors import InputError
+from tosmooth.search.cli.suspects import clean, suspects
+from tosmooth.search.cli.ui import ui
+from tosmooth.search.cli.verbosity import QuietOption, VerboseOption, VersionOption, say, with_verbosity
+from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.redact import masked
 
 FRAMED = 80  # columns of a terminal below which help has no frames, in which long names would be cut
@@ -50,26 +55,32 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich" if shutil.get_terminal_size().columns >= FRAMED else None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=False,  # its options guess the shell; ours are told
 )
 app.add_typer(data_app, name="data")
 
 
 @app.callback()
-def everywhere(version: VersionOption = False, quiet: QuietOption = False, verbose: VerboseOption = False) -> None:
+def everywhere(
+    version: VersionOption = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+    install_completion: completion.InstallOption = None,
+    show_completion: completion.ShowOption = None,
+) -> None:
     """Set what holds for every command."""
     err.quiet = err.verbose = err.plain = False
     say(quiet, verbose)
 
 
-app.command()(init)
-app.command()(studies)
-app.command()(describe)
+app.command()(with_verbosity(init))
+app.command()(with_verbosity(studies))
+app.command()(with_verbosity(describe))
 
 
 @app.command()
+@with_verbosity
 def run(
-    context: typer.Context,
     study: Study,
     changes: SetOption = None,
     name: Annotated[str | None, typer.Option(help="Keep the result as a study of its own.")] = None,
@@ -81,17 +92,10 @@ def run(
     address: AddressOption = None,
     tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
 ) -> None:
     """Run or resume a study to its end and print its best-rate table."""
-    say(quiet, verbose)
     err.plain = True
-    # SIGTERM like Ctrl-C, and that also where a shell starts this in the background, with SIGINT ignored.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
-    # Read when numpy is imported: beside trials on all cores a factorisation by several threads took 20 times as long.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    stop_on_signals()
     from tosmooth.search.api.execution import execute
     from tosmooth.search.run.options import Options, RayLostError
 
@@ -100,7 +104,6 @@ def run(
             spec, code = load(study, home_at(home), with_prior(changes, prior_study), name, seed)
             data = data_of(home_at(home), spec, data_dir)
         say_what_is_unused(spec.resources.cpus)
-        tell_settings(with_data(in_force(context), home_at(home), spec))
         options = Options(
             home_at(home),
             data=data,
@@ -109,13 +112,16 @@ def run(
             tracking_uri=tracking_uri,
             storage=storage,
             code=code,
+            command=_command(),
         )
         rows = execute(spec, options, err)
     except (KeyboardInterrupt, RayLostError) as stop:
-        again = shlex.join(["tosmooth", *map(masked, sys.argv[1:])])  # what is printed gets into logs
-        why = f"error: {stop}." if isinstance(stop, RayLostError) else "Stopped."
-        err.print(f"{why} What ended is kept; go on with: {again}", soft_wrap=True)
-        raise typer.Exit(1 if isinstance(stop, RayLostError) else 130) from None
+        advice = f"What ended is kept; go on with: {_command()}"
+        if isinstance(stop, RayLostError):
+            err.insist(f"error: {stop}. {advice}")
+            raise typer.Exit(1) from None
+        err.print(f"Stopped. {advice}", soft_wrap=True)
+        raise typer.Exit(130) from None
     from tosmooth.search.report.terminal import terminal_table
 
     out.print_whole(terminal_table(rows, out.width))
@@ -124,36 +130,71 @@ def run(
         raise typer.Exit(1)
 
 
+def _command() -> str:
+    """Command as it was typed, without secrets: what is printed gets into logs."""
+    return shlex.join(["tosmooth", *map(masked, sys.argv[1:])])
+
+
 def _tell_places(home: Path, study: str) -> None:
     """Tell where a study's results lie."""
     where = "" if home == DEFAULT_HOME else f" --home {shlex.quote(str(home))}"
-    err.print(f"Table, trials, plots: {home_at(home).study(study).path}; MLflow: tosmooth ui{where}", soft_wrap=True)
+    err.print(
+        f"Table, trials, plots, report: {home_at(home).study(study).path}; MLflow: tosmooth ui {study}{where}",
+        soft_wrap=True,
+    )
 
 
-app.command()(status)
-app.command()(show)
-app.command()(export)
+app.command()(with_verbosity(status))
+app.command()(with_verbosity(show))
+app.command()(with_verbosity(export))
 
 
 @app.command()
+@with_verbosity
 def best(
-    study: Study,
-    level: Annotated[str, typer.Option(help="Noise level, such as symmetric-0.4.")],
+    study: KeptStudy,
+    level: Annotated[str, typer.Option(help="Noise level, such as symmetric-0.4.", autocompletion=completion.levels)],
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = Path(),
+    register: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Register the network in MLflow under this name.", show_default=False),
+    ] = None,
+    data_dir: DataOption = None,
+    cache_dir: CacheOption = None,
     home: HomeOption = DEFAULT_HOME,
+    tracking_uri: TrackingOption = None,
     storage: StorageOption = None,
 ) -> None:
-    """Write the winning configuration of a level as a study file, and its trained weights."""
-    from tosmooth.search.report.winner import write_winner
+    """Write the winning configuration of a level as a study file, and its trained weights; print it as PyTorch."""
+    from tosmooth.search.report.winner import winner_recipes, write_winner
 
+    if register is not None:  # before anything is written, as MLflow wants a name
+        fits = bool(register.strip()) and not set("/:") & set(register)
+        require(fits, "--register", register, "a name without / and :")
     folder, spec, records = existing(study, home_at(home), storage)
-    for file in write_winner(folder, spec, records, level, output):
+
+    def folders() -> Folders:
+        return home_at(home).folders(data_of(home_at(home), spec, data_dir), cache_dir)
+
+    for file in write_winner(folder, spec, records, level, output, folders):
         out.print(str(file), soft_wrap=True)
+    for lines in winner_recipes(spec, records, level):
+        out.print(f"\n{lines}", soft_wrap=True)
+    if register is not None:
+        from tosmooth.search.run.mlflow_view import winner_models
+        from tosmooth.search.tracking.models import register as register_model
+
+        winners = winner_models(folder, spec, records, folders)
+        found = [winner for winner in winners if level in (winner.cell.level, winner.cell.noise)]
+        require(len(found) == 1, "--register", register, "for a level with one network, of one method, that was kept")
+        version = register_model(folder.home, tracking_uri, found[0], register)
+        err.print(f"MLflow: {register}, version {version}", soft_wrap=True)
 
 
 @app.command()
+@with_verbosity
 def plot(
-    study: Study,
+    study: KeptStudy,
     output: Annotated[Path | None, typer.Option(help="Folder to write to.", show_default="the study's own")] = None,
     home: HomeOption = DEFAULT_HOME,
     storage: StorageOption = None,
@@ -167,47 +208,20 @@ def plot(
         out.print(str(file), soft_wrap=True)
 
 
-app.command()(analyse)  # listed after `plot`
-app.command()(submit)
+app.command()(with_verbosity(predict))  # listed after `plot`
+app.command()(with_verbosity(analyse))
+app.command()(with_verbosity(report))
+app.command()(with_verbosity(suspects))
+app.command()(with_verbosity(clean))
+app.command()(with_verbosity(submit))
+app.command()(with_verbosity(ui))
+app.command()(with_verbosity(doctor))
 
 
 @app.command()
-def ui(
-    home: HomeOption = DEFAULT_HOME,
-    tracking_uri: TrackingOption = None,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port to listen on.", show_default="5000, or the next free one")
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on. MLflow asks no one for a password.")] = "127.0.0.1",
-) -> None:
-    """Open the MLflow UI of this home, for this machine alone unless told otherwise; or say where a server has it."""
-    from tosmooth.search.preflight.reachability import free_port
-    from tosmooth.search.tracking import check_database, is_loopback, server_page, ui_command
-
-    if tracking_uri is not None and (page := server_page(tracking_uri)) is not None:
-        out.print(f"MLflow: {page}", soft_wrap=True)
-        return
-    if tracking_uri is None:
-        check_database(home)
-    if tracking_uri is None and not (home / "mlflow.db").exists():
-        raise InputError(f"--home: {str(home)!r} holds no study yet; run one first")
-    port = free_port(host, port)
-    command, environment = ui_command(home, tracking_uri, host, port)
-    if not is_loopback(host):
-        risk = f"whoever reaches {host} on port {port} can read, change and delete all that it shows"
-        err.print(f"warning: --host: MLflow asks no one for a password: {risk}", soft_wrap=True)
-    # MLflow opens with its pages for language models unless the address says otherwise.
-    page = f"http://{f'[{host}]' if ':' in host else host}:{port}/#/experiments?workflowType=machine_learning"
-    err.print(f"MLflow: {page} (Ctrl-C ends it)", soft_wrap=True)
-    os.execve(command[0], command, os.environ | environment)  # noqa: S606 - our own interpreter, no shell
-
-
-app.command()(doctor)
-
-
-@app.command()
+@with_verbosity
 def delete(
-    study: Study,
+    study: KeptStudy,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     home: HomeOption = DEFAULT_HOME,
     tracking_uri: TrackingOption = None,
@@ -225,16 +239,18 @@ def delete(
 
 def main() -> None:
     """Run the console script: a wrong input is one clear message and exit code 2."""
+    # Read when numpy is imported: beside trials on all cores a factorisation by several threads took 20 times as long.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     said = settle()
     accept_any_character()
     try:
-        check_names()
-        for line in said:
-            err.print(line, soft_wrap=True)
-        app()
+        if not completion.completing():
+            check_names()
+            for line in said:
+                err.print(line, soft_wrap=True)
+        app(prog_name="tosmooth")  # whatever the script is called that started it
     except InputError as error:
-        err.quiet = False
-        err.print(f"error: {error}", style="red", soft_wrap=True)
+        err.insist(f"error: {error}", style="red")
         sys.exit(2)
     except BrokenPipeError:  # the reader of a pipe has enough
         give_up_output()
@@ -246,8 +262,7 @@ def main() -> None:
             raise
         where = error.filename or "the output, or a file"
         advice = "make room, or write elsewhere" if full else "name a folder you may write to"
-        err.quiet = False
-        err.print(f"error: {where}: {error.strerror}; {advice}", style="red", soft_wrap=True)
+        err.insist(f"error: {where}: {error.strerror}; {advice}", style="red")
         if full:
             give_up_output()
         sys.exit(2)

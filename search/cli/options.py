@@ -8,6 +8,7 @@ import typer
 
 from tosmooth.search.api.credentials import resolve
 from tosmooth.search.api.settings import FILE, InForce, read_file
+from tosmooth.search.cli import completion
 from tosmooth.search.cli.output import Messages, Output
 from tosmooth.search.settings import SETTINGS, Setting
 from tosmooth.trainables.redact import masked
@@ -26,18 +27,18 @@ UNUSED = {  # environment variables of MLflow -> what holds instead
 }
 
 
-def _warn(words: str) -> None:
-    err.print(f"warning: {words}", soft_wrap=True)
-
-
 def _read_file(context: typer.Context, value: Path) -> Path:
     """Make what the home's file says the default of every option that is read after `--home`, which is the first."""
-    context.default_map = {SETTINGS[key].parameter: given for key, given in read_file(value, _warn).items()}
+    if not context.resilient_parsing:  # the shell asks for words alone
+        file = read_file(value, err.warn)
+        context.default_map = {SETTINGS[key].parameter: given for key, given in file.items()}
     return value
 
 
 def _address(context: typer.Context, param: typer.CallbackParam, value: str | None) -> str | None:
     """Read `@FILE` before anything else happens; what a file says is shown nowhere."""
+    if context.resilient_parsing:
+        return value
     setting = SETTINGS[str(param.opts[0]).removeprefix("--")]
     if value is not None and _source(context, setting) == setting.usual and not setting.takes(value):
         value = _without_usual(context, setting, value)
@@ -51,7 +52,7 @@ def _address(context: typer.Context, param: typer.CallbackParam, value: str | No
         return None
     if value is not None and value.startswith("@"):
         context.meta[_FILES + setting.key] = value
-    return resolve(value, key, _warn)
+    return resolve(value, key, err.warn)
 
 
 def _without_usual(context: typer.Context, setting: Setting, value: str) -> str | None:
@@ -83,7 +84,9 @@ def _option(key: str) -> Any:
     )
 
 
-Study = Annotated[str, typer.Argument(help="A study's name, or the path of a study file.", show_default=False)]
+STUDY = "A study's name, or the path of a study file."
+Study = Annotated[str, typer.Argument(help=STUDY, show_default=False, autocompletion=completion.studies)]
+KeptStudy = Annotated[str, typer.Argument(help=STUDY, show_default=False, autocompletion=completion.kept_studies)]
 HomeOption = Annotated[Path, _option("home")]
 DataOption = Annotated[str | None, _option("data-dir")]
 CacheOption = Annotated[Path | None, _option("cache-dir")]
@@ -96,7 +99,12 @@ SetOption = Annotated[
 ]
 PriorOption = Annotated[
     str | None,
-    typer.Option("--prior-study", metavar="NAME", help="Propose early what another study of the home found."),
+    typer.Option(
+        "--prior-study",
+        metavar="NAME",
+        help="Propose early what another study of the home found.",
+        autocompletion=completion.kept_studies,
+    ),
 ]
 
 

@@ -69,6 +69,21 @@ class Messages(Output, StageConsole):
     def __init__(self) -> None:
         super().__init__(stderr=True)
 
+    def warn(self, words: str) -> None:
+        """Print a warning, also where nothing else is said."""
+        self.insist(f"warning: {words}")
+
+    def insist(self, words: str, style: str | None = None) -> None:
+        """Print what `--quiet` does not hide: warnings and errors."""
+        quiet, self.quiet = self.quiet, False
+        self.print(words, style=style, soft_wrap=True)
+        self.quiet = quiet or self.quiet  # the reader may have gone
+
+    @property
+    def is_terminal(self) -> bool:
+        """True where lines can be written over. FORCE_COLOR, which a notebook sets, makes no terminal of a file."""
+        return super().is_terminal and self.file.isatty()
+
     def on_broken_pipe(self) -> None:
         """Say no more, where `Console` would end the process."""
         self.quiet = True

@@ -9,7 +9,6 @@ import typer
 
 from tosmooth.search.api.studies import home_at, load, with_prior
 from tosmooth.search.cli.options import PriorOption, SetOption, Study, err
-from tosmooth.search.cli.verbosity import QuietOption, VerboseOption, say
 from tosmooth.search.settings import SETTINGS
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.redact import masked
@@ -33,13 +32,10 @@ def submit(
     tracking_uri: Remote = None,
     storage: Remote = None,
     prior_study: PriorOption = None,
-    quiet: QuietOption = False,
-    verbose: VerboseOption = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
     stop: Annotated[bool, typer.Option("--stop", help="Stop it, as Ctrl-C does; the same command goes on.")] = False,
 ) -> None:
     """Run or resume a study as a job of a Ray cluster, and print what it prints. The same command finds it again."""
-    say(quiet, verbose)
     spec, code = load(study, home_at(Path(home)), with_prior(changes, prior_study), name, seed)
     with err.status("Loading Ray"):
         from tosmooth.search.run import submit as submission

@@ -138,6 +138,7 @@ def _mlflow(options: Options, study: StudyFolder | None) -> Check:
 def data_files(spec: StudySpec, data: Path) -> tuple[str, ...]:
     """Files that a study's data and transition matrices are read from; none of what is generated or a library's."""
     files = [data / name for name in (spec.dataset.matrices or {}).values()]
+    files += [data / each.file for each in (spec.dataset.cleaned_by or {}).values()]
     if (table := spec.dataset.table) is not None:
         files += _own_files(table, data)
     elif spec.dataset.name in FETCHABLE:

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, inspect, make_url
 
 from tosmooth.search.preflight.checks import Check, some
 from tosmooth.search.preflight.reachability import unreachable
+from tosmooth.search.report.cost import counted
 from tosmooth.search.storage.home import Home
 from tosmooth.search.storage.journal import Journal
 from tosmooth.search.storage.study_folder import StudyFolder
@@ -55,7 +56,7 @@ def _journals(studies: list[StudyFolder]) -> Check:
         return Check(NAME, "failed", some(wrong), "do as it says")
     if not there:
         return Check(NAME, "ok", f"{words}: a journal file in the home, made when a study is first run")
-    return Check(NAME, "ok", f"{words}: {len(there)} journal files in the home, all of them whole")
+    return Check(NAME, "ok", f"{words}: {counted(len(there), 'journal file')} in the home, whole")
 
 
 def _database(url: str) -> Check:

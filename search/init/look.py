@@ -51,6 +51,8 @@ PICTURES = ("image", "img", "images", "picture", "photo", "pixels", "filename", 
 IDENTIFIERS = ("id", "index", "idx", "uuid", "key", "rowid", "split", "fold")
 ANNOTATOR = re.compile(r"(annotator|rater|worker|coder|label)_?([0-9]{1,2}|[a-z])", re.IGNORECASE)
 FEW = 20  # values of a text column up to which it may be a category, or a label
+TYPICAL = 5  # rows a value from which on it is no chance that all of them have one label
+WRONG = 0.3  # share of the commonest class's errors down to which a column of few values is doubted
 CHEAP = 4_000_000  # numbers, rows by features, up to which the noise is estimated here
 NAMED = 10  # classes and columns that are named
 KINDS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_temporal)
@@ -115,7 +117,7 @@ def _columns(
     if pictures:
         image = min(pictures, key=lambda name: _rank(name, PICTURES))
         return replace(chosen, image=image), [*said, f"pictures: column {image!r}"]
-    return _features(table, rest, chosen, said)
+    return _features(table, rest, chosen, own, said)
 
 
 def _columns_of(test: str) -> tuple[str, ...]:
@@ -191,7 +193,9 @@ def _is_picture(table: Table, name: str) -> bool:
     return Path(first).suffix.lower() in ENDINGS or first.startswith("data:image/")
 
 
-def _features(table: Table, rest: Sequence[str], chosen: TableSource, said: list[str]) -> tuple[TableSource, list[str]]:
+def _features(
+    table: Table, rest: Sequence[str], chosen: TableSource, own: str, said: list[str]
+) -> tuple[TableSource, list[str]]:
     """Columns of features: one of vectors, else all numbers but identifiers, and text of a few values."""
     vectors = [name for name in rest if pa.types.is_nested(table.schema.field(name).type)]
     if vectors:
@@ -199,7 +203,7 @@ def _features(table: Table, rest: Sequence[str], chosen: TableSource, said: list
             *said,
             f"features: vectors of column {vectors[0]!r}",
         ]
-    why = {name: reason for name in rest if (reason := _unfit(table, name, said)) is not None}
+    why = {name: reason for name in rest if (reason := _unfit(table, name, own)) is not None}
     used = [name for name in rest if name not in why]
     if not used:
         raise InputError(f"DATA: no column is of features or pictures: {shown(why)}")
@@ -207,6 +211,7 @@ def _features(table: Table, rest: Sequence[str], chosen: TableSource, said: list
     features = tuple(used) if len(used) <= NAMED else AllBut(all_but=tuple(why))
     said = [*said, f"features: {len(used)} columns" + (f", {len(text)} of them categories" if text else "")]
     said += [f"  left out: column {name!r}, {reason}" for name, reason in why.items()]
+    said += [f"  column {name!r} {words}" for name in used if (words := _doubt(table, name, own))]
     categorical = "onehot" if text else "refuse"
     return replace(chosen, image=None, features=features, categorical=categorical), said  # type: ignore[arg-type]
 
@@ -217,7 +222,7 @@ def _is_text(table: Table, name: str) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _unfit(table: Table, name: str, said: list[str]) -> str | None:
+def _unfit(table: Table, name: str, label: str) -> str | None:
     """Why a column is no feature; `None` where it is one."""
     kind, column = table.schema.field(name).type, _read(table, name)
     distinct = pc.count_distinct(column).as_py()
@@ -227,9 +232,30 @@ def _unfit(table: Table, name: str, said: list[str]) -> str | None:
         return f"of which {column.null_count} values are empty: fill them to use it"
     if _plain(name) in IDENTIFIERS or (pa.types.is_integer(kind) and distinct == table.rows and _rising(column)):
         return "an identifier"
+    if distinct > 1 and table.rows >= TYPICAL * distinct and _told(column, _read(table, label)) == table.rows:
+        return f"which tells the label: each of its {distinct} values has one"
     if _is_text(table, name):
         return None if 2 <= distinct <= FEW else f"text of {distinct} values"
     return None if any(is_kind(column.type) for is_kind in KINDS) else f"of type {kind}"
+
+
+def _doubt(table: Table, name: str, label: str) -> str:
+    """What makes a feature look as if it had been made from the labels; nothing where it does not."""
+    column, labels = _read(table, name), _read(table, label)
+    if not 2 <= pc.count_distinct(column).as_py() <= table.rows / TYPICAL:
+        return ""
+    told, commonest = _told(column, labels), _told(pa.array([0] * table.rows), labels)
+    if table.rows - told > WRONG * (table.rows - commonest):
+        return ""
+    share = f"{100 * told / table.rows:.2g} % of the labels"
+    return f"alone tells {share}: is it known before they are? Otherwise leave it out (features: {{all_but: [...]}})"
+
+
+def _told(column: pa.ChunkedArray | pa.Array, labels: pa.ChunkedArray) -> int:
+    """Rows whose label is the commonest one among the rows of the same value."""
+    pairs = pa.table({"value": column, "label": labels}).group_by(["value", "label"]).aggregate([([], "count_all")])
+    most = pairs.group_by("value").aggregate([("count_all", "max")])
+    return sum(most.column("count_all_max").to_pylist())
 
 
 def _rising(column: pa.ChunkedArray) -> bool:

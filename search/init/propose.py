@@ -22,6 +22,7 @@ from tosmooth.trainables.files.atomic_write import replacing
 LONG = 3600.0  # seconds from which on a smaller budget is proposed
 BUDGETS = ((16, 5), (12, 5), (8, 3))  # trials a level, fresh seeds
 STEPS = 4000  # optimizer steps of a run that are wanted, within the bounds of epochs
+SMALLEST = 16  # pixels of a side down to which pictures are cropped and mirrored
 UNEQUAL = 5.0  # times as many examples as the smallest class, from which on classes count as unequal
 
 
@@ -61,7 +62,9 @@ def file_for(found: Found, output: Path | None, name: str | None, force: bool) -
     check_name(name or found.name)
     file = output or Path(f"{name or found.name}.yaml")
     require(file.suffix in (".yaml", ".yml"), "--output", str(file), "a study file ends in .yaml")
-    require(force or not file.exists(), "--output", str(file), "is there already: --force writes over it")
+    require(
+        force or not file.exists(), "--output", str(file), "a file that is not there yet, or --force to write over it"
+    )
     return file
 
 
@@ -87,7 +90,7 @@ def text_of(found: Found, name: str | None, trials: int, seeds: int, cost: str =
             "table": _table(table),
         },
         "network": recipe.network,
-        "training": _training(recipe, table),
+        "training": _training(recipe, found),
         "space": {
             "rate": {"low": -8.0, "high": 0.8, "scale": "symlog"},
             "warmup": {"low": 0, "high": recipe.longest_warmup},
@@ -96,7 +99,7 @@ def text_of(found: Found, name: str | None, trials: int, seeds: int, cost: str =
         "confirmation": {"seeds": seeds},
         **({"selection": {"metric": "balanced_accuracy"}} if unequal else {}),
     }
-    mirrors = " crop-flip mirrors pictures: not for digits or text." if table.of_pictures else ""
+    mirrors = " crop-flip mirrors pictures: not for digits or text." if _mirrored(found) else ""
     comments = {
         "name": "\n".join(
             [f"Made by `tosmooth init`. Run it with: tosmooth run {name or found.name}.yaml", *found.said]
@@ -138,14 +141,19 @@ def _table(table: TableSource) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value not in ((), None)}
 
 
-def _training(recipe: Recipe, table: TableSource) -> dict[str, Any]:
+def _training(recipe: Recipe, found: Found) -> dict[str, Any]:
     values: dict[str, Any] = {
         "epochs": recipe.epochs,
         "batch_size": recipe.batch_size,
         "optimizer": {"name": "sgd", "lr": recipe.lr, "momentum": 0.9},
         "schedule": {"name": "cosine"},
     }
-    return values | ({"augment": "crop-flip"} if table.of_pictures else {})
+    return values | ({"augment": "crop-flip"} if _mirrored(found) else {})
+
+
+def _mirrored(found: Found) -> bool:
+    """True for pictures large enough that a crop leaves what they show."""
+    return found.table.of_pictures and min(found.source.train.inputs.shape[1:3]) >= SMALLEST
 
 
 def _on_network(table: TableSource) -> str:

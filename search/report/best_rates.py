@@ -6,12 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from tosmooth.search.records import ENDED, Record
+from tosmooth.search.report.answer import verdict_of
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.notes import in_words, notes, theory_of
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import Decision
 from tosmooth.search.selection.comparison import FEWEST, estimated_noise_rate, outcomes, paired_gain
 from tosmooth.search.spec.parameters import BASELINE_METHOD, Params, smallness
+from tosmooth.trainables.config import CLEANED
 
 
 def best_row(cell: CellResults) -> Row:
@@ -28,12 +30,16 @@ def best_row(cell: CellResults) -> Row:
         **_oracle(cell.own),
         **_effort(cell.own),
     )
-    return replace(row, note="; ".join(notes(cell, row)))
+    verdict = verdict_of(row, cell.hardly_learns is not None, bool(cell.baselines.ce))
+    return replace(row, verdict=verdict, note="; ".join(notes(cell, row)))
 
 
 def _noise(cell: CellResults) -> dict[str, Any]:
-    """Noise rate as measured, else as estimated, and the estimate beside it."""
-    estimate = estimated_noise_rate(cell.known)
+    """Noise rate as measured, else as estimated, and the estimate beside it.
+
+    No estimate where labels were cleaned: it is of the noisy validation, whose labels were not.
+    """
+    estimate = None if cell.level.noise.startswith(CLEANED) else estimated_noise_rate(cell.known)
     guessed = cell.level.noise_rate is None and estimate is not None
     return {
         "noise_rate": estimate if guessed else cell.level.noise_rate,
@@ -91,6 +97,7 @@ def _accuracies(cell: CellResults) -> dict[str, Any]:
         "gain_over_ce": gain,
         "gain_low": gain_low,
         "gain_high": gain_high,
+        "mean_abs_logit": cell.mean_abs_logit,
         # Unknown where `training.test_every` left out any of them: the mean of the rest would be of other seeds.
         "best_epoch_test_accuracy": _mean(at_best) if len(at_best) == len(cell.arm) else None,
     }

@@ -31,6 +31,7 @@ class CellResults:
     best: Params | None  # what was chosen; None before a trial completes
     selected: Params | None = None  # what the search chose, where the fresh seeds chose a baseline instead
     baselines: Baselines
+    ce_of_choice: Params | None = None  # cross-entropy with the recipe of `best`, where another recipe's does better
     bounds: tuple[float, float] | None  # of the rates searched
     uncertainty: Uncertainty | None = None
     decision: Decision | None = None
@@ -116,6 +117,13 @@ class CellResults:
         fresh = [statistics.fmean(values.values()) for values in (arm, ce) if values]
         found = fresh or [value for r in self.completed if (value := r.last(self.metric)) is not None]
         return max(found, default=None)
+
+    @cached_property
+    def mean_abs_logit(self) -> float | None:
+        """Mean |logit| of what was chosen, on the noisy validation; `None` where a run has not told it."""
+        sizes = [run.last("val_mean_abs_logit") for run in self.arm.values() if run.state == "complete"]
+        known = [size for size in sizes if size is not None]
+        return statistics.fmean(known) if known and len(known) == len(sizes) else None
 
     @cached_property
     def doubts(self) -> list[str]:

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import method_of
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.trainables.checkpointing.layout import lengths
 from tosmooth.trainables.methods import METHODS
 
 START_SECONDS = 15.0  # Ray's start, the workers' imports, table and pictures
-TRIAL_SECONDS = 0.1  # around a trial (docs/performance.md)
+TRIAL_SECONDS = 0.1  # around a trial (docs/development/performance.md)
 RECORD_BYTES = 5000  # of an epoch in journal, history and MLflow's database
 BASE_BYTES = 3_000_000  # of that database when it is empty, and of tables and pictures
 LONG = 30 * 24 * 3600.0  # seconds beyond which a study is warned of
@@ -43,7 +44,7 @@ class Cost:
         if self.seconds is None:
             return f"time not estimated: {self.why_not}"
         trials = "1 trial" if self.at_once == 1 else f"{self.at_once} trials"
-        return f"at most about {duration(self.seconds)} on this machine's CPUs, {trials} at once"
+        return f"at most about {duration(self.seconds)} of training on this machine's CPUs when idle, {trials} at once"
 
     @property
     def warning(self) -> str:
@@ -65,7 +66,8 @@ def cost_of(spec: StudySpec, pace: Pace | None, at_once: int | None, why_not: st
 
 def _confirmation_runs(spec: StudySpec) -> int:
     confirmation = spec.confirmation
-    baselines = 2 * len(spec.dataset.noise)  # of a level's first method: they are common to all
+    first = MethodSpec.of(spec, spec.method[0])
+    baselines = 2 * len(spec.dataset.noise) * first.is_compared  # of a level's first method: they are common to all
     return confirmation.most_seeds * (confirmation.most_finalists * len(spec.cells()) + baselines)
 
 
@@ -85,6 +87,11 @@ def _trunk_bytes(spec: StudySpec, pace: Pace) -> float:
 def _kept_bytes(spec: StudySpec, pace: Pace, confirmed: int, epochs: int) -> float:
     kept = confirmed if spec.confirmation.keep_weights == "all" else confirmed // spec.confirmation.most_seeds
     return BASE_BYTES + RECORD_BYTES * epochs + kept * pace.network_bytes
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things, of one in the singular."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

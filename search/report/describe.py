@@ -77,7 +77,8 @@ def description(spec: StudySpec, levels: Mapping[str, Level], cost: Cost | None 
 
 def show(facts: Mapping[str, Any], console: Console) -> None:
     """Print a description for a reader."""
-    console.print(f"{facts['study']}: {facts['question']}\ncost: {facts['cost']}\n")
+    question = f": {facts['question']}" if facts["question"] else ""
+    console.print(f"{facts['study']}{question}\ncost: {facts['cost']}\n")
     columns = ("level", "classes", "train", "validation", "test", "noise_rate")
     table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
     for level in facts["levels"]:
@@ -92,11 +93,13 @@ def show(facts: Mapping[str, Any], console: Console) -> None:
         console.print(f"your code {code['digest'][:12]}: {', '.join(code['files'])}", soft_wrap=True)
     for name, parameter in facts["space"].items():
         console.print(f"  searched: {name} {parameter}")
+    seeds = str(facts["confirmation_seeds"])
     console.print(
-        f"{facts['cells']} cells of {facts['trials_per_cell']} trials ({facts['sampler']}, pruner {facts['pruner']}) "
-        f"and in all at most {facts['confirmation_runs']} confirmation runs "
-        f"on {facts['confirmation_seeds']} seeds: "
-        f"at most {facts['epochs_at_most']} epochs of training",
+        f"{costs.counted(facts['cells'], 'cell')} of {costs.counted(facts['trials_per_cell'], 'trial')} "
+        f"({facts['sampler']}, pruner {facts['pruner']}) "
+        f"and in all at most {costs.counted(facts['confirmation_runs'], 'confirmation run')} "
+        f"on {seeds} seed{'' if seeds == '1' else 's'}: "
+        f"at most {costs.counted(facts['epochs_at_most'], 'epoch')} of training",
     )
     trunks = facts["trunks"]
     if trunks["share"]:

@@ -6,6 +6,8 @@ Figures are made without pyplot, which keeps global state, and drawn by Agg, so 
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,22 @@ from tosmooth.trainables.files.atomic_write import write
 BLUE, SKY, GREEN, ORANGE, RED, PURPLE, INK = "#0072B2", "#56B4E9", "#009E73", "#E69F00", "#D55E00", "#AA4499", "#222222"
 
 
+class Picture(Figure):
+    """Figure that a notebook shows as it is: matplotlib's own are shown there only once pyplot was imported."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.savefig(drawn, format="png")
+        return drawn.getvalue()
+
+
 def new_figure(
     rows: int, columns: int, title: str, size: tuple[float, float], sharex: bool = True
 ) -> tuple[Figure, list[Axes]]:
     """A figure of panels that are read row by row."""
-    figure = Figure(figsize=size, layout="constrained")
+    with suppress(ImportError):  # matplotlib asks a loaded one for its version, and MLflow's thread may be loading it
+        import_module("IPython")
+    figure = Picture(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = list(figure.subplots(rows, columns, sharex=sharex, squeeze=False).flat)
     for ax in axes:

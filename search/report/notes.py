@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from tosmooth.search.records import Level, Record
+from tosmooth.search.report.answer import holds_zero
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.data_notes import FEW_COPIES, MANY_COPIES, on_data
 from tosmooth.search.report.row import Row
@@ -16,10 +17,13 @@ from tosmooth.search.selection.theory import theory_rate
 from tosmooth.search.spec.parameters import BASELINE_METHOD, BASELINES, Params
 from tosmooth.search.spec.scales import signed_log
 from tosmooth.search.surrogate.fitting import LEAST
+from tosmooth.trainables.training.divergence import BY_RULE, UNBOUNDED
 
 SURE = 1.0  # points of standard error up to which the noisy validation counts as large
 LIKELY = 0.1  # probability from which a far rate is worth a word
+WORTH = 0.5  # points that are worth a word
 CLOSE = 0.05  # points that no one would call a difference
+RUN_AWAY = "the loss runs away: probabilities are useless, accuracy is not"
 MOST = 160  # characters that are shown of the reason why trials failed
 
 
@@ -53,21 +57,30 @@ def notes(cell: CellResults, row: Row) -> list[str]:
     found = [] if cell.of_largest is None else [_of_largest(cell.of_largest)]
     found += [] if hard is None else [_unreliable(*hard)]
     found += [] if cell.score.plain else [f"chosen by {cell.score.words}, and so is the gain"]
+    found += _on_logits(cell)
     found += on_data(cell.level)
-    found += [] if cell.level.test_size else ["no clean test labels: accuracies and gain are of the noisy validation"]
+    found += [] if cell.level.test_size else [_untested(cell.level)]
     found += [] if hard else _on_choice(cell, row)
     compared = bool(cell.baselines.ce)
     arms = {"best rate": cell.arm, "CE": cell.ce, "LS": cell.ls} if compared else {"best": cell.arm}
     wide = gain_width(cell.known, cell.level, cell.score, cell.best, cell.method, cell.baselines.ce)
     found += [*_on_seeds(cell, row, arms, wide), *_on_diverged(arms)]
     if hard is None:
-        found += [*_on_gain(row, cell.level), *_on_precision(cell)]
+        found += [
+            *_on_gain(row, cell.level),
+            *_on_early_stopping(cell),
+            *_on_label_smoothing(cell, row),
+            *_on_precision(cell),
+        ]
         found += filter(None, [theory_of(cell, row.noise_rate).note])
     if row.noise_rate_source == "estimated":
         doubts = ", ".join(cell.doubts)
         sure = "noise rate, and theory with it, estimated from the noisy labels"
         found.append(f"the estimate of the noise rate cannot be trusted: {doubts}" if doubts else sure)
     ce = cell.baselines.ce
+    if cell.ce_of_choice is not None:
+        other = in_words({key: value for key, value in ce.items() if value != cell.ce_of_choice[key]})
+        found.append(f"compared with cross-entropy at {other}, which does better than at the chosen value")
     if ce and cell.best.get("lr_after_warmup", 1.0) != ce.get("lr_after_warmup", 1.0):
         found.append("gain includes that of another learning rate after the warm-up")
     known = [(cell.method, cell.best)]
@@ -120,10 +133,24 @@ def _unreliable(accuracy: float, chance: float) -> str:
     return f"the network hardly learns ({right}), nothing here is reliable: train longer, or change lr or network"
 
 
+def _untested(level: Level) -> str:
+    kind = "clean" if level.clean_validation else "noisy"
+    return f"no clean test labels: accuracies and gain are of the {kind} validation"
+
+
+def _on_logits(cell: CellResults) -> list[str]:
+    """Say where the loss has run away: below 0 it has no bound, and logits grow without end."""
+    size = cell.mean_abs_logit
+    found = [] if size is None or size <= UNBOUNDED else [RUN_AWAY]
+    away = sum(r.phase == "search" and r.state == "diverged" and r.reason.endswith(BY_RULE) for r in cell.own)
+    return [*found, f"trials left out since their loss runs away {BY_RULE}: {away}"] if away else found
+
+
 def _on_choice(cell: CellResults, row: Row) -> list[str]:
     """Say what the search found, and whether that is evidence."""
     found = ["plain cross-entropy is the best rate found"] if row.best_rate == 0 else []
-    on_bound = [bound for bound in cell.bounds or () if row.best_rate is not None and close(row.best_rate, bound)]
+    bounds = () if cell.bounds is None or cell.bounds[0] == cell.bounds[1] else cell.bounds
+    on_bound = [bound for bound in bounds if row.best_rate is not None and close(row.best_rate, bound)]
     found += [f"best rate lies on the bound {bound:g}" for bound in on_bound]
     found += [*_on_overruled(cell), *_on_decision(cell)]
     found += ["trials scored at their best epoch by noisy validation"] if cell.score.epoch == "best" else []
@@ -173,8 +200,8 @@ def _points(value: float) -> str:
 
 def _on_gain(row: Row, level: Level) -> list[str]:
     """Say what interval of the rate, by the search, and interval of the gain, by the fresh seeds, say together."""
-    holds = row.rate_low is not None and row.rate_high is not None and row.rate_low <= 0 <= row.rate_high
-    unsure = ["no evidence for smoothing: the interval of the best rate holds 0"] if holds else []
+    holds = holds_zero(row)
+    unsure = ["the sign of the best rate is undecided: its interval holds 0"] if holds else []
     if row.best_rate == 0 or row.gain_low is None or row.gain_high is None:
         return [] if row.best_rate == 0 else unsure
     place = "the clean test set" if level.test_size else "the fresh seeds"
@@ -189,6 +216,31 @@ def _on_gain(row: Row, level: Level) -> list[str]:
         return [*unsure, verdict]
     do = "use CE" if lost else "more confirmation.seeds would tell"
     return [f"{verdict}, though {told} prefers this rate to 0: {do}"]
+
+
+def _on_early_stopping(cell: CellResults) -> list[str]:
+    """Say where cross-entropy is far better at its best epoch by noisy validation: early stopping costs no search."""
+    if cell.best == cell.baselines.ce or cell.score.epoch == "best" or not cell.level.test_size:
+        return []
+    best = cell.score._replace(epoch="best")
+    arm, early = (outcomes(runs, cell.metric, cell.level, best) for runs in (cell.arm, cell.ce))
+    gained, low, _ = paired_gain(early, cell.by_seed(cell.metric)[1])
+    if len(early) < len(cell.ce) or gained is None or low is None or low <= 0 or gained < WORTH:
+        return []
+    found = f"cross-entropy stopped at its best epoch by noisy validation is {_points(gained)} points better"
+    over, low, high = paired_gain(arm, early)
+    if over is None or low is None or high is None:
+        return [found]
+    return [f"{found}: over that the choice, stopped likewise, gains {over:+.1f} points ({low:.1f} to {high:.1f})"]
+
+
+def _on_label_smoothing(cell: CellResults, row: Row) -> list[str]:
+    """Say where label smoothing does better on the clean test set than what the row advises, beyond chance."""
+    arm, ce, ls = cell.by_seed(cell.metric)
+    behind, low, _ = paired_gain(ls, ce if (row.gain_high or 0.0) < 0 else arm)
+    if not cell.level.test_size or behind is None or low is None or low <= 0 or behind < CLOSE:
+        return []
+    return [f"label smoothing at {BASELINES[1]:g} does better on the clean test set, by {_points(behind)} points"]
 
 
 def _on_precision(cell: CellResults) -> list[str]:

@@ -1,19 +1,16 @@
 """Records and rows as pictures: accuracy over rate, best rate over noise rate, learning curves."""
 
-import re
 import statistics
 from collections.abc import Sequence
 from itertools import cycle, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from tosmooth.search.records import Level, Record
-from tosmooth.search.report.best_rates import rest_in_words
 from tosmooth.search.report.figure_style import (
     BLUE,
     GREEN,
@@ -27,24 +24,25 @@ from tosmooth.search.report.figure_style import (
     save_figures,
     signed,
 )
+from tosmooth.search.report.picture_data import (
+    Arm,
+    arms_of,
+    axis_of,
+    band,
+    curve_panels,
+    kind_of,
+    known_rates,
+    noisy,
+    rate_limits,
+    theory_line,
+    trials_of,
+)
 from tosmooth.search.report.rate_axis import SYMLOG, draw_model, rate_ticks
 from tosmooth.search.report.row import Row
-from tosmooth.search.selection.comparison import confirmed, outcomes
-from tosmooth.search.selection.theory import theory_rate
-from tosmooth.search.spec.parameters import in_short, method_of, smallness
+from tosmooth.search.selection.comparison import outcomes
 from tosmooth.search.surrogate.posterior import Posterior
 
 SERIES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"), (RED, "v"), (SKY, "^"), (INK, "P"))
-
-
-class Arm(NamedTuple):
-    """Parameters that were confirmed, as they are drawn."""
-
-    label: str
-    colour: str
-    marker: str
-    place: float | None  # on the axis; None: the baselines of a method without rates
-    runs: dict[int, Record]  # by training seed
 
 
 def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model: Posterior | None = None) -> Figure:
@@ -57,13 +55,13 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model:
     choice was made, in the first.
     """
     score = row.chosen_by
-    panels = [(score.validation, f"{_noisy(level)}validation", BLUE)]
+    panels = [(score.validation, f"{noisy(level)}validation", BLUE)]
     panels += [(score.compared(level), "clean test (oracle knowledge)", SKY)] if level.test_size else []
-    axis = _axis(records)
+    axis = axis_of(records)
     rated, name = axis == "rate", axis.split(".")[-1]
     title = f"{level.name}: {score.words} over " + ("smoothing rate" if rated else f"{name}, {row.method}")
     figure, axes = new_figure(len(panels), 1, title, (8.6, 2.7 + 2.7 * len(panels)))
-    arms = _arms(records, row, axis)
+    arms = arms_of(records, row, axis)
     for ax, (metric, measured, colour) in zip(axes, panels, strict=True):
         if row.rate_low is not None and row.rate_high is not None:
             label = f"95 % interval of the best rate, {signed(row.rate_low)} to {signed(row.rate_high)}"
@@ -89,15 +87,14 @@ def accuracy_over_rate(level: Level, records: Sequence[Record], row: Row, model:
 
 def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
     """Best rate over noise rate, beside the theory's for symmetric noise over `classes`."""
-    known = [(e, r, row) for row in rows if (e := row.noise_rate) is not None and (r := row.best_rate) is not None]
+    known = known_rates(rows)
     names = ", ".join(dict.fromkeys(row.dataset for row in rows))
     figure, (ax,) = new_figure(1, 1, f"{names}: best smoothing rate over noise rate", (8.6, 5.8))
-    end = 1.08 * max([0.05, *(e for e, _, _ in known)])
-    theory = [(e, r) for e in np.linspace(0, end, 200).tolist() if (r := theory_rate(e, classes)) is not None]
+    end, theory = theory_line(known, classes)
     ax.plot(*_columns(theory), color=PURPLE, lw=1.8, ls="--", label=f"theory: symmetric noise, {classes} classes")
-    kinds = sorted({_kind(row) for *_, row in known})
+    kinds = sorted({kind_of(row) for *_, row in known})
     for (colour, marker), kind in zip(cycle(SERIES), kinds, strict=False):
-        points = sorted(((e, r, row) for e, r, row in known if _kind(row) == kind), key=lambda point: point[:2])
+        points = sorted(((e, r, row) for e, r, row in known if kind_of(row) == kind), key=lambda point: point[:2])
         low = [r - (r if row.rate_low is None else row.rate_low) for _, r, row in points]
         high = [(r if row.rate_high is None else row.rate_high) - r for _, r, row in points]
         bars = [low, high] if any(low + high) else None
@@ -105,9 +102,7 @@ def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
         ax.errorbar(
             x, y, bars, color=colour, marker=marker, ms=8, lw=1.5, capsize=4, label=f"best rate, {kind}", zorder=3
         )
-    # All intervals fit in; the theory's rate falls without limit as the noise nears chance, and leaves the picture.
-    ends = [each for _, r, row in known for each in (r, row.rate_low, row.rate_high) if each is not None]
-    bottom, top = 1.25 * min([-0.5, *ends]), max([1.0, *ends]) + 0.15
+    bottom, top = rate_limits(known)
     ax.axhline(0, color=INK, lw=0.8, zorder=1)
     ax.set_yscale("symlog", **SYMLOG)
     rate_ticks(ax.yaxis, [bottom, top])
@@ -120,14 +115,9 @@ def rate_over_noise(rows: Sequence[Row], classes: int) -> Figure:
 
 def learning_curves(level: Level, records: Sequence[Record], row: Row) -> Figure:
     """Accuracies over the epochs of what was confirmed: the mean over the fresh seeds, and from lowest to highest."""
-    noisy, score = _noisy(level), row.chosen_by
-    panels = [
-        ("train_accuracy", "train (noisy labels)" if noisy else "train"),
-        (score.validation, f"{noisy}validation"),
-    ]
-    panels += [(score.compared(level), "clean test")] if level.test_size else []
+    score, panels = row.chosen_by, curve_panels(level, row)
     figure, axes = new_figure(1, len(panels), f"{level.name}: learning curves on fresh seeds", (4.2 * len(panels), 4.9))
-    arms = _arms(records, row, _axis(records))
+    arms = arms_of(records, row, axis_of(records))
     for ax, (metric, name) in zip(axes, panels, strict=True):
         for arm, dash in zip(arms, cycle(("-", "--", "-.", ":"))):
             epochs, mean, low, high = _columns(band(list(arm.runs.values()), metric), width=4)
@@ -168,32 +158,16 @@ def save_plots(
     return save_figures(folder, figures)
 
 
-def _noisy(level: Level) -> str:
-    """Word for labels of the level that may be wrong; none where it is known that none is."""
-    return "" if level.noise_rate == 0 else "noisy "
-
-
-def _axis(records: Sequence[Record]) -> str:
-    """Choose the hyperparameter on the horizontal axis: the rate, the method's first parameter, else the warm-up."""
-    searched = next((record.params for record in records if record.phase == "search"), {"rate": 0.0})
-    return next((name for name in searched if method_of(name) is not None), "warmup")
-
-
 def _trials(
     ax: Axes, records: Sequence[Record], axis: str, metric: str, colour: str, warmup: int | None = None
 ) -> None:
     """Draw the trials of the search; those of another warm-up than the chosen one, if one is given, are hollow."""
-    search = [record for record in records if record.phase == "search"]
-    complete = [record for record in search if record.state == "complete"]
-    same, others = list[Record](), list[Record]()
-    for r in complete:
-        alike = warmup is None or not r.params[axis] or r.params.get("warmup", 0) == warmup
-        (same if alike else others).append(r)
+    same, others, pruned, diverged = trials_of(records, axis, warmup)
     at = "" if not others else f", warm-up {warmup}"
     kinds = [
         (same, colour, "o", f"search trial{at}"),
         (others, "none", "o", "search trial, another warm-up"),
-        ([record for record in search if record.state == "pruned"], "none", "v", "pruned, at its last epoch"),
+        (pruned, "none", "v", "pruned, at its last epoch"),
     ]
     for found, fill, marker, label in kinds:
         points = [(r.params[axis], a) for r in found if (a := r.last(metric)) is not None]
@@ -201,7 +175,7 @@ def _trials(
             x, y = _columns(points)
             style: dict[str, Any] = {"facecolors": fill, "edgecolors": colour, "linewidths": 1.3}
             ax.scatter(x, y, s=36, marker=marker, label=label, zorder=2, **style)
-    rates = [record.params[axis] for record in search if record.state == "diverged"]
+    rates = [record.params[axis] for record in diverged]
     if rates:  # at the bottom, below all others, whatever they last reported
         ax.margins(y=0.12)
         ax.update_datalim([(rate, 0) for rate in rates], updatey=False)  # this placing is not seen by autoscale
@@ -231,45 +205,6 @@ def _confirmed_mean(ax: Axes, arm: Arm, accuracies: Sequence[float]) -> float | 
     if arm.place is not None:
         ax.errorbar([arm.place], [mean], spread, ls="none", label=label, zorder=5, **style)
     return mean
-
-
-def _arms(records: Sequence[Record], row: Row, axis: str) -> list[Arm]:
-    """Arms that were confirmed: the chosen parameters first, then by rate."""
-    distinct: list[tuple[str, dict[str, Any]]] = []
-    for record in records:
-        if record.phase == "confirmation" and (record.loss, record.params) not in distinct:
-            distinct.append((record.loss, record.params))
-    arms = []
-    for method, params in sorted(distinct, key=lambda arm: smallness(arm[1])):
-        rate, warmup = params.get("rate"), params.get("warmup")
-        name = in_short(params) if rate is None else f"r = {signed(rate)}"
-        label = "cross-entropy" if rate == 0 else name + (f", warm-up {warmup}" if warmup else "")
-        look = (RED, "v") if rate is None or rate < 0 else (ORANGE, "^") if rate > 0 else (INK, "s")
-        own = (rate, warmup, rest_in_words(params)) == (row.best_rate, row.best_warmup, row.best_parameters)
-        chosen = own and method == row.method
-        if chosen:
-            label, look = f"chosen {label}", (GREEN, "D")
-        arms.append((not chosen, Arm(label, *look, params.get(axis), confirmed(records, params, method))))
-    return [arm for _, arm in sorted(arms, key=lambda pair: pair[0]) if arm.runs]
-
-
-def band(runs: Sequence[Record], metric: str) -> list[tuple[int, float, float, float]]:
-    """Epoch, mean, lowest and highest over the runs that reached it."""
-    band = []
-    for i in range(max((run.epochs for run in runs), default=0)):
-        values = [v for run in runs if i < run.epochs and (v := run.curve[i].get(metric)) is not None]
-        if values:
-            band.append((i + 1, statistics.fmean(values), min(values), max(values)))
-    return band
-
-
-def _kind(row: Row) -> str:
-    """Kind of a noise level: `symmetric` of `symmetric-0.4`.
-
-    Levels that differ in their noise rate alone are one line, if it was measured.
-    """
-    kind = re.sub(r"-[\d.]+$", "", row.noise)
-    return f"{kind} (noise rate estimated)" if row.noise_rate_source == "estimated" else kind
 
 
 def _columns(points: Sequence[tuple[Any, ...]], width: int = 2) -> list[list[Any]]:

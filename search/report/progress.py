@@ -15,6 +15,7 @@ from rich.text import Text
 from tosmooth.search.records import ENDED, PHASES, Cell, Phase, Record, State
 from tosmooth.search.report.narrow import fitting
 from tosmooth.search.report.stages import StageConsole, tell_time
+from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Frozen, Params, frozen, in_short, smallness
 from tosmooth.search.spec.study import StudySpec
 
@@ -43,6 +44,7 @@ class Progress:
         self.budget = spec.budget
         self.several = len(spec.method) > 1  # methods
         self.first = spec.method[0]  # whose cells confirm the baselines for those of the other methods
+        self.baselines = 2 * MethodSpec.of(spec, self.first).is_compared  # cross-entropy and label smoothing
         self.even = spec.search.allocation == "even"  # else a cell has no share of its own of the trials
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
@@ -141,7 +143,7 @@ class Progress:
 
     def _arms(self, cells: Sequence[Cell]) -> int:
         """Count what the cells confirm on each seed, at most (CE may be the best); second finalists once they begin."""
-        least = {cell: self.rule.fewest_finalists + 2 * (cell.method == self.first) for cell in cells}
+        least = {cell: self.rule.fewest_finalists + self.baselines * (cell.method == self.first) for cell in cells}
         return sum(max(least[cell], len(self.confirming[cell])) for cell in cells)
 
     def _extra(self, cells: Sequence[Cell]) -> str:

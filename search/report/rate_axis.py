@@ -22,10 +22,9 @@ TICKS = (-64, -32, -16, -8, -4, -2, -1, -0.4, -0.2, 0, 0.2, 0.4, 0.8)
 
 def draw_model(ax: Axes, model: Posterior, tried: Sequence[float]) -> None:
     """Draw the posterior, the paler the farther from what was `tried`: there it tells its prior and not the trials."""
-    warmup = model.best["warmup"]
-    # Rate, mean, lower and upper end. Cross-entropy has no warm-up of its own: at another it would stand as a spike.
-    over = np.array([point for point in model.over_axis() if point[0] or not warmup]).reshape(-1, 4)
-    near = nearness(over[:, 0], tried)
+    warmup, (over, near) = model.best["warmup"], model_over_axis(model, tried)
+    if len(over) < 2:  # a study of one rate, whose other parameters are searched
+        return
     alpha = PALEST + (1 - PALEST) * np.minimum(near[:-1], near[1:])  # of each piece between two places
     ends = np.stack([over[:-1], over[1:]], axis=1)  # [pieces, 2, 4]
     corners = np.concatenate([ends[:, :, [0, 2]], ends[:, ::-1, [0, 3]]], axis=1)
@@ -41,6 +40,14 @@ def draw_model(ax: Axes, model: Posterior, tried: Sequence[float]) -> None:
     ax.fill_between([], [], color=BLUE, alpha=0.15, lw=0, label="its 95 % interval")
 
 
+def model_over_axis(model: Posterior, tried: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rate, mean, lower and upper end [n, 4] of the posterior, and how near each place lies to one that was `tried`."""
+    # Cross-entropy has no warm-up of its own: at another it would stand as a spike.
+    points = [point for point in model.over_axis() if point[0] or not model.best["warmup"]]
+    over = np.array(points).reshape(-1, 4)
+    return over, nearness(over[:, 0], tried)
+
+
 def nearness(rates: NDArray[np.float64], tried: Sequence[float]) -> NDArray[np.float64]:
     """Tell how near each place lies to one that was tried, 0 to 1, on the scale on which rates lie evenly."""
     places, known = (np.array([log_weight(float(each)) for each in values]) for values in (rates, tried))
@@ -53,7 +60,12 @@ def nearness(rates: NDArray[np.float64], tried: Sequence[float]) -> NDArray[np.f
 
 def rate_ticks(axis: Axis, rates: Iterable[float]) -> None:
     """Set the ticks of an axis that shows these rates."""
-    known = [0.0, *rates]
-    ticks = [tick for tick in TICKS if 1.05 * min(known) - 0.1 <= tick <= max(known) + 0.1]
+    ticks = ticks_of(rates)
     axis.set_ticks(ticks, [signed(tick) for tick in ticks])
     axis.set_minor_locator(NullLocator())
+
+
+def ticks_of(rates: Iterable[float]) -> list[float]:
+    """Places of the ticks of an axis that shows these rates."""
+    known = [0.0, *rates]
+    return [tick for tick in TICKS if 1.05 * min(known) - 0.1 <= tick <= max(known) + 0.1]

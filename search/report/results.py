@@ -1,9 +1,10 @@
 """A study's records, rows and files, read from its home: while it runs or after, without the data or a GPU."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -13,22 +14,28 @@ from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import chosen, decision, model_of, selected, uncertainty
-from tosmooth.search.selection.comparison import borrowed
+from tosmooth.search.selection.comparison import best_cross_entropy, borrowed, judged
 from tosmooth.search.selection.stopping import savings
 from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.home import Home
 from tosmooth.search.storage.reading import read_records
 from tosmooth.search.storage.study_folder import StudyFolder
+from tosmooth.search.surrogate.posterior import Posterior
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.files.atomic_write import write
 
 log = logging.getLogger(__name__)
 
 
+def prefix_of(cell: Cell) -> str:
+    """What the names of a cell's own files begin with."""
+    return f"{cell.level.replace('/', '-')}-{cell.method}-"
+
+
 def shown_with(cell: Cell, cells: Sequence[Cell], files: Sequence[Path]) -> list[Path]:
     """Select the files that belong to a cell: its own pictures, and those about the whole study."""
-    own, *others = (f"{c.level.replace('/', '-')}-{c.method}-" for c in (cell, *(c for c in cells if c != cell)))
+    own, *others = (prefix_of(c) for c in (cell, *(c for c in cells if c != cell)))
     return [file for file in files if file.name.startswith(own) or not file.name.startswith(tuple(others))]
 
 
@@ -58,19 +65,22 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
         others = _borrowed(cell, cells)
         best, model = chosen(view, [*others, *found]), model_of(view, found)
         searched = selected(view, [*others, *found])
+        level, baselines = judged(levels[cell.level], found, spec.score), view.baselines(best)
+        ce = best_cross_entropy(baselines.ce, [*others, *found], level, spec.score)
         early = [f"search stopped early: {saving.reason}" for saving in saved if saving.cell == cell]
         if spec.trainable is not None:
             early.append(f"trained by {spec.trainable}: no warm-up is shared")
         row = best_row(
             CellResults(
-                level=levels[cell.level],
+                level=level,
                 method=cell.method,
                 records=found,
                 score=spec.score,
                 rule=spec.confirmation,
                 best=best,
                 selected=None if searched == best else searched,
-                baselines=view.baselines(best),
+                baselines=replace(baselines, ce=ce),
+                ce_of_choice=None if ce == baselines.ce else baselines.ce,
                 bounds=view.rate_bounds,
                 uncertainty=uncertainty(view, model, best),
                 decision=decision(view, model, best) if searched == best else None,
@@ -83,10 +93,19 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
     return rows
 
 
-def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list[Row], list[Record]]:
-    """Rows and records of all studies of a home on one dataset; each row's note begins with its study."""
-    rows: list[Row] = []
-    records: list[Record] = []
+class StudyResults(NamedTuple):
+    """Study of a home, with its trials and its table."""
+
+    folder: StudyFolder
+    spec: StudySpec
+    levels: dict[str, Level]
+    records: list[Record]
+    rows: list[Row]
+
+
+def studies_on(home: Home, dataset: str, storage: str | None) -> list[StudyResults]:
+    """Read all studies of a home on one dataset. Raises `InputError` where there is none."""
+    found = list[StudyResults]()
     known = set()
     for folder in home.studies():
         try:
@@ -94,17 +113,45 @@ def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list
             known.add(spec.dataset.name)
             if spec.dataset.name != dataset:
                 continue
-            found = read_records(folder, spec, None if folder.journal.exists() else storage)
-            own = study_rows(spec, folder.levels(), found)
+            records, levels = read_records(folder, spec, None if folder.journal.exists() else storage), folder.levels()
+            found.append(StudyResults(folder, spec, levels, records, study_rows(spec, levels, records)))
         except InputError as error:  # `tosmooth studies` shows it; the others can be told all the same
             log.warning("study %s is left out: %s", folder.path.name, error)
-            continue
-        rows += [replace(row, note="; ".join(filter(None, (f"study {spec.name}", row.note)))) for row in own]
-        records += found
-    if not rows:
+    if not found:
         there = ", ".join(sorted(known)) or "none"
         raise InputError(f"--dataset: no study of the home {home.root} is on {dataset!r} (datasets there: {there})")
+    return found
+
+
+def dataset_results(home: Home, dataset: str, storage: str | None) -> tuple[list[Row], list[Record]]:
+    """Rows and records of all studies of a home on one dataset; each row's note begins with its study."""
+    rows: list[Row] = []
+    records: list[Record] = []
+    for study in studies_on(home, dataset, storage):
+        name = f"study {study.spec.name}"
+        rows += [replace(row, note="; ".join(filter(None, (name, row.note)))) for row in study.rows]
+        records += study.records
     return rows, records
+
+
+class View(NamedTuple):
+    """What pictures of a cell are made of."""
+
+    cell: Cell
+    level: Level
+    records: list[Record]  # its own, and the baselines that it has from other cells
+    row: Row
+    model: Posterior | None
+
+
+def views(
+    spec: StudySpec, levels: Mapping[str, Level], records: Sequence[Record], rows: Sequence[Row]
+) -> Iterator[View]:
+    """Put together what pictures of each cell are made of, in the order of the `rows`."""
+    found = by_cell(spec, records)
+    for row, (cell, own) in zip(rows, found.items(), strict=True):
+        model = model_of(MethodSpec.of(spec, cell.method), own)
+        yield View(cell, levels[cell.level], [*own, *_borrowed(cell, found)], row, model)
 
 
 def draw(
@@ -112,10 +159,9 @@ def draw(
 ) -> list[Path]:
     """Draw the study's plots into `folder`; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    found = by_cell(spec, records)
-    cells = [(levels[cell.level], [*own, *_borrowed(cell, found)]) for cell, own in found.items()]
-    models = [model_of(MethodSpec.of(spec, cell.method), own) for cell, own in found.items()]
-    return plots.save_plots(folder, cells, rows, models)
+    shown = list(views(spec, levels, records, rows))
+    cells = [(view.level, view.records) for view in shown]
+    return plots.save_plots(folder, cells, rows, [view.model for view in shown])
 
 
 def cell_figure(

@@ -43,8 +43,8 @@ class Row:
     rate_low: Annotated[
         float | None,
         Column(
-            "lower end of the 95 % interval of the best rate, by noisy validation; where it holds 0 and the gain is "
-            'not beyond doubt, the note says "no evidence for smoothing"'
+            "lower end of the 95 % interval of the best rate, by noisy validation; where it holds 0, the sign of the "
+            "best rate is undecided"
         ),
     ] = None
     rate_high: Annotated[float | None, Column("upper end of that interval")] = None
@@ -125,6 +125,15 @@ class Row:
         Column("lower end of the gain's paired 95 % interval (t), from 3 seeds on", unit="points", decimals=2),
     ]
     gain_high: Annotated[float | None, Column("upper end of that interval", unit="points", decimals=2)]
+    verdict: Annotated[
+        str,
+        Column(
+            "what the row comes to: `smooth` (it gains, the interval is above 0), `cross-entropy` (nothing does "
+            "better), `undecided` (the gain is within chance, or has no interval), `unconfirmed` (on no fresh seeds "
+            "yet), `uncompared` (no cross-entropy beside it), `unreliable` (the network hardly learns), `none` (no "
+            "trial completed)"
+        ),
+    ] = ""
     p_beats_ce: Annotated[
         float | None,
         Column("probability that the best rate is truly better than cross-entropy, by noisy validation", unit="0 to 1"),
@@ -150,6 +159,13 @@ class Row:
             "how far the choice is expected to fall short of the truly best, by that model; where it is above 0.1 "
             "(`search.stop_when.accuracy_margin`) the note says whether more trials would help, and how many",
             unit="points",
+        ),
+    ] = None
+    mean_abs_logit: Annotated[
+        float | None,
+        Column(
+            "mean of |logit| of the chosen runs on the noisy validation; above 1000 the loss has run away: "
+            "probabilities say nothing then, the accuracy does (`selection.bounded` chooses among other trials)"
         ),
     ] = None
     best_epoch_test_accuracy: Annotated[

@@ -61,6 +61,11 @@ def render_trials(records: Sequence[Record], format: str) -> str | bytes:
     return _render(trials_table(records), TRIAL, format)
 
 
+def render_table(table: pa.Table, format: str) -> str | bytes:
+    """Render any table in one of `FORMATS`: Parquet as bytes, the others as text."""
+    return _render(table, {}, format)
+
+
 def rows_table(rows: Sequence[Row]) -> pa.Table:
     """Arrow table of the best-rate rows; a column has its type even where it holds nothing."""
     schema = pa.schema([(name, ARROW[column.kind]) for name, column in COLUMNS.items()])

@@ -8,6 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tosmooth.search.columns import fixed, short
+from tosmooth.search.report.answer import advice
+from tosmooth.search.report.escaping import markdown
 from tosmooth.search.report.narrow import stacked, width_of
 from tosmooth.search.report.row import COLUMNS, Row
 
@@ -30,7 +32,7 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     several = len({row.dataset for row in rows}) > 1
     levels = [f"{row.dataset}/{row.noise}" if several else row.noise for row in rows]
     methods = any(row.method != "gls" for row in rows)
-    columns = _columns(rows, methods)
+    columns = shown_columns(rows, methods)
     title = "best smoothing rate" + (f", {rows[0].dataset}" if rows and not several else "")
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_edge=False)
     table.padding = 0  # the box leaves one space between columns
@@ -38,7 +40,7 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     table.add_column(f"{heading},\nmethod" if methods else heading, no_wrap=True)
     for name in columns:
         style = "bold" if name == "best_rate" else ""
-        table.add_column(_heading(name, rows), justify="right", no_wrap=True, style=style)
+        table.add_column(heading_of(name, rows), justify="right", no_wrap=True, style=style)
     joint = " " if width >= 86 + max(map(len, levels), default=0) else "\n"
     for line in _by_method(rows, levels, columns, joint) if methods else _by_level(rows, levels, columns, joint):
         table.add_row(*line)
@@ -46,13 +48,38 @@ def terminal_table(rows: Sequence[Row], width: int = 80) -> Table:
     if width_of(table) > width:
         table = _stacked(width, rows, names, [*(["noise_rate"] if methods else []), *columns])
         table.title, table.title_justify, table.title_style = title, "left", "bold"
-    table.caption, table.caption_justify, table.caption_style = Text("\n".join(_notes(rows, names))), "left", ""
+    table.caption, table.caption_justify, table.caption_style = Text("\n".join(_words(rows, names))), "left", ""
     return table
+
+
+def markdown_table(rows: Sequence[Row], gap: str = "") -> str:
+    """Markdown table of the terminal's columns, a line for each row. `gap`: stands before all columns but the first."""
+    methods = any(row.method != "gls" for row in rows)
+    several = len({row.dataset for row in rows}) > 1
+    columns = [*(["noise_rate"] if methods else []), *shown_columns(rows, methods)]
+    names = [*(["dataset"] if several else []), "noise", *(["method"] if methods else [])]
+    lines = [[*names, *(_one_line(heading_of(column, rows)) for column in columns)]]
+    for row in rows:
+        texts = [*(getattr(row, name) for name in names), *(CELLS[column](row, " ") for column in columns)]
+        lines.append([markdown(text) for text in texts])
+    first, *others = [f"| {f' | {gap}'.join(cells)} |" for cells in lines]
+    return "\n".join([first, f"|{' :--- |' * len(names)}{' ---: |' * len(columns)}", *others])
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """List what must be known before rows are quoted, each note once, with the rows that have it."""
+    several, methods = len({row.dataset for row in rows}) > 1, any(row.method != "gls" for row in rows)
+    levels = [f"{row.dataset}/{row.noise}" if several else row.noise for row in rows]
+    return notes_by_row(rows, [f"{n}/{r.method}" for n, r in zip(levels, rows, strict=True)] if methods else levels)
+
+
+def _one_line(heading: str) -> str:
+    return heading.replace("-\n", "-").replace("\n", " ")
 
 
 def _stacked(width: int, rows: Sequence[Row], names: Sequence[str], columns: Sequence[str]) -> Table:
     """Table with a line for each number, below the name of its row."""
-    headings = {column: _heading(column, rows).replace("-\n", "-").replace("\n", " ") for column in columns}
+    headings = {column: _one_line(heading_of(column, rows)) for column in columns}
     return stacked(
         width,
         (
@@ -62,7 +89,7 @@ def _stacked(width: int, rows: Sequence[Row], names: Sequence[str], columns: Seq
     )
 
 
-def _columns(rows: Sequence[Row], methods: bool) -> list[str]:
+def shown_columns(rows: Sequence[Row], methods: bool) -> list[str]:
     """Columns that are shown, beside the level: with the names of methods there is no room for all."""
     tested = any(getattr(row, name) is not None for row in rows for name in TESTED)
     known = any(getattr(row, name) is not None for row in rows for name in UNTESTED)
@@ -72,7 +99,7 @@ def _columns(rows: Sequence[Row], methods: bool) -> list[str]:
     return names if methods else ["noise_rate", *names, "theory_rate"]
 
 
-def _heading(column: str, rows: Sequence[Row]) -> str:
+def heading_of(column: str, rows: Sequence[Row]) -> str:
     """Heading of a column; scores by one metric have its name."""
     metrics = {row.metric for row in rows}
     own = HEADINGS if column == "score" and len(metrics) == 1 else {}
@@ -98,7 +125,16 @@ def _by_method(
         yield f"  {row.method}", *("" if name in SHARED else cells[name] for name in columns)
 
 
-def _notes(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+def _words(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """Say what each row comes to, then what must be known before it is quoted."""
+    notes = notes_by_row(rows, names)
+    return [
+        *(f"{name}: {advice(row)}" for row, name in zip(rows, names, strict=True)),
+        *(["", *notes] if notes else []),
+    ]
+
+
+def notes_by_row(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     """List each note once, with the rows that have it."""
     found: dict[str, list[str]] = {}
     for row, name in zip(rows, names, strict=True):

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -32,12 +34,25 @@ PATIENCE = 2.0  # seconds that it may take to end when it is told to
 class Measuring:
     """Process that loads and measures each level of a study; a context manager, so that it is never left behind."""
 
-    def __init__(self, spec: StudySpec, folders: Folders, code: UserCode | None = None) -> None:
-        """Start the process; `code`: what the study names of the user's, which it executes."""
+    def __init__(
+        self,
+        spec: StudySpec,
+        folders: Folders,
+        code: UserCode | None = None,
+        weights: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start the process.
+
+        `code`: what the study names of the user's, which it executes; `weights`: SHA-256 of a level's weights, by its
+        name, where they are known: others are refused before their features are computed, which may take long.
+        """
         views = MethodSpec.each(spec)
-        trials = [
-            spec.trial_config(cell, views[cell.method].openers()[0], train_seed=0).to_dict() for cell in spec.cells()
-        ]
+        trials = []
+        for cell in spec.cells():
+            trial = spec.trial_config(cell, views[cell.method].openers()[0], train_seed=0)
+            if (sha256 := (weights or {}).get(cell.level)) and trial.network.has_backbone:
+                trial = replace(trial, network=replace(trial.network, sha256=sha256))
+            trials.append(trial.to_dict())
         command = [
             sys.executable,
             "-P",

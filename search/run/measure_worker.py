@@ -24,6 +24,7 @@ from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.inputs import on_inputs
 from tosmooth.trainables.networks.prepare import Prepared, prepared
 from tosmooth.trainables.networks.small import enlargement
+from tosmooth.trainables.networks.weights_file import find_state_file
 from tosmooth.trainables.noise.synthetic import NONE
 from tosmooth.trainables.training.imbalance import class_weights_of
 from tosmooth.trainables.training.objective import check_transition
@@ -99,6 +100,8 @@ def measure(configs: list[TrialConfig], folders: Folders, look: Look = lambda re
         if config.trainable is not None:
             check_function(resolve(config.trainable, "trainable"), config.trainable)
         find_dataset(config.data)  # before any data is read, which can take minutes
+        if config.network.weights not in ("none", "default"):
+            find_state_file(config.network.weights, folders)
         levels[config.data].append(config)
     return [_measure(same, folders, look) for same in levels.values()]
 

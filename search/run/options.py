@@ -19,6 +19,7 @@ class Options:
     storage: str | None = None  # database URL for Optuna; None: a journal file under the home
     cache: Path | None = None  # for decoded images, on each node; None: cache/ in the home
     code: UserCode | None = None  # of the user's, as the study names it; its digest is the study's
+    command: str = ""  # as it was typed, without secrets, to be shown; "": no command
 
 
 class RayLostError(RuntimeError):

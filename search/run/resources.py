@@ -50,9 +50,19 @@ def _fit(resources: Resources, gpus: float, node: Mapping[str, float]) -> int:
 
 
 def _refusal(resources: Resources, gpus: float, nodes: Sequence[Mapping[str, float]]) -> str:
-    have = ", ".join(f"{sum(node.get(kind, 0.0) for node in nodes):g} {kind}" for kind in ("CPU", "GPU"))
-    kinds = sorted({name.removeprefix(ACCELERATOR) for node in nodes for name in node if name.startswith(ACCELERATOR)})
+    have = ", ".join(f"{total(kind, nodes):g} {kind}" for kind in ("CPU", "GPU"))
+    kinds = accelerators(nodes)
     if resources.accelerator is not None and resources.accelerator not in kinds:
         return f"resources.accelerator: {resources.accelerator!r} is refused: Ray found {', '.join(kinds) or 'none'}"
     on = f" on {len(nodes)} nodes, none of which has room for one" if len(nodes) > 1 else ""
     return f"resources: {resources.cpus:g} CPUs and {gpus:g} GPUs a trial are refused: Ray found {have}{on}"
+
+
+def total(kind: str, nodes: Sequence[Mapping[str, float]]) -> float:
+    """Resource of all nodes together."""
+    return sum(node.get(kind, 0.0) for node in nodes)
+
+
+def accelerators(nodes: Sequence[Mapping[str, float]]) -> list[str]:
+    """Types of the nodes' GPUs."""
+    return sorted({name.removeprefix(ACCELERATOR) for node in nodes for name in node if name.startswith(ACCELERATOR)})

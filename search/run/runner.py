@@ -18,13 +18,15 @@ from tosmooth.search.report.results import shown_with, write_results
 from tosmooth.search.report.row import Row
 from tosmooth.search.run.budget import check_resources, check_start, expected_cost
 from tosmooth.search.run.level_measurement import Measuring
+from tosmooth.search.run.mlflow_view import open_tracker, pictures, study_page, winner_models
 from tosmooth.search.run.options import Options
 from tosmooth.search.run.ray_cluster import cluster, resources_of_nodes
-from tosmooth.search.run.resources import gpus_of, request, slots
+from tosmooth.search.run.resources import accelerators, gpus_of, request, slots, total
 from tosmooth.search.run.scheduler import PruningScheduler
 from tosmooth.search.run.searcher import StudySearcher
 from tosmooth.search.run.start_checks import check_nodes, check_services
 from tosmooth.search.run.study_driver import StudyDriver
+from tosmooth.search.run.study_report import begin_report, write_report
 from tosmooth.search.run.trainable import TuneTrial
 from tosmooth.search.run.trial_settings import TrialSettings
 from tosmooth.search.selection.stopping import savings
@@ -35,6 +37,7 @@ from tosmooth.search.storage.disk_errors import room_on_disk
 from tosmooth.search.storage.history import History
 from tosmooth.search.storage.home_id import home_id, known_id
 from tosmooth.search.storage.lease import lease
+from tosmooth.search.storage.machines import keep_machine
 from tosmooth.search.storage.opening import open_storage
 from tosmooth.search.storage.study_folder import StudyFolder
 from tosmooth.search.storage.trial_store import Store
@@ -51,6 +54,7 @@ log = logging.getLogger(__name__)
 
 MLFLOW_PATIENCE = 60.0  # seconds for which a finished study waits for MLflow to take anything
 MLFLOW_FAREWELL = 3.0  # seconds for which one that was stopped does; Ray's end takes some of them
+REPORTED = 8  # cells whose runs in MLflow have the report, which takes a megabyte
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,8 @@ def _check(spec: StudySpec, options: Options, console: Console, measuring: Measu
     at_once = check_start(spec, options.address, folder)
     check_services(options)
     folders = options.home.folders(options.data, options.cache)
-    with measuring or Measuring(spec, folders, options.code) as begun, console.status("Reading and measuring the data"):
+    measuring = measuring or Measuring(spec, folders, options.code, folder.weights_known())
+    with measuring as begun, console.status("Reading and measuring the data"):
         levels = begun.levels()
     if warning := expected_cost(spec, options.address, begun, at_once).warning:
         log.warning("%s", warning)
@@ -167,7 +172,7 @@ def _open(study: _Study) -> _Opened:
     # Not in a database: what is lacking here may lie in another copy of this home, which would lose its trials.
     if options.storage is None and (lost := store.give_up_lost(history.read)):
         log.warning("%s: they count as failed, and are trained again", lacking(lost))
-    tracker = Tracker(options.home.root, options.tracking_uri, spec.name, spec.question, study.levels, _fixed(spec))
+    tracker = open_tracker(options.home.root, options.tracking_uri, spec, study.levels, folder, options.command)
     return _Opened(store, history, tracker)
 
 
@@ -216,6 +221,9 @@ def _execute(study: _Study, opened: _Opened, console: Console, nodes: ExitStack)
         if not ray.is_initialized():
             check_resources(spec, study.options.address)
             nodes.enter_context(_nodes(study, console))
+        found = resources_of_nodes()
+        sizes = len(found), total("CPU", found), total("GPU", found)
+        keep_machine(study.folder.machines_file, *sizes, accelerators(found))
         with progress, tracker.stopping(MLFLOW_FAREWELL):
             _tune(driver, settings, study, joined=study.options.address is not None)
 
@@ -223,13 +231,20 @@ def _execute(study: _Study, opened: _Opened, console: Console, nodes: ExitStack)
 def _write(study: _Study, opened: _Opened, console: Console) -> tuple[list[Row], list[Record]]:
     """Write table and plots of a study that ended, and remove what only its trials read. Returns rows and trials."""
     spec, folder, tracker = study.spec, study.folder, opened.tracker
-    with console.status("Writing the table and the plots"):
+    with console.status("Writing the table, the plots and the report"):
+        begin_report()
         trials = opened.trials()
         rows, files = write_results(folder, spec, study.levels, trials)
+        report = write_report(folder, spec, study.levels, trials, rows)
     tracker.catch_up(trials)
     files += [] if spec.code is None else [folder.code_file]
     for cell in spec.cells():
         tracker.artifacts(cell.level, cell.method, shown_with(cell, spec.cells(), files))
+    for cell in spec.cells()[:REPORTED]:
+        tracker.artifacts(cell.level, cell.method, report)
+    tracker.page(study_page(spec, rows, pictures(folder), study.options.command))
+    for winner in winner_models(folder, spec, trials, lambda: study.folders):
+        tracker.model(winner)
     remove_states(folder.trunks(spec), CHECKPOINT, NETWORK, *([] if spec.trunks.keep else [TRUNK]))
     return rows, trials
 
@@ -239,36 +254,6 @@ def _close(opened: _Opened, console: Console, finished: bool) -> int:
     opened.history.close()
     with console.status("Bringing MLflow up to date"):
         return opened.tracker.close(MLFLOW_PATIENCE if finished else MLFLOW_FAREWELL, finished)
-
-
-def _fixed(spec: StudySpec) -> dict[str, object]:
-    """Settings that all trials share, to be shown as their parameters."""
-    training, optimizer, network = spec.training, spec.training.optimizer, spec.network
-    backbone = {"network.mode": network.mode, "network.weights": network.weights} if network.has_backbone else {}
-    if spec.trainable is not None:
-        return {
-            "trainable": spec.trainable,
-            "training.epochs": training.epochs,
-            "seed": spec.seed,
-            **({} if spec.code is None else {"code": spec.code}),
-            **{
-                f"arguments.{name}": value
-                for name, value in spec.arguments.items()
-                if f"arguments.{name}" not in spec.space
-            },
-        }
-    return {
-        "network": network.name,
-        **backbone,
-        "training.epochs": training.epochs,
-        "training.batch_size": training.batch_size,
-        "training.recipe": training.recipe,
-        "training.optimizer": optimizer.name,
-        "training.optimizer.lr": optimizer.lr,
-        "training.schedule": training.schedule.name,
-        "seed": spec.seed,
-        **({} if spec.code is None else {"code": spec.code}),
-    }
 
 
 def _trainable(code: UserCode | None) -> type[tune.Trainable]:

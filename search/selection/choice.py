@@ -120,7 +120,7 @@ def model_of(spec: MethodSpec, records: Sequence[Record]) -> Posterior | None:
     """Posterior by which a cell's best is chosen; `None` if its trials say too little, and under `readout: best`.
 
     The confirmation is not in it: it checks the choice, on seeds of its own. The share of intervals that hold the true
-    best rate was measured without it, too (docs/search.md).
+    best rate was measured without it, too (docs/development/search-measured.md).
     """
     return search_model(spec, records) if spec.search.readout == "posterior" else None
 

@@ -6,6 +6,7 @@ The noisy validation chooses, always. Whatever looked at clean test labels to ch
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from scipy.special import stdtrit
 
@@ -66,6 +67,26 @@ def winner(candidates: Sequence[Params], records: Sequence[Record], score: Score
     return max(zip(candidates, arms, strict=True), key=lambda pair: standing(pair[1]))[0]
 
 
+def best_cross_entropy(own: Params, records: Sequence[Record], level: Level, score: Score) -> Params:
+    """Cross-entropy to compare a choice with: `own`, of the choice's recipe, unless that of another one does better.
+
+    Where a recipe's values are searched, such as the weight decay, those that suit one loss may not suit another: a
+    gain over cross-entropy with those would be one of tuning. `records` has the runs that other cells of the level
+    confirmed; another recipe counts as better if its paired 95 % interval on the noisy validation lies above 0.
+    """
+    candidates = [own]
+    for run in records:
+        if run.phase == "confirmation" and run.loss == BASELINE_METHOD and run.params not in candidates:
+            alike = run.params.keys() == own.keys() and run.params["rate"] == own["rate"]
+            candidates += [run.params] if alike and own else []
+    best = winner(candidates, records, score, BASELINE_METHOD)
+    if best is None or best == own:
+        return own
+    runs = (confirmed(records, params, BASELINE_METHOD) for params in (best, own))
+    _, low, _ = paired_gain(*(outcomes(each, score.validation, level, score) for each in runs))
+    return best if low is not None and low > 0 else own
+
+
 def outcomes(runs: Mapping[int, Record], metric: str, level: Level, score: Score = ENDS) -> dict[int, float]:
     """Metric of each run by its training seed, in percent, at the epoch that scores it, where it is known.
 
@@ -97,6 +118,16 @@ def paired_gain(arm: Mapping[int, float], ce: Mapping[int, float]) -> tuple[floa
     return mean, mean - half, mean + half
 
 
+def judged(level: Level, records: Sequence[Record], score: Score) -> Level:
+    """Level as its runs can be judged: without its test set where code of the user's reports nothing of it."""
+    ended = [record for record in records if record.state == "complete"]
+    metric = score.compared(level)
+    if not level.test_size or not ended or any(record.last(metric) is not None for record in ended):
+        return level
+    remark = f"the test set is left out: no trial reports {metric}"
+    return replace(level, test_size=0, remarks=(*level.remarks, remark))
+
+
 def gain_width(
     records: Sequence[Record], level: Level, score: Score, params: Params, method: str, ce: Params
 ) -> float | None:
@@ -104,6 +135,7 @@ def gain_width(
 
     On the clean test set where there is one, else on the noisy validation.
     """
+    level = judged(level, records, score)
     metric = score.compared(level)
     arms = confirmed(records, params, method), confirmed(records, ce, BASELINE_METHOD)
     arm, other = (outcomes(runs, metric, level) for runs in arms)

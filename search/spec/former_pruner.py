@@ -12,7 +12,7 @@ FACTOR = "reduction_factor"  # which was its own
 def refuse_halving(search: object) -> None:
     """Raise `InputError` if the section `search` of a study file asks for successive halving, which was removed."""
     given = search if isinstance(search, Mapping) else {}
-    rule = f"it is gone (docs/pruning.md says why): take median, and leave {FACTOR} out"
+    rule = f"it is gone (docs/understand/pruning.md says why): take median, and leave {FACTOR} out"
     require(given.get("pruner") != HALVING, "search.pruner", HALVING, rule)
     rule = f"it is gone with {HALVING}: leave it out, and take pruner: median"
     require(FACTOR not in given, f"search.{FACTOR}", given.get(FACTOR), rule)

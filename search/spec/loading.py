@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Sequence
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ from pydantic import ValidationError
 from tosmooth.search.spec.former_pruner import HALVING, without_halving
 from tosmooth.search.spec.former_words import renewed_study
 from tosmooth.search.spec.parameters import Range, method_of
+from tosmooth.search.spec.shipped import shipped_file
+from tosmooth.search.spec.shipped import shipped_studies as shipped_studies
 from tosmooth.search.spec.study import StudySpec, known_keys
 from tosmooth.search.spec.yaml_file import LONGEST, differences, dump, override, parse_mapping, readable, refused
 from tosmooth.trainables.conversion import number
@@ -107,12 +108,6 @@ def _tell_of_warmup(high: int, most: int, epochs: int) -> None:
     log.warning("space.warmup: its upper bound is %d, not %d: the run has %d epochs", most, high, epochs)
 
 
-def shipped_studies() -> list[str]:
-    """Names of the studies that come with the package."""
-    entries = (entry.name for entry in files("tosmooth.studies").iterdir())
-    return sorted(name.removesuffix(".yaml") for name in entries if name.endswith(".yaml"))
-
-
 def to_yaml(spec: StudySpec) -> str:
     """Write the study as the text of a file, every choice settled; `read_study` returns an equal study from it."""
     method = spec.method[0] if len(spec.method) == 1 else spec.method
@@ -148,8 +143,7 @@ def _bounds(spec: StudySpec) -> dict[str, list[float]]:
 def _source(name_or_path: str | Path) -> tuple[str, str]:
     known = shipped_studies()
     if name_or_path in known:
-        shipped = files("tosmooth.studies").joinpath(f"{name_or_path}.yaml")
-        return shipped.read_text(encoding="utf-8"), f"study {name_or_path}"
+        return shipped_file(str(name_or_path)).read_text(encoding="utf-8"), f"study {name_or_path}"
     path = Path(name_or_path)
     if os.path.exists(path) and not (path.is_file() or path.is_dir()):  # noqa: PTH110 - takes a name of any length
         raise InputError(f"{path}: the study file is refused: reading a pipe, a socket or a device may never end")

@@ -71,6 +71,11 @@ class MethodSpec:
         rates = self.space["rate"].extremes if "rate" in self.space else ()
         return (min(rates), max(rates)) if rates else None
 
+    @property
+    def is_compared(self) -> bool:
+        """True if cross-entropy and label smoothing are trained beside it; the user's own code may know neither."""
+        return self.study.trainable is None or self.method == BASELINE_METHOD
+
     def openers(self) -> list[Params]:
         """First configurations of a cell, never pruned: cross-entropy and label smoothing, or a method's defaults."""
         return (
@@ -97,7 +102,7 @@ class MethodSpec:
 
     def baselines(self, chosen: Params | None = None) -> Baselines:
         """Cross-entropy and label smoothing: to compare `chosen` with, or before anything is chosen."""
-        if self.study.trainable is not None and self.method != BASELINE_METHOD:
+        if not self.is_compared:
             return Baselines(ce={}, ls={})  # there is no rate that could be 0 or 0.1
         ce, ls = (self.baseline_of(rate, chosen) if chosen else self.baseline(rate) for rate in BASELINES)
         return Baselines(ce=ce, ls=ls)

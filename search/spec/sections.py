@@ -9,7 +9,7 @@ from tosmooth.search.records import MEASURES, Measure, Rule
 from tosmooth.search.spec.parameters import Params, Space
 from tosmooth.search.spec.plugins import check_choice, in_words
 from tosmooth.search.spec.space import grid_size
-from tosmooth.trainables.config import MATRIX, DataConfig, TableSource
+from tosmooth.trainables.config import CLEANED, MATRIX, CleanedBy, DataConfig, TableSource
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.redact import masked
 
@@ -34,18 +34,24 @@ class DatasetSpec:
     test_size: int | None = None
     table: TableSource | None = None
     matrices: Mapping[str, str] | None = None  # NAME -> the file of level matrix-NAME, as `DataConfig.matrix` takes it
+    cleaned_by: Mapping[str, CleanedBy] | None = None  # NAME -> {level, file} of level cleaned-NAME (`tosmooth clean`)
 
     def __post_init__(self) -> None:
         rule = "letters, digits, dots, - and _, at most 64"
         levels = {f"noise[{i}]": level for i, level in enumerate(self.noise)}
         names = {"name": self.name, **levels, **{f"matrices.{name}": name for name in self.matrices or ()}}
+        names |= {f"cleaned_by.{name}": name for name in self.cleaned_by or ()}
         for key, name in names.items():
             require(WORD.fullmatch(name) is not None, f"dataset.{key}", name, rule)
         require_distinct("dataset.noise", self.noise)
         for key, level in levels.items():
             there = not level.startswith(MATRIX) or self._matrix(level) is not None
             require(there, f"dataset.{key}", level, f"dataset.matrices has no file for {level.removeprefix(MATRIX)!r}")
-        self.config(self.noise[0], 0)  # for its checks
+            there = not level.startswith(CLEANED) or self._cleaned(level) is not None
+            name = level.removeprefix(CLEANED)
+            require(there, f"dataset.{key}", level, f"dataset.cleaned_by has no level and file for {name!r}")
+        for level in self.noise:
+            self.config(level, 0)  # for its checks
 
     @property
     def of_pictures(self) -> bool:
@@ -55,10 +61,11 @@ class DatasetSpec:
     @property
     def reads_files(self) -> bool:
         """True if it is read from the data folder; other data are generated, or come with a library."""
-        return self.name.startswith("cifar") or self.table is not None or bool(self.matrices)
+        return self.name.startswith("cifar") or self.table is not None or bool(self.matrices or self.cleaned_by)
 
     def config(self, noise: str, seed: int) -> DataConfig:
         """Configuration of the data at one noise level; `seed` is the study's."""
+        cleaned = self._cleaned(noise)
         return DataConfig(
             dataset=self.name,
             noise=noise,
@@ -68,8 +75,13 @@ class DatasetSpec:
             size=self.size,
             test_size=self.test_size,
             table=self.table,
-            matrix=self._matrix(noise),
+            matrix=self._matrix(noise if cleaned is None else cleaned.level),
+            cleaned_by=cleaned,
         )
+
+    def _cleaned(self, noise: str) -> CleanedBy | None:
+        """Level whose labels a `cleaned-NAME` has, and the table that changes them; `None` for another level."""
+        return (self.cleaned_by or {}).get(noise.removeprefix(CLEANED)) if noise.startswith(CLEANED) else None
 
     def _matrix(self, noise: str) -> str | None:
         """File of a level's transition matrix, `None` for a level without one."""
@@ -247,6 +259,7 @@ class SelectionSpec:
 
     metric: Measure = "accuracy"  # of the noisy validation; balanced: where classes are of unequal size
     validate_on: Literal["noisy", "clean"] = "noisy"  # clean: labels that are known to be right, where there are some
+    bounded: bool = False  # trials whose logits run away count as diverged: what is chosen has usable probabilities
 
     def __post_init__(self) -> None:
         require(self.metric in MEASURES, "selection.metric", self.metric, f"one of {', '.join(MEASURES)}")

@@ -5,7 +5,7 @@ A study file says (only `name` and `dataset` must be there):
     name, question, cost    texts; `cost` was seen on named hardware
     seed                    of which all seeds of trials and samplers are derived
     dataset                 name, noise (its levels), noise_seed, split_seed, validation_fraction, size, test_size,
-                            table, matrices
+                            table, matrices, cleaned_by
     network, training       the recipe, as `trainables.config` has it
     trainable, arguments    a function of the user's that trains in the place of our loop, and what it is given
     method                  gls, or one of its relatives (`trainables.methods`), or a list of them
@@ -13,7 +13,7 @@ A study file says (only `name` and `dataset` must be there):
     space                   parameter: {low, high, scale, step} or {values: [...]}
     search                  trials, sampler, training_seeds, epoch, readout, estimate_noise, head_start, prior_study,
                             allocation, stop_when, pruner, pruner_min_epochs, pruner_grace
-    selection               metric, validate_on
+    selection               metric, validate_on, bounded
     trunks                  share, keep, folder, max_gb
     confirmation            seeds, finalists, gain_interval, max_seeds, keep_weights
     resources               cpus, gpus, accelerator, concurrent
@@ -25,7 +25,7 @@ A study file says (only `name` and `dataset` must be there):
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_type_hints
 
 from pydantic import (
@@ -43,6 +43,7 @@ from tosmooth.search.spec.former_pruner import refuse_halving
 from tosmooth.search.spec.near_levels import check_levels
 from tosmooth.search.spec.parameters import Params, Space, with_params
 from tosmooth.search.spec.plugins import check_choice
+from tosmooth.search.spec.recipes import Transition, recipes_of
 from tosmooth.search.spec.sections import (
     NAME,
     NAME_RULE,
@@ -76,7 +77,6 @@ T = TypeVar("T")
 
 
 PICTURES: Literal["cnn"] = "cnn"  # the network for pictures, where a study names none
-Transition = Literal["estimated", "measured"] | tuple[tuple[float, ...], ...] | None
 
 
 def _section(cls: type[T], key: str) -> BeforeValidator:
@@ -255,7 +255,7 @@ class StudySpec(BaseModel):
         """Make a run of a method, on any data, with the settings that all methods share."""
         own = self.trainable, self.arguments
         recipe = recipes_of((method,), self.network, self.training, self.transition, *own)[method]
-        return dataclasses.replace(recipe, code=self.code)
+        return dataclasses.replace(recipe, code=self.code, bounded=self.selection.bounded)
 
     def trial_config(self, cell: Cell, params: Params, train_seed: int, method: str | None = None) -> TrialConfig:
         """Training run of a trial. Raises `InputError` if the recipe refuses the parameters.
@@ -290,10 +290,11 @@ class StudySpec(BaseModel):
     def meaning(self) -> dict[str, Any]:
         """Settings that shape the numbers of ended trials, as plain values: while they are the same, a study can grow.
 
-        The content of a transition matrix's file is covered by the digest of its level's data, wherever it lies.
+        The content of files of transition matrices and cleaned labels is covered by the digest of their level's data,
+        wherever they lie.
         """
         data = dataclasses.asdict(self.data_config(self.dataset.noise[0]))
-        kept = {key: value for key, value in data.items() if key not in ("dataset", "noise", "matrix")}
+        kept = {key: value for key, value in data.items() if key not in ("dataset", "noise", "matrix", "cleaned_by")}
         values = {
             "seed": self.seed,
             "dataset": {"name": self.dataset.name, **kept},
@@ -306,34 +307,9 @@ class StudySpec(BaseModel):
             "space": {name: parameter.kind for name, parameter in self.space.items()},
             # By which the sampler was told of each trial.
             "search": {"epoch": self.search.epoch},
-            "selection": {"metric": self.selection.metric},
+            "selection": {"metric": self.selection.metric, "bounded": self.selection.bounded},
         }
         return plain(values)
-
-
-def recipes_of(
-    methods: Sequence[str],
-    network: NetworkConfig,
-    training: TrainingConfig,
-    transition: Transition,
-    trainable: str | None = None,
-    arguments: Mapping[str, Any] | None = None,
-) -> dict[str, TrialConfig]:
-    """Make a run of each method, on any data, with the settings that all methods share."""
-    found = {}
-    for method in methods:
-        given = (transition or "estimated") if METHODS[method].needs_transition else None
-        found[method] = TrialConfig(
-            data=DataConfig(dataset="any"),
-            network=network,
-            training=training,
-            method=method,
-            transition=given,
-            warmup=1 if given == "estimated" else 0,
-            trainable=trainable,
-            arguments=dict(arguments or {}),
-        )
-    return found
 
 
 def check_name(name: str) -> str:

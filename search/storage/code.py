@@ -34,19 +34,19 @@ def kept_code(spec: StudySpec, study: Path) -> UserCode | None:
     return code
 
 
-def with_code(spec: StudySpec, study: Path | None) -> tuple[StudySpec, UserCode | None]:
-    """Return a study read from the file `study` (None: it came with the package), and the code that it names, if any.
+def with_code(spec: StudySpec, study: Path) -> tuple[StudySpec, UserCode | None]:
+    """Return a study read from the file `study`, and the code that it names, if any.
 
     A study that says which code it runs takes what was kept beside its file, where that is it, else what lies there
     now. Raises `InputError` where that is another, and as `collect` does.
     """
     if not spec.references:
         return spec, None
-    if spec.code is not None and study is not None and code_beside(study).is_file():
+    if spec.code is not None and code_beside(study).is_file():
         kept = kept_code(spec, study)
         if kept is not None:
             return spec, kept
-    code = collect(spec.references, None if study is None else study.absolute().parent)
+    code = collect(spec.references, study.absolute().parent)
     if spec.code not in (None, code.digest):
         rule = f"the code that lies beside the study has the digest {code.digest}; leave the key out to run that"
         raise InputError(f"code: {spec.code!r} is refused: {rule}")

@@ -27,6 +27,7 @@ BEAT = 10.0  # seconds between two signs of life
 DEAD = 45.0  # seconds without one after which a driver counts as dead: no clocks are compared
 SETTLED = 1.0  # seconds after which it shows which of two that begin at once wrote last
 FAREWELL = 3.0  # seconds that the database has to take the lease back
+AGAIN = 20.0  # seconds after which a driver that lost its lease is told again: what Ctrl-C raises may be swallowed
 OWN: set[str] = set()  # ids of all leases that this process has had
 
 
@@ -113,6 +114,8 @@ class _Lease:
                 if found.get("id") != self._id and not self._over.is_set():
                     self.lost = _words(found) or "its lease is gone"
                     os.kill(self._pid, signal.SIGINT)  # the driver stops as for Ctrl-C: what ended is kept
+                    while not self._over.wait(AGAIN):  # Python drops what is raised in a finalizer or a callback
+                        os.kill(self._pid, signal.SIGINT)
                     return
                 beats += 1
                 self._write(beats)

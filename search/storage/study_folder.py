@@ -87,6 +87,16 @@ class StudyFolder:
         return self.path / "best_rates.csv"
 
     @property
+    def machines_file(self) -> Path:
+        """File of the machines that trained the study."""
+        return self.path / "machines.json"
+
+    @property
+    def report_file(self) -> Path:
+        """File of the report, written when the study ends."""
+        return self.path / "report.html"
+
+    @property
     def plots(self) -> Path:
         return self.path / "plots"
 
@@ -178,6 +188,14 @@ class StudyFolder:
             log.warning("%s; it does now", error)
             return
         check_data(self.path.name, {name: level.identity for name, level in known.items()}, levels)
+
+    def weights_known(self) -> dict[str, str]:
+        """SHA-256 of the weights with which the trials of a level began, by its name; empty where nothing is known."""
+        try:
+            known = self.levels() if (self.path / "levels.json").exists() else {}
+        except InputError:
+            return {}
+        return {name: level.weights for name, level in known.items() if level.weights}
 
     def keep(self, spec: StudySpec, levels: Mapping[str, Level], code: UserCode | None = None) -> None:
         """Write down the study that is about to run, with the user's code that it names."""

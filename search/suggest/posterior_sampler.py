@@ -42,9 +42,10 @@ class PosteriorSampler(BaseSampler):
     - `"diverged"` (bool): training broke down. Such a trial, whatever its value or state, teaches where others would
       break down, and nothing of the values. A value that is infinitely bad is taken as that, too.
 
-    A pruned trial counts as its last report, or as the middle of the completed trials where that is worse; a failed
-    one not at all, unless it diverged. Trials that run are taken to end as expected. A trial whose values lie outside
-    the search space, as enqueued ones can, is left out.
+    A pruned trial counts as its last report, or as the median of the completed trials where that is worse; a failed one
+    not at all, unless it diverged. Trials that run are taken to end as expected. A trial whose values lie outside the
+    search space, as enqueued ones can, is left out. An attribute of the wrong type, several objectives or constraints
+    raise `ValueError`.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class PosteriorSampler(BaseSampler):
         independent_sampler: BaseSampler | None = None,
         warn_independent_sampling: bool = True,
     ) -> None:
-        """Take `n_startup_trials`: trials that end before the model is asked, points of a scrambled Sobol sequence.
+        """Take the seed, the number of trials of the initial design, and the sampler for what the model does not cover.
 
-        What the caller enqueues or adds counts among these. The first of a study shows its search space, and is left
-        to `independent_sampler` (by default Optuna's random one, with the same seed).
+        `n_startup_trials` trials end before the model is asked. They are points of a scrambled Sobol sequence; trials
+        that are enqueued or added count among them. The first trial of a study shows its search space, and is left to
+        `independent_sampler` (by default Optuna's RandomSampler, with the same seed). `warn_independent_sampling`: warn
+        of each parameter that is left to it later.
         """
         # Never drawn anew: workers that share a study would leave the Sobol sequence.
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed

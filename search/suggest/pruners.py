@@ -1,8 +1,8 @@
 """Early stopping: when a trial's curve is poor enough to stop it, by the rule that `search.pruner` names.
 
-A curve is noisy at large learning rates, and dips right after its warm-up. `docs/pruning.md` says what the rule below
-saves and costs, and what others do, measured on recorded curves. It compares the trials of one cell alone, which is one
-Optuna study.
+A curve is noisy at large learning rates, and dips right after its warm-up. What the rule below saves and costs, and
+what others do, was measured on recorded curves (`docs/development/pruning-measured.md`). It compares the trials of one
+cell alone, which is one Optuna study.
 """
 
 from bisect import insort

@@ -12,15 +12,20 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # seconds
 
 
 from tosmooth.search.tracking.damage import check_database
-from tosmooth.search.tracking.store import check_uri, delete_experiment, is_loopback, server_page, ui_command
+from tosmooth.search.tracking.store import check_uri, delete_experiment
 from tosmooth.search.tracking.tracker import Tracker
+from tosmooth.search.tracking.ui import EXPERIMENTS, is_loopback, server_page, study_page, ui_command
+from tosmooth.search.tracking.winner import Winner
 
 __all__ = [
+    "EXPERIMENTS",
     "Tracker",
+    "Winner",
     "check_database",
     "check_uri",
     "delete_experiment",
     "is_loopback",
     "server_page",
+    "study_page",
     "ui_command",
 ]

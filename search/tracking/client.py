@@ -1,19 +1,22 @@
 """A client for a server that fails now and then, or does what is asked and cannot say so."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import ceil
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 T = TypeVar("T")
 
+IDENTITY = "tosmooth.identity"  # tag by which a run is found
 PAUSES = (0.1, 0.4)  # seconds before a call is made again
 REPEATABLE = (  # what may be done twice: a call that failed may have had its effect
-    "delete_run", "get_experiment", "get_experiment_by_name", "get_metric_history", "log_artifact", "log_batch",
-    "log_inputs", "search_runs", "set_terminated", "update_run",
+    "delete_run", "delete_tag", "finalize_logged_model", "get_experiment", "get_experiment_by_name", "get_logged_model",
+    "get_metric_history", "get_run", "log_artifact", "log_batch", "log_inputs", "log_model_artifact",
+    "search_logged_models", "search_runs", "set_experiment_tag", "set_terminated", "update_run",
 )  # fmt: skip
 
 
@@ -33,12 +36,22 @@ class PatientClient(MlflowClient):
             again, asked = asked, True
             if again:
                 self.troubled = True
-                one = f"tags.identity = '{options['tags']['identity']}'"
+                one = f"tags.`{IDENTITY}` = '{options['tags'][IDENTITY]}'"
                 if made := self.search_runs([experiment_id], one, max_results=1):
                     return made[0]
             return super(PatientClient, self).create_run(experiment_id, *args, **options)
 
         return _patiently(create)
+
+    def log_all(
+        self, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = (), tags: Sequence[RunTag] = ()
+    ) -> None:
+        """Log as much as there is, in as many calls as it takes; tags go last. Does nothing for nothing."""
+        # A call takes 1000 of all, 100 of them parameters, 100 of them tags.
+        calls = max(ceil(len(metrics) / 800), ceil(len(params) / 100), bool(tags))
+        for i in range(calls):
+            some, others = metrics[800 * i : 800 * (i + 1)], params[100 * i : 100 * (i + 1)]
+            self.log_batch(run_id, some, others, tags if i == calls - 1 else (), synchronous=True)
 
 
 def _repeatable(name: str) -> Callable[..., Any]:

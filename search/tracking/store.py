@@ -1,12 +1,9 @@
 """Place where MLflow keeps what it is given: the home's own database, or another tracking URI."""
 
-import ipaddress
 import logging
 import re
 import shutil
 import sqlite3
-import sys
-import sysconfig
 import time
 from contextlib import closing, suppress
 from pathlib import Path
@@ -20,6 +17,7 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from tosmooth.search.storage.home_id import home_id, setting_up
+from tosmooth.search.tracking import former
 from tosmooth.search.tracking.client import PatientClient
 from tosmooth.trainables.errors import LINE, InputError, require
 from tosmooth.trainables.files.atomic_write import replacing
@@ -140,7 +138,7 @@ def shown(home: Path, uri: str | None, study: str) -> set[str] | None:
     token = None
     while token != "":
         page = client.search_runs([found.experiment_id], max_results=1000, page_token=token)
-        names |= {run.data.tags["identity"] for run in page if "identity" in run.data.tags}
+        names |= {name for run in page if (name := former.identity_of(run.data.tags, study)) is not None}
         token = page.token or ""
     return names
 
@@ -193,42 +191,3 @@ def reason(error: Exception) -> str:
     line = words.splitlines()[0]
     # The password first, since it may hold a "?"; each address by itself, for what stands behind it.
     return re.sub(r"\?\S+", "", re.sub(r"//\S*@", "//", line))[:LINE]
-
-
-def is_loopback(host: str) -> bool:
-    """True if what listens there is reached from this machine alone."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
-
-
-def server_page(uri: str) -> str | None:
-    """Page to open in a browser where MLflow is a server, without user, password and query; `None` for a database.
-
-    Raises `InputError` as `check_uri` does.
-    """
-    check_uri(uri)
-    if urlsplit(uri).scheme not in ("http", "https"):
-        return None
-    return masked(uri).replace("***@", "").removesuffix("?***")
-
-
-def ui_command(
-    home: Path, uri: str | None = None, host: str = "127.0.0.1", port: int = 5000
-) -> tuple[list[str], dict[str, str]]:
-    """The command that shows MLflow's UI, and what its environment needs besides ours.
-
-    The database is named in the environment: its URI may hold a password, and a command line is public.
-    """
-    rule = "a server has its own UI: open this address in a browser"
-    require(is_database(uri), "--tracking-uri", masked(uri or ""), rule)
-    destination = (home.resolve() / "artifacts").as_uri()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
-    environment = {
-        "MLFLOW_BACKEND_STORE_URI": uri or database(home),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # for judging language models; starts processes of its own
-        "PYTHONSAFEPATH": "1",  # no modules from wherever the user is, here and in what MLflow starts
-        "UVICORN_APP_DIR": sysconfig.get_path("purelib"),  # what it puts before all others; otherwise where the user is
-    }
-    return [*command, "--serve-artifacts", "--artifacts-destination", destination], environment

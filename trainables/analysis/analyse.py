@@ -17,6 +17,7 @@ from tosmooth.trainables.analysis.transition import estimates
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.training.divergence import UNBOUNDED
 
 CLASSES = (0, 1, 2)  # of the projection, unless others are asked for
 PROJECTED = 100  # examples a class of the projection's picture
@@ -72,8 +73,9 @@ def analyse(
     noisy validation, and the scores again with it as `scaled_*`; `clean_accuracy`, `memorised`, `corrected`, `other` on
     the training set where clean labels are known; `tightness` over all classes, `plane_tightness` in the projection;
     those of `transition.estimates`; `student_accuracy`; `fgsm_accuracy`, `pgd_accuracy` and what else
-    `attacks.Robustness` has. Arrays: `reliability`, `scaled_reliability`, `adaptive_reliability`, `projection`, and the
-    matrices of `transition.estimates`. Notes: `masking`, empty where no sign of it was found.
+    `attacks.Robustness` has. Arrays: `reliability`, `scaled_reliability`, `adaptive_reliability`, `confusion` (counts,
+    a row for each class of the test set), `projection`, and the matrices of `transition.estimates`. Notes: `masking`,
+    empty where no sign of it was found; `run_away` where the logits have.
     `source` as in `attacks.robustness`. Raises `InputError` where there is no clean test set or the options do not fit,
     `DivergedError` for a network that has diverged.
     """
@@ -95,8 +97,10 @@ def analyse(
         "reliability": _diagram(tested),
         "adaptive_reliability": _diagram(tested, adaptive=True),
         "scaled_reliability": _diagram(scaled),
+        "confusion": _confusion(tested, data.classes),
     }
-    notes: dict[str, str] = {}
+    size = tested.logits.abs().double().mean().item()
+    notes = {} if size <= UNBOUNDED else {"run_away": f"mean |logit| is {size:.0e}"}
     projected, tight = _projected(network, config, data, device, wanted.classes)
     arrays["projection"] = projected
     numbers |= tight
@@ -119,6 +123,13 @@ def _diagram(predictions: Predictions, adaptive: bool = False) -> dict[str, list
     p = predictions.logits.double().softmax(dim=1)
     bins = min(15, len(predictions.labels)) if adaptive else 15
     return reliability(p, predictions.labels, bins, adaptive).to_dict()
+
+
+def _confusion(predictions: Predictions, classes: int) -> list[list[int]]:
+    """Number of test examples of each class (a row) that are predicted as each class (a column)."""
+    pairs = predictions.labels * classes + predictions.logits.argmax(dim=1)
+    found: list[list[int]] = torch.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()
+    return found
 
 
 def _memorised(

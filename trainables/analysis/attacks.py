@@ -16,8 +16,8 @@ from torch.nn import functional
 from tosmooth.trainables.analysis.predictions import test_set
 from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.errors import require
+from tosmooth.trainables.networks.device import EVALUATION_BATCH
 from tosmooth.trainables.training.batches import Batches
-from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 EPSILON = 8 / 255  # of images, in pixel values of [0, 1], the usual one for CIFAR (Madry et al. 2018)
 # Of features, in standard deviations: takes the best classifier of Twonorm from 97.7 to 94.0 %.

@@ -12,10 +12,9 @@ from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.former_words import renewed
-from tosmooth.trainables.networks.device import compute_dtype
+from tosmooth.trainables.networks.device import EVALUATION_BATCH, compute_dtype
 from tosmooth.trainables.training.batches import Batches
 from tosmooth.trainables.training.setup import fitting_network
-from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +53,7 @@ def test_set(data: LevelData) -> Split:
 
 def saved_trial(weights: Path) -> TrialConfig:
     """Read the trial whose network `Trainer.save_weights` wrote to `weights`. Raises `ValueError` if it is damaged."""
-    return _trial(read_weights(weights)[0])
+    return _trial(read_weights(weights).trial)
 
 
 def saved_network(weights: Path, data: LevelData, device: torch.device) -> nn.Module:
@@ -62,10 +61,10 @@ def saved_network(weights: Path, data: LevelData, device: torch.device) -> nn.Mo
 
     Raises `ValueError` where the file is damaged: its digest is checked.
     """
-    trial, arrays = read_weights(weights)
+    saved = read_weights(weights)
     with torch.random.fork_rng(devices=[]):  # its first weights are drawn, and replaced
-        network = fitting_network(_trial(trial), data)
-    network.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+        network = fitting_network(_trial(saved.trial), data)
+    network.load_state_dict({name: torch.tensor(array) for name, array in saved.state.items()})
     network = network.to(device).eval()
     return network.to(memory_format=torch.channels_last) if data.train.inputs.ndim == 4 else network
 

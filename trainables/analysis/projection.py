@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.errors import require
-from tosmooth.trainables.networks.device import compute_dtype
+from tosmooth.trainables.networks.device import EVALUATION_BATCH, compute_dtype
 from tosmooth.trainables.training.batches import Batches
-from tosmooth.trainables.training.trainer import EVALUATION_BATCH
 
 
 @dataclass(frozen=True, slots=True, eq=False)

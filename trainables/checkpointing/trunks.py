@@ -20,7 +20,7 @@ from tosmooth.trainables.files.filesystems import TROUBLE, open_place, remove_fi
 log = logging.getLogger(__name__)
 
 # Fields of a trial that act after its warm-up alone.
-BRANCH = {"rate", "warmup", "lr_after_warmup", "method", "parameters", "transition"}
+BRANCH = {"rate", "warmup", "lr_after_warmup", "method", "parameters", "transition", "bounded"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,8 @@ class NetworkConfig:
     def _settle_name(self) -> None:
         if self.factory is not None:
             check_reference(self.factory, "network.factory")
-            require(self.name in ("mlp", self.factory), "network.name", self.name, "left out beside network.factory")
+            rule = "left out beside network.factory; --set takes both at once: network={factory: ...}"
+            require(self.name in ("mlp", self.factory), "network.name", self.name, rule)
             object.__setattr__(self, "name", self.factory)
         else:
             require(not self.arguments, "network.arguments", self.arguments, "for network.factory alone")

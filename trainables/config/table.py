@@ -30,6 +30,7 @@ TABULAR = (
 
 Files = str | tuple[str, ...] | Mapping[str, str]  # a path or pattern; several; or a file of NumPy for each column
 LABEL = "label"  # the column of labels, unless another is named
+ROW, DONE = "tosmooth_row", "tosmooth_done"  # columns that `tosmooth clean` adds: no features
 LARGEST_SIDE = 1024  # pixels
 
 

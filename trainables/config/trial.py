@@ -68,6 +68,7 @@ class TrialConfig:
     warmup: int = 0  # epochs of plain cross-entropy before the method starts
     lr_after_warmup: float = 1.0  # factor on the learning rate after the warm-up
     train_seed: int = 0  # initial weights, order of the examples, augmentation
+    bounded: bool = False  # a run whose logits run away (`training.divergence`) counts as diverged, and ends
     trainable: str | None = None  # "package.module:callable", the user's: trains in the place of our loop, by a `Trial`
     arguments: dict[str, Any] = field(default_factory=dict, hash=False)  # of the trainable: its `params`
     code: str | None = None  # digest, in hex, of the user's code that the trial runs (`user_code`); None: it runs none
@@ -134,6 +135,9 @@ class TrialConfig:
             object.__setattr__(self, "transition", "estimated")
         rule = "at least 1: the transition matrix is estimated by what the warm-up predicts"
         require(self.transition != "estimated" or self.warmup >= 1, "warmup", self.warmup, rule)
+        kept = self.transition != "estimated" or self.data.cleaned_by is None
+        rule = "measured, or a matrix, where labels were cleaned: those of the validation, which tell it, were not"
+        require(kept, "transition", self.transition, rule)
         rule = f"0: {self.method} acts from the first epoch"
         require(not method.from_start or self.warmup == 0, "warmup", self.warmup, rule)
 

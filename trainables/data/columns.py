@@ -17,53 +17,28 @@ All is worked out in float64, whole numbers and decimals exactly before that. Wh
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from tosmooth.trainables.data.column_numbers import BLOCK, Categories, Column, Numbers, Place, index_words
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.errors import InputError, first_line, shown
 
-Place = Callable[[int], str]  # names file and row
-Floats = NDArray[np.float64]
-
 MOST_CATEGORIES = 1000
-LOST = 1e-3  # of a feature's spread: rounding beyond it is worse than what counting from another origin costs
-BLOCK = 2**16  # numbers that are worked on at once: they fit into the processor's cache
-EPS = float(np.finfo(np.float64).eps)
 EXACT = 2**53  # whole numbers up to this one are exact in float64
-LEAST = float(np.finfo(np.float32).tiny) / LOST  # a spread below it is rounded away in float32, origin or not
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 # What stands among numbers where one is missing, or was written for people to read.
 STRAY = r"(?i)^\s*(|\?+|-+|\.|#?n/?a|nan|null|none|[+-]?\d{1,3}(,\d{3})+(\.\d*)?)\s*$"
 LIST = r"^\s*((array|tensor)\()?\["
 NO_LIST = "no list of numbers as JSON has it, [0.1, 0.2]: write it so, with tolist() and not as numpy prints it"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """What one column of the training set became, to be done to that of the test set likewise."""
-
-    name: str
-    kind: str  # "numbers", "dates and times", ..., "categories": columns of one kind have one unit
-    shape: tuple[int, ...] = ()  # of the list in each row; (): one number
-    categories: tuple[str, ...] = ()  # "categories": one for each feature
-    origins: tuple[Fraction, ...] = ()  # exact number from which each feature counts, in its unit: 0 but for a few
-    fine: bool = False  # numbers of float64 have too few digits beside some of them
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Name of each feature."""
-        if self.kind == "categories":
-            return tuple(f"{self.name}={category}" for category in self.categories)
-        return tuple(self.name + _index(index) for index in np.ndindex(self.shape))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +101,6 @@ def _of_column(place: Place, name: str) -> Place:
     return lambda row: f"{place(row)}, column {name!r}"
 
 
-def _index(index: Iterable[object]) -> str:
-    return "".join(f"[{i}]" for i in index)
-
-
 def _check_table(table: pa.Table, place: Place, fitted: Fitted | None) -> None:
     if table.num_rows == 0:
         raise InputError(f"columns {shown(', '.join(table.column_names))}: no rows: a row for every example")
@@ -149,89 +120,7 @@ def _check_memory(numbers: int, held: pa.Table | pa.ChunkedArray, what: str) -> 
         raise InputError(f"{what}: {4 * numbers} bytes in memory: at most {most}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Categories:
-    """The categories of a training set, and which one each row has [N]: -1 for none of them."""
-
-    categories: tuple[str, ...]
-    positions: NDArray[np.int64]
-
-    @property
-    def width(self) -> int:
-        return len(self.categories)
-
-    def fit(self, name: str, where: Place) -> Column:
-        return Column(name, "categories", (), self.categories, (Fraction(0),) * self.width)
-
-    def write(self, out: NDArray[np.float32], column: Column, where: Place, unseen: NDArray[np.bool_]) -> None:
-        out[:] = 0
-        rows = np.flatnonzero(self.positions >= 0)
-        out[rows, self.positions[rows]] = 1
-        unseen |= self.positions < 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Numbers:
-    """Numbers of a column, `width` to a row, as Arrow has them."""
-
-    kind: str
-    shape: tuple[int, ...]
-    # [n, w] of what float64 holds exactly, or of whole numbers [n, w, words] of 32 bits in two's complement.
-    chunks: list[NDArray[Any]]
-    per_unit: Fraction  # what one of a feature's unit is as whole number: of milliseconds 1000
-
-    @property
-    def width(self) -> int:
-        return math.prod(self.shape)
-
-    def fit(self, name: str, where: Place) -> Column:
-        return Column(name, self.kind, self.shape, (), *_origins(self, where))
-
-    def write(self, out: NDArray[np.float32], column: Column, where: Place, unseen: NDArray[np.bool_]) -> None:
-        with np.errstate(over="ignore", invalid="ignore"):
-            for row, beyond in self.beyond(column.origins):
-                block = out[row : row + len(beyond)]
-                block[:] = beyond
-                if not np.isfinite(block).all():
-                    _refuse_largest(self, column.origins, where)
-
-    def beyond(self, origins: Sequence[Fraction]) -> Iterator[tuple[int, Floats]]:
-        """What the numbers are beyond the origin of their position, [n, w], in blocks of rows that begin at a row."""
-        words = None
-        plain = np.array(origins, np.float64)
-        if self.chunks[0].ndim == 3:
-            whole, rest = zip(*(divmod(origin * self.per_unit, 1) for origin in origins), strict=True)
-            words, rests = _words(whole, self.chunks[0].shape[2]), np.array(rest, np.float64)
-        row = 0
-        for chunk in self.chunks:
-            step = max(1, BLOCK // chunk[0].size)
-            for start in range(0, len(chunk), step):
-                block = chunk[start : start + step]
-                if words is None:
-                    yield row + start, block.astype(np.float64) - plain
-                else:
-                    yield row + start, (_less(block, words) - rests) / float(self.per_unit)
-            row += len(chunk)
-
-
-def _words(whole: Sequence[int], words: int) -> Floats:
-    """Whole numbers as words of 32 bits, the lowest first, the last with the sign [w, words]."""
-    last = 32 * (words - 1)
-    parts = [[number >> i & 0xFFFFFFFF for i in range(0, last, 32)] + [number >> last] for number in whole]
-    return np.array(parts, np.float64)
-
-
-def _less(block: NDArray[Any], words: Floats) -> Floats:
-    """Whole numbers [n, w, words] less others [w, words]: exact where the difference is below 2**53, else rounded."""
-    last = block.shape[2] - 1
-    low = block.view(np.uint32)
-    difference: Floats = block[..., last] - words[:, last]
-    for i in reversed(range(last)):
-        difference = difference * 2.0**32 + (low[..., i] - words[:, i])
-    return difference
-
-
-def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> _Numbers | _Categories:
+def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> Numbers | Categories:
     try:
         return _read_as_known(_decoded(column), known, where, categorical)
     except pa.ArrowNotImplementedError as error:  # some of Arrow's functions lack some of its types
@@ -240,20 +129,21 @@ def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categoric
 
 def _read_as_known(
     column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str
-) -> _Numbers | _Categories:
+) -> Numbers | Categories:
     _refuse_nulls(column, where)
-    if _is_text(column.type) and not _mostly_lists(column):
+    if is_text(column.type) and not _mostly_lists(column):
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
-        return _categories(column, where, known if onehot else None, onehot)
-    flat, shape = (_parsed if _is_text(column.type) else _flat)(column, where)
+        return _categories(column, where, known, onehot)
+    flat, shape = (_parsed if is_text(column.type) else _flat)(column, where)
     read = _numbers(flat, shape, where, known is not None and known.fine)
     if known is not None and (read.kind, read.shape) != (known.kind, known.shape):
-        here, there = (each.kind + _index(each.shape) for each in (read, known))
+        here, there = (each.kind + index_words(each.shape) for each in (read, known))
         raise InputError(f"{where(0)}: {here}, in the training set {there}: the two are alike")
     return read
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """True for a type of text, and for a dictionary of it."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
@@ -272,7 +162,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = ()) -> None:
     if column.null_count:
         row, *index = np.unravel_index(pc.index(column.is_null(), True).as_py(), (len(column), *shape))
-        raise InputError(f"{where(int(row))}{_index(index)}: is empty: fill it, or leave out the row")
+        raise InputError(f"{where(int(row))}{index_words(index)}: is empty: fill it, or leave out the row")
 
 
 def _flat(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple[int, ...]]:
@@ -301,7 +191,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(views or pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
-def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], where: Place, fine: bool) -> _Numbers:
+def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], where: Place, fine: bool) -> Numbers:
     """Numbers of one after the other; `fine`: what they are to be compared with float64 does not hold."""
     kind, per_unit = _unit(column.type, where)
     if fine and pa.types.is_floating(column.type):
@@ -309,8 +199,8 @@ def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...], where: Place, fine
         raise InputError(f"{where(0)}: of type {column.type}: {rule}")
     parts, width = [chunk for chunk in column.chunks if len(chunk)], math.prod(shape)
     if pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type) or _is_wide(column, fine):
-        return _Numbers(kind, shape, [_whole(chunk, width) for chunk in parts], per_unit)
-    return _Numbers(kind, shape, [np.asarray(chunk).reshape(-1, width) for chunk in parts], per_unit)
+        return Numbers(kind, shape, [_whole(chunk, width) for chunk in parts], per_unit)
+    return Numbers(kind, shape, [np.asarray(chunk).reshape(-1, width) for chunk in parts], per_unit)
 
 
 def _unit(kind: pa.DataType, where: Place) -> tuple[str, Fraction]:
@@ -350,77 +240,6 @@ def _whole(chunk: pa.Array, width: int) -> NDArray[Any]:
     return read.reshape(-1, width, words)
 
 
-def _pivots(numbers: _Numbers) -> list[Fraction]:
-    """Numbers to count from while means are not known: the first row of whole numbers too large for float64, else 0."""
-    first = numbers.chunks[0][0]
-    if first.ndim == 1:
-        return [Fraction(0)] * numbers.width
-    bits = 32 * (first.shape[1] - 1)
-    low = [sum(int(word) << 32 * i for i, word in enumerate(each[:-1])) for each in first.view(np.uint32)]
-    whole = [(int(high) << bits) + part for high, part in zip(first[:, -1], low, strict=True)]
-    return [Fraction(number) / numbers.per_unit for number in whole]
-
-
-def _origins(numbers: _Numbers, where: Place) -> tuple[tuple[Fraction, ...], bool]:
-    """Numbers from which the features count, and whether float64 has too few digits for some of what counts from them.
-
-    Raises `InputError` where values are too near to each other even so.
-    """
-    pivots = _pivots(numbers)
-    near = np.array(pivots, np.float64)
-    mean, ends, spread, rounding = _measured(numbers, pivots, near, where)
-    middle = np.abs(mean + near)
-    # 1e-9: of so little spread beside its mean `scale_of` takes a feature for constant
-    moved = (ends[0] != ends[1]) & ~(np.maximum(rounding, 1e-9 * middle) <= LOST * spread)
-    lost = np.abs(ends).max(axis=0) * EPS > LOST * spread
-    wrong = np.flatnonzero(moved & (lost | (spread < LEAST)))
-    if len(wrong):
-        i = wrong[0]
-        rule = "numbers of float64 keep 15 digits; subtract what all of them share before they are written"
-        rule = rule if lost[i] else "too little for float32: multiply them before they are written"
-        column = where(0) + _index(np.unravel_index(i, numbers.shape))
-        raise InputError(f"{column}: its values, near {mean[i] + near[i]:.17g}, differ by {spread[i]:.3g}: {rule}")
-    each = zip(pivots, mean, moved, strict=True)
-    origins = tuple(pivot + Fraction(beyond) if move else Fraction(0) for pivot, beyond, move in each)
-    return origins, bool((moved & (middle * EPS > LOST * spread)).any())
-
-
-def _measured(
-    numbers: _Numbers, pivots: Sequence[Fraction], near: Floats, where: Place
-) -> tuple[Floats, Floats, Floats, Floats]:
-    """Mean [w] and ends [2, w] of the numbers beyond `pivots`, mean distance from it, what float32 rounds away."""
-    rows = sum(map(len, numbers.chunks))
-    mean, spread, rounding = np.zeros((3, numbers.width))
-    ends = np.array([[np.inf], [-np.inf]]).repeat(numbers.width, 1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for _, block in numbers.beyond(pivots):
-            mean += block.sum(axis=0)
-            np.minimum(ends[0], block.min(axis=0), out=ends[0])
-            np.maximum(ends[1], block.max(axis=0), out=ends[1])
-        mean /= rows
-        if not np.isfinite(mean).all():
-            _refuse_largest(numbers, pivots, where)
-        for _, block in numbers.beyond(pivots):
-            spread += np.abs(block - mean).sum(axis=0)
-            block += near
-            np.maximum(rounding, np.abs(block - block.astype(np.float32)).max(axis=0), out=rounding)
-    return mean, ends, spread / rows, rounding
-
-
-def _refuse_largest(numbers: _Numbers, origins: Sequence[Fraction], where: Place) -> NoReturn:
-    """Raise `InputError` naming the largest, or first NaN, of the numbers that are beyond float32."""
-    most, row, index, value = -1.0, 0, 0, 0.0
-    added = np.array(origins, np.float64)
-    for start, block in numbers.beyond(origins):
-        fits = np.abs(block) <= np.finfo(np.float32).max
-        sizes = np.where(fits, -1, np.nan_to_num(np.abs(block + added), nan=np.inf, posinf=np.inf))
-        i, j = divmod(int(sizes.argmax()), sizes.shape[1])
-        if sizes[i, j] > most:
-            most, row, index, value = float(sizes[i, j]), start + i, j, float(block[i, j] + added[j])
-    place = where(row) + _index(np.unravel_index(index, numbers.shape))
-    raise InputError(f"{place}: {value:.9g} is refused: a finite number of float32; mend it, or leave out the row")
-
-
 def _mostly_lists(column: pa.ChunkedArray) -> bool:
     if pa.types.is_dictionary(column.type):
         return False
@@ -457,17 +276,17 @@ def _list(text: str) -> NDArray[Any] | None:
     return numbers if numbers.ndim and numbers.size and numbers.dtype.kind in "biuf" else None
 
 
-def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, onehot: bool) -> _Categories:
+def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, onehot: bool) -> Categories:
     """Categories of a column of text. Raises `InputError` where text is no category."""
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     empty = _by_value(column, pc.is_null)
     if empty.any():
         raise InputError(f"{where(int(empty.argmax()))}: is empty: fill it, or leave out the row")
-    if known is None:
-        _refuse_text(column, where, onehot)
+    if known is None or not onehot:
+        _refuse_text(column, where, onehot, "" if known is None else known.kind)
     categories = _distinct(column, where) if known is None else known.categories
     positions = _by_value(column, lambda values: pc.index_in(values, pa.array(categories, pa.large_string())))
-    return _Categories(categories, positions)
+    return Categories(categories, positions)
 
 
 def _by_value(column: pa.ChunkedArray, answer: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
@@ -488,8 +307,11 @@ def _matches(column: pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
     return matches
 
 
-def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool) -> None:
-    """Raise `InputError` for text that is no category: unless `onehot` any, and numbers with some stray text."""
+def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool, wanted: str = "") -> None:
+    """Raise `InputError` for text that is no category: unless `onehot` any, and numbers with some stray text.
+
+    `wanted`: kind of the column in the training set, where this is another.
+    """
     numbers = _matches(column, NUMBER)
     if onehot and (numbers.all() or not (numbers | _matches(column, STRAY)).all()):
         return
@@ -499,6 +321,8 @@ def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool) -> None:
         raise InputError(f"{where(row)}: {value} is no number, most of the column are: mend it, or leave out the row")
     if onehot:
         return
+    if wanted:
+        raise InputError(f"{where(0)}: text, in the training set {wanted}: the two are alike")
     kind = f"{where(0)}: {_of_type(column.type.value_type)}: features are numbers"
     if numbers.all():
         raise InputError(f"{kind}: store them as such, or with `categorical: onehot` each is a category")

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tosmooth.trainables.config import MATRIX, DataConfig, TableSource
+from tosmooth.trainables.config import CLEANED, MATRIX, DataConfig, TableSource
 from tosmooth.trainables.data.bundled import bundled
 from tosmooth.trainables.data.cifar import CIFAR_10, CIFAR_100, Cifar, HumanLabels, read
+from tosmooth.trainables.data.cleaned import cleaned_labels
 from tosmooth.trainables.data.copies import Keys, Rows, held_out, keys_of
-from tosmooth.trainables.data.examples import Examples, Source, scale_of
+from tosmooth.trainables.data.examples import Examples, Source, scale_of, standardised
 from tosmooth.trainables.data.generators import ringnorm, twonorm, waveform
 from tosmooth.trainables.data.noise_levels import ANNOTATOR, LIKE, VOTED, noisy_labels, pattern
 from tosmooth.trainables.data.own_data import annotator_names, own_data
+from tosmooth.trainables.data.preprocessing import Preprocessing, plain_columns, two_valued
 from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, RATED, Labels, Matrix, measured_transition, noise_rate, stream
@@ -66,7 +68,7 @@ class LevelData:
     validation: Split  # with its noisy labels
     test: Split | None  # with its clean labels
     classes: int
-    noise_rate: float | None  # share of wrong labels over train and validation, in [0, 1]; None: not known
+    noise_rate: float | None  # share of wrong labels over train and validation (cleaned: train alone); None: not known
     symmetric: bool  # the noise is known to be symmetric, as the theory assumes
     mean: tuple[float, ...]  # images: per channel, of pixels in [0, 1]; features, which are scaled already: (0,)
     std: tuple[float, ...]  # likewise; features: (1,)
@@ -75,6 +77,7 @@ class LevelData:
     class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
     clean_rows: int | None = None  # of train and validation, by which the noise is measured; None: by all, or by none
     remarks: tuple[str, ...] = ()  # what was done to the data that a reader of the results must know
+    preprocessing: Preprocessing | None = None  # what makes such inputs of raw examples; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Dataset:
         human = list(self.human.keys) if self.human else []
         rated = [f"{kind}-E" for kind in RATED if kind != "asymmetric" or self.flips]
         own = [*self.plain, *(human if self.human_levels else [])]
-        return [*own, *rated, *(f"{LIKE}{name}" for name in human), f"{MATRIX}NAME"]
+        return [*own, *rated, *(f"{LIKE}{name}" for name in human), f"{MATRIX}NAME", f"{CLEANED}NAME"]
 
 
 def _cifar(cifar: Cifar, human_levels: bool = False) -> Dataset:
@@ -128,9 +131,9 @@ def find_dataset(config: DataConfig) -> Dataset:
     if dataset is None:
         known = _nearest_first(config.dataset, list(DATASETS))
         raise InputError(f"dataset.name: {config.dataset!r} is unknown: one of {known}; your own needs dataset.table")
-    if pattern(config.noise) not in dataset.levels():
-        known = _nearest_first(config.noise, dataset.levels())
-        raise InputError(f"noise level {config.noise!r} is unknown for {config.dataset}: one of {known}")
+    if pattern(config.drawn) not in dataset.levels():
+        known = _nearest_first(config.drawn, dataset.levels())
+        raise InputError(f"noise level {config.drawn!r} is unknown for {config.dataset}: one of {known}")
     return dataset
 
 
@@ -147,32 +150,38 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
     """
     dataset = find_dataset(config)
     source = dataset.read(config, folders)
-    noisy = noisy_labels(config, source, folders, dataset.flips, dataset.human)
+    drawn = replace(config, noise=config.drawn, cleaned_by=None)
+    noisy = noisy_labels(drawn, source, folders, dataset.flips, dataset.human)
     train_rows, validation_rows = _split_rows(config, source.train)
+    labels, remarks = noisy.labels, source.remarks
+    if config.cleaned_by is not None:
+        labels, said = cleaned_labels(config, config.cleaned_by, noisy.labels, source, train_rows, folders)
+        remarks = (*remarks, said)
     left_out = (config.size or len(source.train.labelled)) - len(train_rows) - len(validation_rows)
-    inputs, test_inputs = _scaled(source, train_rows)  # the same at every level: before rows leave that lack labels
-    train_rows, validation_rows = (rows[noisy.labels[rows] != NONE] for rows in (train_rows, validation_rows))
+    scale = _scale(source, train_rows)  # the same at every level: before rows leave that lack labels
+    train_rows, validation_rows = (rows[labels[rows] != NONE] for rows in (train_rows, validation_rows))
     for side, rows in (("train on", train_rows), ("validate on", validation_rows)):
         require(len(rows) > 0, "dataset.noise", config.noise, f"no example to {side} has a label there")
-    train = _split(source.train, inputs, train_rows, noisy.labels)
-    validation = _split(source.train, inputs, validation_rows, noisy.labels)
+    inputs = _scaled(source.train.inputs, scale)
+    train = _split(source.train, inputs, train_rows, labels)
+    validation = _split(source.train, inputs, validation_rows, labels)
     if noisy.soft is not None:
         train = replace(train, soft=torch.from_numpy(noisy.soft[train_rows]))
-    remarks = source.remarks
     if config.validate_on == "clean" and validation.clean is not None:
         validation = replace(validation, labels=validation.clean, noisy=validation.labels)
         remarks = (*remarks, f"trials are scored by the clean labels of {len(validation)} examples")
         if left_out:
             remarks = (*remarks, f"{left_out} examples are left out, as they equal some that trials are scored by")
-    test = _test_split(config, source, test_inputs)
-    rate, transition, clean_rows = _measured(source, noisy.labels, np.concatenate([train_rows, validation_rows]))
+    test = _test_split(config, source, None if source.test is None else _scaled(source.test.inputs, scale))
+    measured = [train_rows] if config.cleaned_by is not None else [train_rows, validation_rows]
+    rate, transition, clean_rows = _measured(source, labels, np.concatenate(measured))
     return LevelData(
         train=train,
         validation=validation,
         test=test,
         classes=source.classes,
         noise_rate=rate,
-        symmetric=noisy.symmetric,
+        symmetric=noisy.symmetric and config.cleaned_by is None,
         mean=source.train.mean,
         std=source.train.std,
         digest=_digest([(source.train, train), (source.train, validation), (source.test, test)]),
@@ -180,6 +189,7 @@ def load_level(config: DataConfig, folders: Folders) -> LevelData:
         class_names=source.class_names,
         clean_rows=clean_rows,
         remarks=remarks,
+        preprocessing=_preprocessing(source, scale),
     )
 
 
@@ -231,14 +241,30 @@ def _drawn(available: int, wanted: int | None, seed: int, key: str) -> Rows:
     return stream(seed, key).permutation(available)[:wanted]
 
 
-def _scaled(source: Source, train_rows: Rows) -> tuple[Tensor, Tensor | None]:
-    """Standardise the inputs of training set and test set by the train rows, where that is still to be done."""
-    inputs, test_inputs = source.train.inputs, source.test.inputs if source.test else None
-    if not source.standardise:
-        return inputs, test_inputs
-    mean, std = scale_of(inputs[torch.from_numpy(train_rows)])
-    scaled = ((inputs - mean) / std).float()
-    return scaled, None if test_inputs is None else ((test_inputs - mean) / std).float()
+def _scale(source: Source, train_rows: Rows) -> tuple[Tensor, Tensor] | None:
+    """Mean and standard deviation of the train rows, where features are still to be standardised by them."""
+    return scale_of(source.train.inputs[torch.from_numpy(train_rows)]) if source.standardise else None
+
+
+def _scaled(inputs: Tensor, scale: tuple[Tensor, Tensor] | None) -> Tensor:
+    return inputs if scale is None else standardised(inputs, *scale)
+
+
+def _preprocessing(source: Source, scale: tuple[Tensor, Tensor] | None) -> Preprocessing:
+    """Describe how the inputs were made, for new ones."""
+    shape = tuple(source.train.inputs.shape[1:])
+    pictures = len(shape) == 3
+    mean, std = ((), ()) if scale is None else (tuple(scale[0].tolist()), tuple(scale[1].tolist()))
+    return Preprocessing(
+        classes=source.class_names or tuple(map(str, range(source.classes))),
+        shape=shape,
+        mean=source.train.mean if pictures else mean,
+        std=source.train.std if pictures else std,
+        columns=() if pictures else source.columns or plain_columns([f"x{i}" for i in range(shape[0])]),
+        image=source.image,
+        rule=source.rule,
+        black_and_white=pictures and two_valued(source.train.mean, source.train.std),
+    )
 
 
 def _test_split(config: DataConfig, source: Source, inputs: Tensor | None) -> Split | None:

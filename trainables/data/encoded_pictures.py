@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tosmooth.trainables.config import TableSource
 from tosmooth.trainables.data.columns import numbers_of
@@ -20,6 +22,7 @@ from tosmooth.trainables.data.pictures import (
     Dropped,
     Encoded,
     PictureRule,
+    Pixels,
     blocks_of_array,
     decoded_pictures,
     sizes_of,
@@ -60,9 +63,7 @@ def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> 
     files = list(zip(table.files, digests, strict=True))
     if _of_arrays(kind):
         return _kept("table", files, state, partial(_array_chunks, table, name, where), wanted, folders.cache)
-    if not _of_encoded(kind):
-        rule = "pictures are binary, a struct with binary `bytes`, arrays, or paths of files"
-        raise InputError(f"{where}: of type {kind}: {rule}")
+    _check_encoded(kind, where)
     roots = _Roots([table.files[0].parent, folders.data], wanted.follow_links)
     if not _is_binary(kind):
         found = (source for source, _ in _encoded(table, name, roots))
@@ -70,6 +71,26 @@ def of_table(table: Table, what: str, wanted: TableSource, folders: Folders) -> 
     encoded = partial(_encoded, table, name, roots)
     packed = sum(path.stat().st_size for path in table.files) if _is_binary(kind) or pa.types.is_struct(kind) else None
     return _kept("table", files, state, partial(_chunks, encoded, table.rows, packed), wanted, folders.cache)
+
+
+def column_of(table: Table, name: str, rule: PictureRule, black_and_white: bool) -> Iterator[Pixels | Dropped]:
+    """Decode the pictures in a table's column, some at a time, and keep none: uint8 [n, H, W, 3] each.
+
+    As `of_table`; paths are relative to the folder of the table. `black_and_white`: in arrays 1 may mean white.
+    """
+    kind, where = table.schema.field(name).type, f"{table.files[0]}, column {name!r}"
+    if _of_arrays(kind):
+        yield from blocks_of_array(_array(table, name), where, rule, black_and_white)
+        return
+    _check_encoded(kind, where)
+    for pixels in decoded_pictures(_encoded(table, name, _Roots([table.files[0].parent], follow_links=False)), rule):
+        yield pixels if isinstance(pixels, Dropped) else pixels[None]
+
+
+def holds_pictures(kind: pa.DataType) -> bool:
+    """True for a type that holds pictures and nothing else: encoded ones, or arrays of two dimensions or more."""
+    tensors = isinstance(kind, pa.FixedShapeTensorType) and len(kind.shape) >= 2
+    return tensors or _is_binary(kind) or (pa.types.is_struct(kind) and _of_encoded(kind))
 
 
 def _kept(
@@ -115,17 +136,30 @@ def _chunks(
 
 
 def _array_chunks(table: Table, name: str, where: str, rule: PictureRule, cache: Path) -> Iterator[Chunk]:
-    column = table.read([name]).column(0)
-    if isinstance(column.type, pa.FixedShapeTensorType):
-        array = column.combine_chunks()
-        array = (array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array).to_numpy_ndarray()
-    else:
-        values, fitted = numbers_of(table.read([name]), table.place)
-        array = values.reshape(len(values), *fitted.columns[0].shape)
+    array = _array(table, name)
     for i, block in enumerate(blocks_of_array(array, where, rule)):
         if i == 0:
             check_room(cache, cache_bytes(len(array), *block.shape[1:3]))
         yield block, {}
+
+
+def _array(table: Table, name: str) -> NDArray[Any]:
+    """Pictures of a column of arrays [N, ...]."""
+    column = table.read([name]).column(0)
+    if isinstance(column.type, pa.FixedShapeTensorType):
+        array = column.combine_chunks()
+        found: NDArray[Any] = (
+            array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        ).to_numpy_ndarray()
+        return found
+    values, fitted = numbers_of(table.read([name]), table.place)
+    return values.reshape(len(values), *fitted.columns[0].shape)
+
+
+def _check_encoded(kind: pa.DataType, where: str) -> None:
+    if not _of_encoded(kind):
+        rule = "pictures are binary, a struct with binary `bytes`, arrays, or paths of files"
+        raise InputError(f"{where}: of type {kind}: {rule}")
 
 
 def _of_arrays(kind: pa.DataType) -> bool:

@@ -10,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tosmooth.trainables.data.column_numbers import Column
 from tosmooth.trainables.data.copies import Keys, Rows, keys_of
+from tosmooth.trainables.data.pictures import AS_THEY_ARE, PictureRule
 from tosmooth.trainables.noise.synthetic import NONE, Labels
 
 Soft = NDArray[np.float32]  # [N, K], each row adds up to 1
@@ -69,6 +71,9 @@ class Source:
     standardise: bool = False  # features: still to be scaled by the statistics of the train rows
     class_names: tuple[str, ...] = ()  # of a user's own data; otherwise classes are called by their numbers
     remarks: tuple[str, ...] = ()  # what was done to the data that a reader of the results must know
+    columns: tuple[Column, ...] = ()  # of features: what they are made of; (): D numbers without names
+    image: str | None = None  # of pictures in a table: their column
+    rule: PictureRule = AS_THEY_ARE  # how pictures came to their size
 
 
 def of_features(inputs: NDArray[Any], labels: Mapping[str, Labels]) -> Examples:
@@ -85,3 +90,8 @@ def scale_of(features: Tensor) -> tuple[Tensor, Tensor]:
     mean, std = rows.mean(dim=0), rows.std(dim=0, correction=0)
     std[std <= 1e-7 * mean.abs()] = 1  # a feature of one value: nothing to scale
     return mean, std
+
+
+def standardised(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Standardise features [N, D] by mean and standard deviation, float64 [D] each, to float32."""
+    return ((features - mean) / std).float()

@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from tosmooth.trainables.config import LABEL, AllBut, DataConfig, Files, TableSource
+from tosmooth.trainables.config import DONE, LABEL, ROW, AllBut, DataConfig, Files, TableSource
 from tosmooth.trainables.data.columns import Fitted, features_of, numbers_of
 from tosmooth.trainables.data.copies import Rows
 from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
@@ -19,6 +19,7 @@ from tosmooth.trainables.data.examples import Examples, Soft, Source, of_feature
 from tosmooth.trainables.data.feature_choice import chosen_features
 from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
+from tosmooth.trainables.data.pictures import PictureRule
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.data.tables.table import Table, open_table
@@ -71,7 +72,18 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
         standardise=not wanted.of_pictures,
         class_names=names,
         remarks=tuple(remarks),
+        columns=() if train.fitted is None else train.fitted.columns,
+        image=wanted.image,
+        rule=PictureRule(_size(train.inputs, wanted), wanted.fit, wanted.on_bad),
     )
+
+
+def _size(inputs: Examples, wanted: TableSource) -> tuple[int, int] | None:
+    """Height and width that pictures were made; `None`: they had them."""
+    if not any(remark.startswith(SEVERAL) for remark in inputs.remarks):
+        return wanted.picture_size
+    height, width = inputs.inputs.shape[1:3]
+    return height, width
 
 
 def _classes(train: _Part, test: _Part | None, wanted: TableSource, given: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -109,6 +121,16 @@ def source_files(source: TableSource, folders: Folders) -> list[Path]:
     return found
 
 
+def training_folder(source: TableSource, folders: Folders) -> PictureFolder:
+    """List the pictures of a training set that is a folder of them."""
+    return _folder("train", source, folders)
+
+
+def training_files(source: TableSource, folders: Folders) -> Sequence[Path]:
+    """Find the files of a training set that is a table, in the order of their rows."""
+    return _files("train", source, folders)
+
+
 def _state(wanted: TableSource, folders: Folders) -> str:
     """Digest of names, sizes and times of the files: while it is the same, so is what is read from them."""
     digest = hashlib.sha256()
@@ -123,8 +145,7 @@ def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _P
     train = read("train", wanted, folders, None)
     if wanted.test is None:
         return train, None
-    if any(remark.startswith(SEVERAL) for remark in train.inputs.remarks):  # and the test set as those were made
-        wanted = replace(wanted, size=tuple(train.inputs.inputs.shape[1:3]))
+    wanted = replace(wanted, size=_size(train.inputs, wanted))  # the test set as the training set was made
     test = read("test", wanted, folders, train.fitted)
     here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
     rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
@@ -212,7 +233,7 @@ def _input_columns(table: Table, wanted: TableSource, fitted: Fitted | None) -> 
         return [cast(str, wanted.image)]
     if fitted is not None:
         return [column.name for column in fitted.columns]
-    others, key = [*wanted.label_columns, *wanted.targets], f"{KEY}.features"
+    others, key = [*wanted.label_columns, *wanted.targets, ROW, DONE], f"{KEY}.features"
     if not isinstance(wanted.features, AllBut) and (exact := [n for n in wanted.features if not GLOB.search(n)]):
         table.require(exact, key)
     chosen = chosen_features(wanted.features, table.names, others, key)

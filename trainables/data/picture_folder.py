@@ -80,6 +80,20 @@ def _listed(root: Path, key: str, follow_links: bool) -> PictureFolder:
     return PictureFolder(root, tuple(p for p, _ in pictures), tuple(c for _, c in pictures), tuple(remarks))
 
 
+def pictures_below(root: Path, key: str) -> list[str]:
+    """List the pictures in a folder, at any depth, by their paths relative to it; hidden and other files are left out.
+
+    Raises `InputError` where there is none, or a link leads out of the folder.
+    """
+    try:
+        found = sorted(path for path in _below(root, "", key, False) if Path(path).suffix.lower() in ENDINGS)
+    except OSError as error:
+        raise InputError(f"{key}: {error.filename or root}: cannot be read ({error.strerror or error})") from error
+    if not found:
+        raise InputError(f"{key}: {root}: holds no picture: files that end in .png, .jpg, ...")
+    return found
+
+
 def holds_classes(root: Path) -> bool:
     """True if a folder of `root` holds a picture."""
     folders = [each for each in root.iterdir() if each.is_dir() and not each.name.startswith(".")]

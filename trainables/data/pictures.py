@@ -159,15 +159,18 @@ def pixels_of(source: Encoded, rule: PictureRule = AS_THEY_ARE) -> Pixels:
         raise PictureError(f"the picture does not decode: {first_line(error)}") from error
 
 
-def blocks_of_array(array: NDArray[Any], where: str, rule: PictureRule = AS_THEY_ARE) -> Iterator[Pixels]:
+def blocks_of_array(
+    array: NDArray[Any], where: str, rule: PictureRule = AS_THEY_ARE, black_and_white: bool = True
+) -> Iterator[Pixels]:
     """Make pictures of an array, some at a time: uint8 [n, H, W, 3] each.
 
     Taken are [N, H, W] and [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels, the last alpha; where both could be,
-    the channels are last. Values are whole numbers 0..255 of any type, floats in [0, 1], or bools; 0 and 1 alone are
-    black and white. Raises `InputError` for anything else, before the first block.
+    the channels are last. Values are whole numbers 0..255 of any type, floats in [0, 1], or bools; whole numbers 0 and
+    1 alone are black and white, unless not `black_and_white`. Raises `InputError` for anything else, before the first
+    block.
     """
     pictures = _channels_last(array, where)
-    values = _values(array, where)
+    values = _values(array, where, black_and_white)
     rows, height, width, channels = pictures.shape
     with _at(where):
         _check_size(height, width, rule)
@@ -380,13 +383,13 @@ def _channels_last(array: NDArray[Any], where: str) -> NDArray[Any]:
     raise InputError(f"{where}: of shape {shape}: pictures are [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4")
 
 
-def _values(array: NDArray[Any], where: str) -> Callable[[NDArray[Any]], Pixels]:
+def _values(array: NDArray[Any], where: str, black_and_white: bool) -> Callable[[NDArray[Any]], Pixels]:
     """What makes bytes of the array's values."""
     kind = array.dtype.kind
     if kind not in "biuf":
         raise InputError(f"{where}: of type {array.dtype}: pictures are numbers, best of uint8")
     low, high = array.min(), array.max()
-    if low >= 0 and high <= 1:
+    if low >= 0 and high <= 1 and (black_and_white or kind in "bf"):
         return lambda block: np.rint(block.astype(np.float64) * 255).astype(np.uint8)
     if array.dtype == np.uint8:
         return np.ascontiguousarray

@@ -17,7 +17,7 @@ from typing import Any
 DATA, COMMIT, HOME = "data", "commit", "home"
 REFUSED = 3
 SECONDS = 10  # for the hub's first answer
-INSTALL = "pip install 'tosmooth[hub]' on every node"
+INSTALL = "pip install 'tosmooth[huggingface]' on every node"
 SHOWN = 5
 
 

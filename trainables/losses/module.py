@@ -57,9 +57,9 @@ class WarmedLoss(nn.Module):
 
     @property
     def epoch(self) -> float | None:
-        """Epoch that is being trained, from 0; 1.5 is the middle of the second one. `None`: it was not told yet.
+        """Epoch that is being trained, from 0; 1.5 is the middle of the second one. `None`: it was not set yet.
 
-        To be set before each epoch where there is a warm-up or a ramp.
+        With a warm-up or a ramp, set it before each epoch.
         """
         return self._epoch
 

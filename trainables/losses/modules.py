@@ -132,7 +132,7 @@ class ConfidencePenalty(WarmedLoss):
 
 
 class DisturbLabel(WarmedLoss):
-    """Cross-entropy with a share `alpha` of the labels drawn anew each step (Xie et al. 2016); none in `eval()`."""
+    """Cross-entropy with a share `alpha` of the labels redrawn at each step (Xie et al. 2016), not in `eval()`."""
 
     def __init__(self, alpha: float = 0.1, warmup: int = 0, **settings: Unpack[Settings]) -> None:
         """Take the share, in [0, 1], and the epochs of warm-up; `settings`: `WarmedLoss`."""
@@ -149,9 +149,9 @@ class DisturbLabel(WarmedLoss):
 
 
 class PeerLoss(WarmedLoss):
-    """Loss minus `alpha` times that of unrelated pairs of the batch, drawn anew each step (Liu & Guo 2020).
+    """Loss minus `alpha` times the loss of unrelated pairs of the batch, drawn anew each step (Liu & Guo 2020).
 
-    A peer's label is another example's: it takes no class weights.
+    It takes no class weights, since the label of such a pair is another example's.
     """
 
     def __init__(self, alpha: float = 1.0, warmup: int = 0, **settings: Unpack[Settings]) -> None:
@@ -192,7 +192,7 @@ class _Correction(WarmedLoss):
 
 
 class ForwardCorrection(_Correction):
-    """Likelihood of the noisy label by the prediction of the clean one (Patrini et al. 2017).
+    """Negative log-likelihood of the noisy label, given the prediction of the clean one (Patrini et al. 2017).
 
     `transition` [K, K] holds P(noisy label = column | clean label = row).
     """

@@ -25,7 +25,10 @@ def gls_loss(
     """
     require(rate <= 1, "rate", rate, "a smoothing rate of at most 1")
     z = widened(logits)
-    return averaged(z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels) - rate * z.mean(dim=1), weights, reduction)
+    losses = z.logsumexp(dim=1) - (1 - rate) * of_label(z, labels)
+    if rate != 0:  # plain cross-entropy, which is most of what is trained, is spared the mean
+        losses = losses - rate * z.mean(dim=1)
+    return averaged(losses, weights, reduction)
 
 
 def gls_by_class(logits: Tensor, labels: Tensor, rate: float, class_weights: Tensor | None = None) -> Tensor:

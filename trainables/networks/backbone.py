@@ -39,7 +39,7 @@ def start_of(config: NetworkConfig, shape: tuple[int, ...], classes: int, folder
     if config.sha256 not in (None, start.sha256):
         raise InputError(
             f"network.weights: {config.weights}: these are others than before: SHA-256 {config.sha256} was asked for, "
-            f"found is {start.sha256}"
+            f"found is {start.sha256}; bring the former ones back, or begin anew under another name"
         )
     return start
 

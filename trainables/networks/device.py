@@ -4,6 +4,8 @@ import torch
 
 from tosmooth.trainables.config import TrialConfig
 
+EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
+
 
 def default_device() -> torch.device:
     """The GPU where torch finds one, else the CPU."""

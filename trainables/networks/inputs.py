@@ -1,5 +1,6 @@
 """Pictures as a network sees them: their size, how they get it, and by which numbers they are normalised."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +66,17 @@ def resized(images: Tensor, inputs: Inputs) -> Tensor:
     scaled = resize(images.float(), [size], InterpolationMode(inputs.interpolation), antialias=True)
     cut: Tensor = center_crop(scaled, [size, size])
     return cut.to(images.dtype)
+
+
+def scale_and_shift(mean: Sequence[float], std: Sequence[float], most: int) -> tuple[Tensor, Tensor]:
+    """Write `(x / most - mean) / std` as one multiplication and one addition: the factor and what is added."""
+    return 1 / (torch.tensor(std) * most), -torch.tensor(mean) / torch.tensor(std)
+
+
+def for_backbone(pictures: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Normalise pictures, uint8 [B, H, W, C], for a frozen backbone: float32 [B, C, H, W]."""
+    centre, spread = (torch.tensor(each, device=pictures.device).view(-1, 1, 1) for each in (mean, std))
+    return (pictures.permute(0, 3, 1, 2).float() / 255 - centre) / spread
 
 
 def sized(shape: tuple[int, ...], inputs: Inputs) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tosmooth.trainables.config import TrainingConfig, TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
+from tosmooth.trainables.data.preprocessing import FeatureScale
 from tosmooth.trainables.errors import require
 from tosmooth.trainables.files.digests import file_digest
 from tosmooth.trainables.files.folders import Folders
@@ -24,7 +25,7 @@ from tosmooth.trainables.networks.backbone import loaded_backbone, start_of
 from tosmooth.trainables.networks.build import check_features, features_or_error
 from tosmooth.trainables.networks.device import default_device, dtype_of
 from tosmooth.trainables.networks.feature_cache import Features, kept_features
-from tosmooth.trainables.networks.inputs import inputs_of
+from tosmooth.trainables.networks.inputs import for_backbone, inputs_of
 
 LAYOUT = 1  # of features; another number has all computed anew
 BATCH = {"cpu": 32, "cuda": 256}  # pictures
@@ -55,6 +56,9 @@ def prepared(
     inputs = inputs_of(network)
     if inputs.mean and data.train.inputs.ndim == 4:
         data = replace(data, mean=inputs.mean, std=inputs.std)
+    if data.preprocessing is not None and data.preprocessing.of_pictures:
+        made = replace(data.preprocessing, mean=data.mean, std=data.std)
+        data = replace(data, preprocessing=replace(made, size=inputs.size, interpolation=inputs.interpolation))
     if not network.has_backbone or (trained and network.mode != "frozen"):
         return Prepared(config, data)
     start = start_of(network, _shape(data), data.classes, folders)
@@ -103,7 +107,19 @@ def _featured(config: TrialConfig, data: LevelData, folders: Folders, device: to
     if test is not None:
         known, told = maker.features(test, test.rows, 1)
         test = _of_features(test, known, told)
-    return replace(data, train=train, validation=validation, test=test, mean=features.mean, std=features.std)
+    made = data.preprocessing
+    if made is not None:
+        kind = str(features.values.dtype).removeprefix("torch.")
+        made = replace(made, features=FeatureScale(mean=features.mean, std=features.std, dtype=kind))
+    return replace(
+        data,
+        train=train,
+        validation=validation,
+        test=test,
+        mean=features.mean,
+        std=features.std,
+        preprocessing=made,
+    )
 
 
 def _of_features(split: Split, known: Tensor, features: Features) -> Split:
@@ -153,7 +169,7 @@ class _Maker:
         try:
             with torch.inference_mode(), self._autocast():
                 for first in range(start - start % size, len(rows), size):
-                    images = pictures[rows[first : first + size]]
+                    images = pictures.index_select(0, rows[first : first + size])
                     if view > 0:
                         # By the place: a process that goes on draws what the one before it would have drawn.
                         generator = torch.Generator().manual_seed(VIEW_SEED + view * 2**40 + first)
@@ -167,11 +183,7 @@ class _Maker:
     def _normalised(self, images: Tensor) -> Tensor:
         """Network inputs [B, C, H, W] of pictures [B, H, W, C]; features [B, D] as they are."""
         images = images.to(self.device)
-        if images.ndim != 4:
-            return images
-        mean, std = (torch.tensor(each, device=self.device).view(-1, 1, 1) for each in (self.data.mean, self.data.std))
-        pixels = images.permute(0, 3, 1, 2).float() / 255
-        return ((pixels - mean) / std).to(self.dtype)
+        return images if images.ndim != 4 else for_backbone(images, self.data.mean, self.data.std).to(self.dtype)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)

@@ -36,15 +36,22 @@ Weights = Mapping[str, Tensor]
 Names = Mapping[str, str]  # the network's names of tensors to those of a file
 
 
+def find_state_file(named: str, folders: Folders) -> Path:
+    """Find a file of weights, absolute or relative to the data folder. Raises `InputError` where there is none."""
+    path = folders.data / Path(named).expanduser()
+    folders.bring(named)
+    if not path.is_file():
+        relative = "" if Path(named).expanduser().is_absolute() else ": names are relative to the data folder"
+        raise InputError(f"{KEY}: {path}: there is no such file{relative}")
+    return path
+
+
 def read_state_file(named: str, folders: Folders) -> tuple[Weights, str]:
     """Read a state dict from a file, absolute or relative to the data folder, and its SHA-256.
 
     Raises `InputError` where there is no such file, or it holds something else.
     """
-    path = folders.data / Path(named).expanduser()
-    folders.bring(named)
-    if not path.is_file():
-        raise InputError(f"{KEY}: {path}: there is no such file")
+    path = find_state_file(named, folders)
     try:
         sha256 = file_digest(path)
         beginning = _beginning(path)

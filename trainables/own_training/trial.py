@@ -16,9 +16,9 @@ NOT_USED = -1  # label of a row that the study does not use
 
 
 class StopTrial(BaseException):
-    """Raised by `Trial.report` where the trial is pruned or stopped: let it pass, or clean up and raise it again.
+    """Exception of `Trial.report` where the trial is pruned or stopped: do not catch it, or raise it again.
 
-    It is no `Exception`: a function's own `except Exception` is to let it pass.
+    It is a `BaseException`, so that an `except Exception` of yours does not catch it.
     """
 
 
@@ -34,40 +34,43 @@ class Line(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Trial:
-    """One trial of a study: what to train with, and where to report.
+    """Trial of a study: what to train with, and where to report.
 
-    Epochs count from 1 to `epochs`, and every one is reported, in order. The data are those of the study's noise level:
+    Epochs count from 1 to `epochs`. Report each of them, in order. The data are those of the study's noise level:
     `inputs[train]` with `labels[train]` is the training set, `inputs[validation]` with `labels[validation]` the noisy
-    validation, by which trials are scored; the clean test set, where there is one, chooses nothing. Rows are in the
+    validation, by which trials are scored. The clean test set, where there is one, chooses nothing. Rows are in the
     order of their source, without those that have no label.
     """
 
-    params: dict[str, Any]  # what the space names, under the names without "arguments.", and the study's `arguments`
-    seed: int  # training seed; Python's, NumPy's and torch's generators were seeded with it
-    epochs: int
-    device: torch.device  # a GPU where there is one
-    classes: int
-    class_names: tuple[str, ...]  # of a user's own data; else ()
-    noise: str  # noise level
-    inputs: Tensor  # float32 [N, D] features, scaled; or uint8 [N, H, W, C] pictures, which must not be written to
-    labels: Tensor  # int64 [N], -1 where a row is not used
-    train: Tensor  # int64 [n], rows
-    validation: Tensor  # int64 [m], rows
-    test_inputs: Tensor | None  # like `inputs`
-    test_labels: Tensor | None  # int64, clean
-    folder: Path  # for whatever the function writes; removed with the trial
+    params: dict[str, Any]  #: values of the search space, by names without "arguments.", and the study's `arguments`
+    seed: int  #: training seed; Python's, NumPy's and torch's generators were seeded with it
+    epochs: int  #: length of the run
+    device: torch.device  #: a GPU where there is one
+    classes: int  #: number of classes, K
+    class_names: tuple[str, ...]  #: names of the classes of your own data; else ()
+    noise: str  #: noise level
+    inputs: Tensor  #: float32 [N, D] features, scaled; or uint8 [N, H, W, C] pictures, which must not be written to
+    labels: Tensor  #: int64 [N], -1 where a row is not used
+    train: Tensor  #: int64 [n], rows
+    validation: Tensor  #: int64 [m], rows
+    test_inputs: Tensor | None  #: like `inputs`
+    test_labels: Tensor | None  #: int64, clean
+    folder: Path  #: for whatever the function writes; removed with the trial
     _config: TrialConfig
     _line: Line
 
     def rate(self, epoch: int) -> float:
-        """Smoothing rate of an epoch: 0 during the warm-up, the trial's from then on; 0 where none is searched."""
+        """Smoothing rate of an epoch: 0 during the warm-up, then the trial's; always 0 where none is searched.
+
+        Raises `ValueError` for an epoch that the run does not have.
+        """
         self._check(epoch)
         return 0.0 if epoch <= self._config.warmup else self._config.rate
 
     def loss(self, epoch: int) -> Callable[[Tensor, Tensor], Tensor]:
-        """Loss of an epoch: takes logits [B, K] and labels [B], or soft ones [B, K], and gives their mean loss [].
+        """Loss of an epoch: a function of logits [B, K] and labels [B], or soft ones [B, K], to the mean loss [].
 
-        Cross-entropy against labels smoothed by `rate(epoch)`, in nats.
+        It is cross-entropy against labels that are smoothed by `rate(epoch)`, in nats.
         """
         rate = self.rate(epoch)
         return lambda logits, labels: gls_loss(logits, labels, rate)
@@ -75,22 +78,24 @@ class Trial:
     def report(self, epoch: int, **metrics: object) -> None:
         """Report an epoch: `val_accuracy` in percent (93, not 0.93), and any other numbers.
 
-        `test_accuracy`, `train_loss`, `val_loss`, `train_accuracy` and others of the record's columns are shown as
-        ours are. Raises `StopTrial` where the trial ends here, `ValueError` for what is no report of the next epoch.
+        `test_accuracy`, `train_loss`, `val_loss`, `train_accuracy` and other metrics of an epoch by their names are
+        shown like those of tosmooth's own training. Raises `StopTrial` where the trial ends here, and `ValueError` for
+        what is no report of the next epoch.
         """
         self._line.report(epoch, metrics)
 
     def save(self, epoch: int, state: Any) -> None:
-        """Keep a state after `epoch` was reported, or a function that makes one: `load` gives it after an interruption.
+        """Keep a checkpoint after `epoch` was reported; `load` gives it back after an interruption.
 
-        Plain values and tensors alone. It is made and written only when one is due (`trial_checkpoint`).
+        `state` is made of plain values and tensors, or is a function that returns such a state. The function is called,
+        and the state written, only when a checkpoint is due (`trial_checkpoint`).
         """
         self._line.save(epoch, state)
 
     def load(self) -> Any:
         """Return the last state that this trial kept before it was interrupted; `None` where it begins anew.
 
-        Go on with the epoch after that of the state. To be asked before the first report.
+        Call it before the first report, and go on with the epoch after that of the state.
         """
         return self._line.load()
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.networks.augment import augmented
+from tosmooth.trainables.networks.inputs import scale_and_shift
 
 SHARE = 0.5  # of a device's memory that all inputs may take; larger ones are read batch by batch
 
@@ -50,9 +51,8 @@ class Batches:
         elif moved:  # a small part of them: no need for the rest there
             self.inputs, self.rows = split.inputs[split.rows].to(device), torch.arange(len(split), device=device)
         self.dtype = dtype
-        # (x / 255 - mean) / std as one multiplication and one addition, per channel: [C, 1, 1]
-        scale = 1 / (torch.tensor(data.std) * (255 if self.images else 1))
-        shift = -torch.tensor(data.mean) / torch.tensor(data.std)
+        # Per channel: [C, 1, 1]
+        scale, shift = scale_and_shift(data.mean, data.std, 255 if self.images else 1)
         shape = (-1, 1, 1) if self.images else (-1,)
         self.scale, self.shift = (value.to(device).view(shape) for value in (scale, shift))
 
@@ -73,7 +73,8 @@ class Batches:
             rows = rows + view * (len(self.inputs) // self.views)
         x = self._read(index, rows)
         if not self.images:
-            x = x.float() * self.scale + self.shift if self.scaled else x
+            if self.scaled:  # in place: it is a copy, and so large that each new tensor costs
+                x = x.float().mul_(self.scale).add_(self.shift)
             return x.to(self.dtype), self.labels[index]
         if augment is not None:
             x = augmented(x, self.kind, self.padding, augment, None if mirrored is None else mirrored[index])
@@ -93,13 +94,13 @@ class Batches:
     def _read(self, index: Tensor, rows: Tensor) -> Tensor:
         """Inputs of these rows, on the device; `index`: the part of an epoch that they are of."""
         if not self.streamed:
-            return self.inputs[rows]
+            return self.inputs.index_select(0, rows)  # on a CPU in a third of the time of `inputs[rows]`
         if self._ahead and self._ahead[0][0] is index:
             return self._ahead.popleft()[1].result().to(self.device)
         return self._from_file(rows).to(self.device)
 
     def _from_file(self, rows: Tensor) -> Tensor:
-        return self.inputs[rows.cpu()]
+        return self.inputs.index_select(0, rows.cpu())
 
 
 def fits(inputs: Tensor, device: torch.device) -> bool:

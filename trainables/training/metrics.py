@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-SUMS = 5
+SUMS = 6
 BINS = 15  # of the expected calibration error, equal width (Guo et al. 2017)
 
 
@@ -13,12 +13,12 @@ class Sums:
 
     NAMES = (
         *("loss", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
-        *("balanced_accuracy", "macro_f1"),
+        *("mean_abs_logit", "balanced_accuracy", "macro_f1"),
     )
 
     def __init__(self, device: torch.device) -> None:
-        # [loss, correct, squared error, confidence where right, confidence where wrong], then a sum of
-        # (correct - confidence) a bin.
+        # [loss, correct, squared error, confidence where right, confidence where wrong, |logit|], then
+        # a sum of (correct - confidence) a bin.
         self.sums = torch.zeros(SUMS + BINS, dtype=torch.float64, device=device)
         self.seen: list[tuple[Tensor, Tensor]] = []  # labels [B] and predictions [B] of each batch
         self.classes = 0
@@ -35,7 +35,9 @@ class Sums:
         loss = -log_p.gather(1, labels[:, None])[:, 0]
         # |p - onehot|^2 = |p|^2 - 2 p_y + 1
         squared = p.square().sum(dim=1) - 2 * p.gather(1, labels[:, None])[:, 0] + 1
-        rows = torch.stack([loss.double(), right, squared.double(), confidence * right, confidence * (1 - right)])
+        size = z.abs().double().mean(dim=1)
+        sure = confidence * right, confidence * (1 - right)
+        rows = torch.stack([loss.double(), right, squared.double(), *sure, size])
         self.sums[:SUMS] += rows.sum(dim=1)
         index = (confidence * BINS).ceil().long().clamp(1, BINS) - 1  # bin m holds ((m - 1) / M, m / M]
         # A product and no `index_add_`, which on a GPU adds in any order: the same seed is to give the same numbers.
@@ -65,11 +67,12 @@ class Sums:
 
         `None` where there was nothing to average. `ece`: expected calibration error, |accuracy - confidence| averaged
         over the examples of 15 bins. `brier`: mean squared error over all K classes, in [0, 2]. `confidence_right`,
-        `confidence_wrong`: mean probability of the predicted class. `balanced_accuracy`: mean accuracy of the classes
+        `confidence_wrong`: mean probability of the predicted class. `mean_abs_logit`: mean of |logit| over
+        the examples and classes. `balanced_accuracy`: mean accuracy of the classes
         that the split has; `macro_f1`: mean F1 of the classes that it has or that were predicted, 0 where none is
         right: scikit-learn's `balanced_accuracy_score`, and `f1_score` with `average="macro", zero_division=0`.
         """
-        loss, right, squared, sure_right, sure_wrong = totals[:SUMS].tolist()
+        loss, right, squared, sure_right, sure_wrong, size = totals[:SUMS].tolist()
         n = self.count
         if not n:
             return dict.fromkeys(self.NAMES)
@@ -78,7 +81,7 @@ class Sums:
         gap, *by_class = torch.stack([gaps, _mean(hits, there), _mean(2 * hits, there + told)]).tolist()
         confidence_right = sure_right / right if right else None
         confidence_wrong = sure_wrong / (n - right) if right < n else None
-        values = (loss / n, 100 * right / n, gap / n, squared / n, confidence_right, confidence_wrong)
+        values = (loss / n, 100 * right / n, gap / n, squared / n, confidence_right, confidence_wrong, size / n)
         return dict(zip(self.NAMES, (*values, *by_class), strict=True))
 
     def of_classes(self, totals: Tensor) -> list[float | None]:

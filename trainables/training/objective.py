@@ -42,6 +42,7 @@ class Objective:
         self.estimates = METHODS[config.method].needs_transition and config.transition == "estimated"
         self.transition: Tensor | None = None  # [K, K], what the method was given
         self.method: Loss | None = None  # from the end of the warm-up on
+        self._mixing: MixingLoss | None = None  # the same, where it mixes inputs
 
     def begin(self, epoch: int, estimated: Callable[[], Matrix | None]) -> None:
         """Prepare for `epoch` (from 0). `estimated`: the transition matrix by what the warm-up predicts."""
@@ -57,9 +58,9 @@ class Objective:
 
     def mixed(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Mixed | None]:
         """The inputs as the network is to see them, and with what they were mixed, where the method mixes them."""
-        if isinstance(self.method, MixingLoss):
-            return self.method.mix(inputs, labels, self.generator)
-        return inputs, None
+        if self._mixing is None:
+            return inputs, None
+        return self._mixing.mix(inputs, labels, self.generator)
 
     def __call__(
         self, inputs: Tensor, logits: Tensor, labels: Tensor, step: int, index: Tensor, mixed: Mixed | None
@@ -101,6 +102,7 @@ class Objective:
         own = {"rate": self.config.rate} if self.config.method == "gls" else {}
         facts = replace(self.facts, transition=self.transition)
         self.method = make_loss(self.config.method, {**self.config.parameters, **own}, facts)
+        self._mixing = self.method if isinstance(self.method, MixingLoss) else None
 
     def _transition(self, estimated: Callable[[], Matrix | None]) -> Tensor:
         known = _known_transition(self.config, self.measured) if self.config.transition != "estimated" else estimated()

@@ -12,7 +12,8 @@ from torch import Tensor
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData
 from tosmooth.trainables.networks.build import Weights
-from tosmooth.trainables.training.trainer import EVALUATION_BATCH, Trainer
+from tosmooth.trainables.networks.device import EVALUATION_BATCH
+from tosmooth.trainables.training.trainer import Trainer
 
 LIMIT = 0.8  # seconds for all steps
 FIRST = 8  # examples of the first step: of a large network a whole batch would take many seconds

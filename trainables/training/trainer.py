@@ -18,9 +18,10 @@ from tosmooth.trainables.checkpointing.weights import save_weights
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, Split
 from tosmooth.trainables.networks.build import Weights
-from tosmooth.trainables.networks.device import compute_dtype, default_device
+from tosmooth.trainables.networks.device import EVALUATION_BATCH, compute_dtype, default_device
 from tosmooth.trainables.noise.estimate import HeldOut
 from tosmooth.trainables.training.batches import Batches
+from tosmooth.trainables.training.changes import Changes
 from tosmooth.trainables.training.divergence import Divergence
 from tosmooth.trainables.training.imbalance import EvenDraws
 from tosmooth.trainables.training.metrics import Sums
@@ -28,21 +29,22 @@ from tosmooth.trainables.training.objective import Criterion, Objective
 from tosmooth.trainables.training.schedule import in_second_phase, learning_rate, optimizer_of
 from tosmooth.trainables.training.setup import BACKBONE_LR, FACTOR, new_optimizer, ready_network
 
-VALIDATED = ("loss", "accuracy", "balanced_accuracy", "macro_f1")  # what is reported of the noisy validation
+VALIDATED = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "mean_abs_logit")  # reported of the validation
+TESTED = tuple(name for name in Sums.NAMES if name != "mean_abs_logit")  # reported of the test set
 LISTED = 100  # classes whose accuracy is reported one by one
 NAMED = re.compile(r"[\w. /-]{1,60}", re.ASCII)  # names of classes that may be in a metric's
-EVALUATION_BATCH = {"cpu": 128, "cuda": 2000}  # examples: a CPU stays within its caches, a GPU wants much at once
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """One epoch of a trial: `epoch` from 1, its metrics, and why it diverged if it did.
 
-    Losses are in nats, accuracies and F1 in percent, the rest of `test_*` as `Sums.result` has it, `lr` is that of the
+    Losses are in nats, accuracies and F1 in percent, the rest as `Sums.result` has it, `lr` is that of the
     epoch's first step, `seconds` count training and evaluation. `train_*` are of the epoch as it went: the smoothed
     loss of each batch before its step. Where clean labels are known, `train_accuracy_clean` is that of the examples
     whose label is right, `train_accuracy_flipped` the share of the others that were predicted as their wrong label
-    says. The last epoch has `test_accuracy_of.CLASS` of each class, unless they are more than 100. What is not finite
+    says; `train_changed` is the share, in percent, of the predictions that differ from those of the epoch before. The
+    last epoch has `test_accuracy_of.CLASS` of each class, unless they are more than 100. What is not finite
     is None, and so is all of `test_*` where there is no test set or `training.test_every` leaves it out. An epoch
     taken from a trunk says `spared` 1 and took no `seconds`. The last one of a run that estimates the noise says
     `noise_rate_estimate`, in [0, 1], and `classes_never_predicted` of the noisy validation, at the epoch it is from.
@@ -88,7 +90,7 @@ class Trainer:
         )
         self.test_set = self._batches(data.test, data) if data.test is not None else None
         self.noisy_labels = data.validation.noisy_labels
-        self.class_names = data.class_names
+        self.class_names, self.preprocessing = data.class_names, data.preprocessing
         unknown = torch.zeros(len(data.train), dtype=torch.bool)
         # Which training labels are known to be wrong, and which to be right.
         flipped, clean = data.train.flipped, data.train.clean
@@ -101,11 +103,12 @@ class Trainer:
         self.network = ready_network(config, data, self.train_set, self.device, start)
         self.optimizer = self._new_optimizer(0)
         self.draws = EvenDraws(self.train_set.labels) if config.training.sampler == "balanced" else None
+        self.changes = Changes(len(self.train_set), self.device)
         self.mirrored: Tensor | None = None  # [n], of crop-altflip: which examples this epoch sees flipped
         self.epoch = 0  # trained so far, or spared
         self.diverged: str | None = None
         self.curve: list[dict[str, float | None]] = []  # metrics of the epochs so far
-        self._divergence = Divergence(data.classes)
+        self._divergence = Divergence(data.classes, config.bounded)
         self._told = 0  # epochs reported
         self._spared = 0  # the first epochs, which a trunk spared
         self._kept = KeptStates(config, data.digest, self.device, self.dtype, trunks, checkpoints)
@@ -157,19 +160,21 @@ class Trainer:
         validation, test = validated.result(evaluated[0]), tests.result(evaluated[1])
         if logits is not None:
             self.held_out.add(validation["accuracy"], torch.cat(logits))
-        loss, correct, weighted, *of_known, weight = trained.tolist()
+        loss, correct, weighted, *of_known, weight, changed = trained.tolist()
         loss /= len(self.train_set)
         lr = learning_rate(self.config, self.epoch * self.steps, self.steps)
         self.epoch += 1
         accuracy = 100 * (correct / len(self.train_set))
         by_weight = 100 * (weighted / weight) if self.objective.class_weights is not None and weight else None
-        self.diverged = self._divergence.after(self.epoch, loss, accuracy, validation["loss"], by_weight)
+        size = validation["mean_abs_logit"]
+        self.diverged = self._divergence.after(self.epoch, loss, accuracy, validation["loss"], by_weight, size)
         metrics = {
             "train_loss": loss,
             "train_accuracy": accuracy,
             **_by_label(*of_known),
+            "train_changed": 100 * changed,
             **{f"val_{name}": validation[name] for name in VALIDATED},
-            **{f"test_{name}": value for name, value in test.items()},
+            **{f"test_{name}": test[name] for name in TESTED},
             **(_of_classes(tests, evaluated[1], self.class_names) if last else {}),
             "lr": lr,
             "seconds": time.perf_counter() - start,
@@ -187,6 +192,7 @@ class Trainer:
             "torch": torch.get_rng_state(),  # dropout draws from it, or from the device's
             "device": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
             "mirrored": self.mirrored,
+            "changes": self.changes.state(),
             "at_chance": self._divergence.at_chance,
             "curve": self.curve,
             "held_out": self.held_out.state(),
@@ -221,13 +227,19 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(state["device"], self.device)
         self.mirrored = state["mirrored"] if state["mirrored"] is None else state["mirrored"].to(self.device)
+        self.changes.load(state.get("changes"))
         self._divergence.at_chance = state["at_chance"]
         self.curve = state["curve"]
         self.held_out.load(state["held_out"], self.device)
 
     def save_weights(self, path: Path) -> None:
-        """Write the network as safetensors, with the trial's configuration and the classes; whole or not at all."""
-        save_weights(path, self.network.state_dict(), json.dumps(self.config.to_dict()), self.class_names)
+        """Write the network as safetensors, with all that is needed to use it on raw examples; whole or not at all.
+
+        A frozen backbone is not in it: `inference.completed` adds it.
+        """
+        trial = json.dumps(self.config.to_dict())
+        inputs = "" if self.preprocessing is None else self.preprocessing.to_json()
+        save_weights(path, self.network.state_dict(), trial, self.class_names, inputs)
 
     def _batches(self, split: Split, data: LevelData, views: int = 1) -> Batches:
         training = self.config.training
@@ -244,12 +256,17 @@ class Trainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def _train_epoch(self) -> Tensor:
-        """Train one epoch and return the sums [8]: those of `_step`, right and wrong labels seen, weight of all."""
+        """Train one epoch.
+
+        Returns [9]: summed loss; predictions that are as the labels say, and their weight; those of them of which the
+        label is known to be right, and to be wrong; examples of which it is so known; the weight of all; and the share
+        of the predictions that changed.
+        """
         self.objective.begin(self.epoch, lambda: self.held_out.transition(self.noisy_labels))
         augment = self.generator if self.config.training.augment != "none" else None
         mirrored = self._mirrored()
         order = self._order()
-        sums = torch.zeros(5, dtype=torch.float64, device=self.device)
+        losses, predictions = [], []  # of each step: summed at the end, since a step of a small network is short
         self.network.train()
         parts = self.train_set.in_turn(order.split(self.config.training.batch_size))
         for step, index in enumerate(parts, self.epoch * self.steps):
@@ -257,23 +274,24 @@ class Trainer:
             for group in self.optimizer.param_groups:
                 group["lr"] = lr * group[FACTOR]
             inputs, labels = self.train_set.take(index, augment, mirrored)
-            sums += self._step(inputs, labels, step, index)
+            loss, predicted = self._step(inputs, labels, step, index)
+            losses.append(loss * len(labels))
+            predictions.append(predicted)
         self.objective.end()
-        seen = [mask[order].sum().double() for mask in (self.right, self.flipped)]
-        return torch.cat([sums, torch.stack([*seen, self._weight(order)])])
+        labels, predicted = self.train_set.labels[order], torch.cat(predictions)
+        hit, known = predicted == labels, [mask[order] for mask in (self.right, self.flipped)]
+        weights = self.objective.weights(labels)
+        of_all = torch.ones(len(order), device=self.device) if weights is None else weights
+        found = [torch.stack(losses).double().sum(), hit.sum(), (of_all.double() * hit).sum()]
+        found += [(hit & each).sum() for each in known] + [each.sum() for each in known] + [of_all.double().sum()]
+        found.append(self.changes.after(order, predicted))
+        return torch.stack([each.double() for each in found])
 
     def _order(self) -> Tensor:
         """Examples [n] of an epoch, in their order."""
         if self.draws is not None:
             return self.draws.draw(self.generator)
         return torch.randperm(len(self.train_set), generator=self.generator, device=self.device)
-
-    def _weight(self, index: Tensor) -> Tensor:
-        """Weight [] of these examples in the loss: their number, where all weigh the same."""
-        weights = self.objective.weights(self.train_set.labels[index])
-        if weights is None:
-            return torch.full((), len(index), dtype=torch.float64, device=self.device)
-        return weights.double().sum()
 
     def _mirrored(self) -> Tensor | None:
         """Mask of the examples [n] that this epoch sees flipped; `None` if each batch draws them."""
@@ -285,12 +303,8 @@ class Trainer:
             self.mirrored = ~self.mirrored
         return self.mirrored
 
-    def _step(self, inputs: Tensor, labels: Tensor, step: int, index: Tensor) -> Tensor:
-        """Take one optimizer step.
-
-        Returns [5]: summed loss; predictions that are as the labels say, and their weight; those of them of which the
-        label is known to be right, and to be wrong.
-        """
+    def _step(self, inputs: Tensor, labels: Tensor, step: int, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Take one optimizer step. Returns the loss [] and the predictions [B]."""
         inputs, mixed = self.objective.mixed(inputs, labels)
         with self._autocast():
             logits = self.network(inputs)
@@ -298,12 +312,7 @@ class Trainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        with torch.no_grad():
-            as_labelled = logits.argmax(dim=1) == labels
-            right, weights = as_labelled.sum(), self.objective.weights(labels)
-            weight = right if weights is None else (weights * as_labelled).sum()
-            known = [(as_labelled & mask[index]).sum() for mask in (self.right, self.flipped)]
-            return torch.stack([loss * len(labels), right, weight, *known])
+        return loss.detach(), logits.detach().argmax(dim=1)
 
     def _evaluate(self, batches: Batches | None, held: list[Tensor] | None = None) -> Sums:
         """Sums over the predictions for `batches`; their logits [B, K] go to `held` where it is given."""

@@ -7,8 +7,19 @@ this process; `resolve` imports. What is collected is a small archive that trave
 
 from tosmooth.trainables.user_code.archive import UserCode, differences
 from tosmooth.trainables.user_code.collecting import collect
+from tosmooth.trainables.user_code.finder import active_digest
 from tosmooth.trainables.user_code.references import check_reference
 from tosmooth.trainables.user_code.resolving import CodeError, in_user_code, resolve
 from tosmooth.trainables.user_code.using import use
 
-__all__ = ["CodeError", "UserCode", "check_reference", "collect", "differences", "in_user_code", "resolve", "use"]
+__all__ = [
+    "CodeError",
+    "UserCode",
+    "active_digest",
+    "check_reference",
+    "collect",
+    "differences",
+    "in_user_code",
+    "resolve",
+    "use",
+]

@@ -22,6 +22,12 @@ class Finder:
         return PathFinder.find_spec(name, [str(self.folder)]) if path is None and name in self.names else None
 
 
+def active_digest() -> str | None:
+    """Digest, in hex, of the code that is in use; `None` where none is."""
+    finder = active_finder()
+    return None if finder is None else finder.digest
+
+
 def active_finder() -> Finder | None:
     """Return the finder of the code that is in use; `None` where none is."""
     return next((finder for finder in sys.meta_path if isinstance(finder, Finder)), None)

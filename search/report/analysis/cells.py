@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from tosmooth.search.records import Cell, Level, Record, TrialKey, of_cell
+from tosmooth.search.report.notes import RUN_AWAY
 from tosmooth.search.report.saved_weights import check_weights
 from tosmooth.search.selection.choice import chosen
 from tosmooth.search.selection.comparison import borrowed, confirmed
@@ -234,6 +235,8 @@ def _on_arm(found: ArmAnalysis, diverged: Sequence[int]) -> Iterator[str]:
     if any(not low < (each.numbers["temperature"] or 0) < high for each in networks):
         yield "no temperature within e^-10 to e^10 is the best for the noisy validation: its end is taken"
     for each in networks:
+        if size := each.notes.get("run_away"):
+            yield f"{RUN_AWAY} ({size})"
         if masking := each.notes.get("masking"):
             yield f"signs of masked gradients, by which FGSM and PGD flatter it: {masking}"
 

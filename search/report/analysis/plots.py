@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tosmooth.search.report.analysis.cells import CE, CHOSEN, LS, ArmAnalysis, CellAnalysis
+from tosmooth.search.report.analysis.measures import pooled
 from tosmooth.search.report.analysis.tables import memory
 from tosmooth.search.report.figure_style import (
     BLUE,
@@ -262,15 +263,7 @@ def _masked(each: ArmAnalysis) -> str:
 
 
 def _pooled(each: ArmAnalysis, key: str) -> tuple[Array, Array, Array]:
-    """Examples, right ones among them, and the sum of confidences by bin, over all seeds."""
-    diagrams = [analysis.arrays[key] for analysis in each.networks.values()]
-    count, right = (np.sum([np.asarray(each[name]) for each in diagrams], axis=0) for name in ("count", "right"))
-    sure = np.sum([_filled(each["confidence"]) * np.asarray(each["count"]) for each in diagrams], axis=0)
-    return count, right, sure
-
-
-def _filled(values: Sequence[float | None]) -> Array:
-    return np.asarray([0.0 if value is None else value for value in values])
+    return pooled([analysis.arrays[key] for analysis in each.networks.values()])
 
 
 def _mean(each: ArmAnalysis, measure: str) -> float | None:

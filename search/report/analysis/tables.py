@@ -6,8 +6,8 @@ import io
 import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from dataclasses import fields
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -15,8 +15,17 @@ from rich.text import Text
 
 from tosmooth.search.columns import meaningful
 from tosmooth.search.report.analysis.cells import CE, ArmAnalysis, CellAnalysis
+from tosmooth.search.report.analysis.measures import (
+    BEYOND,
+    LINES,
+    UNBOUNDED,
+    Line,
+    Measured,
+    difference_told,
+    told,
+)
 from tosmooth.search.report.notes import in_words
-from tosmooth.search.report.plots import band
+from tosmooth.search.report.picture_data import band
 from tosmooth.search.selection.comparison import paired_gain
 from tosmooth.search.spec.parameters import in_short
 from tosmooth.search.spec.study import StudySpec
@@ -25,58 +34,7 @@ from tosmooth.trainables.analysis.analyse import Options
 MEMORY = ("train_accuracy_clean", "train_accuracy_flipped")  # of every epoch of a trial
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """Measure of one arm: a line of the CSV, whose columns are the fields."""
-
-    level: str
-    method: str
-    arm: str
-    parameters: str
-    measure: str
-    mean: float  # over the seeds; bias and variance are of all of them together
-    std: float | None  # sample standard deviation over the seeds
-    seeds: int
-    difference: float | None  # to cross-entropy, over the seeds both have
-    difference_low: float | None  # its paired 95 % t interval
-    difference_high: float | None
-
-
-class Line(NamedTuple):
-    """A line of the terminal's table."""
-
-    measure: str
-    words: str
-    decimals: int
-
-
-LARGEST = 1000  # that is shown: what lies beyond is a loss that grows without bound
-BEYOND = (f">{LARGEST}", f"<-{LARGEST}")
-UNBOUNDED = f"{BEYOND[0]}: the loss of a network that is sure and wrong has no bound; the CSV has the number"
 SETTINGS = ("examples", "epsilon")  # of the attacks: what was asked for, not measured
-LINES = (
-    Line("accuracy", "test accuracy (%)", 2),
-    Line("error_bias", "bias of the error (%)", 2),
-    Line("error_variance", "variance (%)", 2),
-    Line("ece", "ECE", 3),
-    Line("scaled_ece", "... scaled", 3),
-    Line("brier", "Brier score", 3),
-    Line("scaled_brier", "... scaled", 3),
-    Line("nll", "NLL (nats)", 3),
-    Line("scaled_nll", "... scaled", 3),
-    Line("temperature", "temperature", 2),
-    Line("confidence_right", "confidence if right", 3),
-    Line("confidence_wrong", "... if wrong", 3),
-    Line("aurc", "AURC", 3),
-    Line("memorised", "wrong labels learnt (%)", 2),
-    Line("noise_rate_estimate", "noise rate, estimated", 3),
-    Line("transition_distance", "... matrix, distance", 3),
-    Line("tightness", "tightness of classes", 3),
-    Line("student_accuracy", "student's accuracy (%)", 2),
-    Line("fgsm_accuracy", "accuracy, FGSM (%)", 2),
-    Line("pgd_accuracy", "... PGD-20", 2),
-    Line("worst_accuracy", "... worst attack", 2),
-)
 
 
 def measured(cell: CellAnalysis) -> list[Measured]:
@@ -130,8 +88,8 @@ def terminal_table(cell: CellAnalysis, width: int = 80) -> Table:
     heads += [f"{compared} {MINUS} CE\n(95 %)"] if compared else []
 
     def cells(line: Line, joint: str) -> list[str]:
-        found = [_spread(rows.get((each.arm.name, line.measure)), line, joint) for each in cell.arms]
-        return found + ([_difference(rows.get((compared, line.measure)), line, joint)] if compared else [])
+        found = [told(rows.get((each.arm.name, line.measure)), line, joint) for each in cell.arms]
+        return found + ([difference_told(rows.get((compared, line.measure)), line, joint)] if compared else [])
 
     words = max((len(line.words) for line in lines), default=0)
     longest = [max(len(text) for text in column) for column in zip(*(cells(line, " ") for line in lines), strict=True)]
@@ -153,36 +111,14 @@ def _table(cell: CellAnalysis, heads: Sequence[str], lines: Iterable[Sequence[st
         table.add_column(head, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(*line)
-    told = [*unbounded, *cell.notes, *(f"{each.arm.name}: {note}" for each in cell.arms for note in each.notes)]
-    table.caption, table.caption_justify, table.caption_style = Text("\n".join(told)), "left", ""
+    words = [*unbounded, *cell.notes, *(f"{each.arm.name}: {note}" for each in cell.arms for note in each.notes)]
+    table.caption, table.caption_justify, table.caption_style = Text("\n".join(words)), "left", ""
     return table
 
 
 def _head(each: ArmAnalysis) -> str:
     what = f"({in_short(each.arm.params)})" if each.arm.name != CE else ""
     return f"{each.arm.name}\n{'(chosen)' if each.arm.chosen and each.arm.name == CE else what}"
-
-
-def _spread(row: Measured | None, line: Line, joint: str) -> str:
-    if row is None:
-        return ""
-    spread = "" if row.std is None else f"{joint}±{_number(row.std, line)}"
-    return f"{_number(row.mean, line)}{spread}"
-
-
-def _difference(row: Measured | None, line: Line, joint: str) -> str:
-    if row is None or row.difference is None:
-        return ""
-    low, high = row.difference_low, row.difference_high
-    interval = "" if low is None or high is None else f"{joint}[{_number(low, line)}, {_number(high, line)}]"
-    return _number(row.difference, line, "+") + interval
-
-
-def _number(value: float, line: Line, sign: str = "") -> str:
-    """Write a number with so many decimals; of an unbounded loss, how large it is at least."""
-    if abs(value) <= LARGEST:
-        return f"{value:{sign}.{line.decimals}f}"
-    return BEYOND[value < 0]
 
 
 def _values(each: ArmAnalysis, base: ArmAnalysis | None) -> Iterable[tuple[str, dict[str, Any]]]:

@@ -86,6 +86,12 @@ class Delimited:
                 read = [values.read(batch.column(str(i)), self._kinds[i]) for i in places]
                 yield pa.record_batch(read, list(columns))
 
+    def texts(self) -> tuple[str, pa.Table]:
+        """Delimiter, and all columns as they are written, by their places, as names may be the same."""
+        with self._opened() as (heading, batches):
+            names = [str(i) for i in range(len(heading.names))]
+            return heading.delimiter, pa.Table.from_batches(list(batches), pa.schema(dict.fromkeys(names, pa.string())))
+
     def batches(self, columns: Sequence[str], most: int) -> Iterator[pa.RecordBatch]:
         """Read some rows at a time."""
         return itertools.chain.from_iterable(sliced(batch, most) for batch in self.read(columns))

@@ -115,6 +115,13 @@ class Table:
         for part in self._parts:
             yield from self._read(part, columns, most)
 
+    def as_text(self, columns: Sequence[str]) -> None:
+        """Have columns of files that are written as text be such for `require`, as they are written: 007 is 007."""
+        for part in self._parts:
+            for column in columns:
+                if isinstance(part, Delimited) and column in part.kinds:
+                    part.as_text(column)
+
     def place(self, row: int) -> str:
         """Name the file of a row, and the row in it, from 0."""
         before = 0
