@@ -9,12 +9,13 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 BENCHED := .venv-bench/.installed
 BENCH_OPTIONS :=
+CELLS := cache
 SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 # Ray's workers and the tests start many processes: without cached bytecode each spends 10 s on imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test lint audit bench bench-search bench-samplers bench-scale clean
+.PHONY: run test lint docs audit bench bench-search bench-samplers bench-scale clean
 
 run: $(INSTALLED)
 	$(BIN)/tosmooth run twonorm
@@ -27,6 +28,15 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, into build/docs: without network, and any warning (a wrong link, too) fails it. All pages are read anew, since
+# many are made of the code. Cells of tutorials run where they have changed (docs/conf.py); `make docs CELLS=off` runs none,
+# and then nothing says that a cell is a command of IPython, not Python.
+docs: $(INSTALLED)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx --fail-on-warning --keep-going --nitpicky --fresh-env --quiet \
+		--define nb_execution_mode=$(CELLS) $(if $(filter off,$(CELLS)),--define suppress_warnings=misc.highlighting_failure) \
+		--doctree-dir build/docs-read docs build/docs
+	@echo "The site is in build/docs: open build/docs/index.html"
 
 # Asks a public service for known vulnerabilities of what is locked; a package that it does not know is a failure, too.
 # It needs the network and may say something else tomorrow: no part of `make test` or of CI.

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from selenium.webdriver import Chrome
+
+from tests.browser import open_browser
 
 # Before any library is imported, so that Ray's workers and other processes inherit it.
 os.environ |= {
@@ -56,3 +59,10 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("There is no real data here; TOSMOOTH_TEST_DATA can name a folder with CIFAR and CIFAR-N.")
     return folder.resolve()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser with a new profile; see `tests.browser`. Skips where there is none."""
+    with open_browser(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened

@@ -34,6 +34,8 @@ SCANNED = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("
 OURS = {"tosmooth", *FOLDERS, *(path.stem for path in SCANNED)}  # benchmarks import each other by their bare names
 PUBLIC = {"_asdict", "_exit", "_fields", "_replace"}  # of named tuples and of `os`, documented
 PUBLIC |= {"_data_files", "_indices_data_files", "_indices_files", "_type"}  # keys in files of Hugging Face
+PUBLIC |= {"_TOSMOOTH_COMPLETE"}  # how click's completion is asked, documented
+PUBLIC |= {"_ext", "_static"}  # folders of the documentation
 BOUND = ("ray", "optuna", "mlflow")  # to one minor version
 
 

@@ -4,12 +4,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy.stats import spearmanr
 
+from tests.conftest import ROOT
+from tests.docs.pages import Block, blocks, shows
+
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
+
+
+def in_the_readme() -> Block:
+    """The table that the README shows of this study; numbers differ a little from run to run and from seed to seed."""
+    (shown,) = [
+        block for block in blocks((ROOT / "README.md").read_text("utf-8"), "README.md") if block.language == "text"
+    ]
+    return replace(shown, code=shown.code.partition("...")[0], vary=True)
 
 
 @pytest.mark.slow
@@ -18,7 +30,8 @@ TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 def test_best_rate_falls_as_noise_grows_and_is_negative_at_its_highest(seed: int, tmp_path: Path) -> None:
     command = [str(TOSMOOTH), "run", "twonorm", "--seed", str(seed), "--home", str(tmp_path)]
     environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}  # as a user has it
-    subprocess.run(command, check=True, env=environment, timeout=800)
+    ran = subprocess.run(command, check=True, env=environment, timeout=800, stdout=subprocess.PIPE, text=True)
+    assert shows(in_the_readme(), ran.stdout)
     export = [str(TOSMOOTH), "export", "twonorm", "--format", "json", "--home", str(tmp_path)]
     rows = json.loads(subprocess.run(export, check=True, capture_output=True, text=True).stdout)
     rates = [row["best_rate"] for row in rows]

@@ -1,20 +1,32 @@
-"""The wheel and the source distribution, built by the lock's backend without a network, and what is in them."""
+"""The wheel and the source distribution, built by the lock's backend without a network, and what is in them.
+
+Marked slow: the wheel in an environment of its own, with all it needs, which pip's registry or uv's cache brings.
+"""
 
 import configparser
+import email
 import io
+import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
+from email.message import Message
 from pathlib import Path, PurePosixPath
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.conftest import ROOT
+from tests.search.tools import TINY
 
 PACKAGES = ("search", "trainables", "studies")
+PYTHONS = ("3.11", "3.12", "3.13")
+UV = str(Path(sys.executable).with_name("uv"))
+LOCKED = ("--constraint", str(ROOT / "requirements.lock"))
 LINK = 0o120000  # of a file's mode: a symbolic link
 
 
@@ -55,6 +67,13 @@ def tracked() -> set[str]:
     return {str(path if path.parts[0] == "tosmooth" else "tosmooth" / path) for path in there}
 
 
+@pytest.fixture(scope="module")
+def metadata(installed: Path) -> Message:
+    """What a package index shows of the wheel."""
+    (info,) = installed.glob("*.dist-info")
+    return email.message_from_string((info / "METADATA").read_text(encoding="utf-8"))
+
+
 def contents(wheel: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
@@ -63,7 +82,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 def test_the_wheel_brings_one_name_and_every_file_of_the_packages(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         files = archive.infolist()
-    brought = {each.filename for each in files if ".dist-info/" not in each.filename}
+    brought = {each.filename for each in files if not re.match(r"[^/]*\.(dist-info|data)/", each.filename)}
     assert {PurePosixPath(name).parts[0] for name in brought} == {"tosmooth"}
     assert brought == tracked()
     assert {"tosmooth/__init__.py", "tosmooth/py.typed", "tosmooth/studies/twonorm.yaml"} <= brought
@@ -87,7 +106,7 @@ def test_the_source_distribution_holds_real_files_and_builds_the_same_wheel(
         archive.extractall(tmp_path, filter="data")
     (project,) = tmp_path.iterdir()
     assert {path.name for path in project.iterdir()} == {
-        *("tosmooth", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"),
+        *("tosmooth", "docs", "pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE"),
         *(".gitignore", "PKG-INFO"),  # added by the backend
     }
     again = build("wheel", project, tmp_path / "again")
@@ -113,3 +132,82 @@ def test_what_is_installed_lists_and_describes_its_studies_from_anywhere(install
     shipped = {path.stem for path in (ROOT / "studies").glob("*.yaml")}
     assert {line.partition(":")[0] for line in call("studies").splitlines()} == shipped
     assert "twonorm" in call("describe", "twonorm", "--home", "home")
+
+
+def test_the_wheel_brings_the_man_page(wheel: Path) -> None:
+    data = {name: content for name, content in contents(wheel).items() if ".data/" in name}
+    ((name, content),) = data.items()
+    assert name.endswith(".data/data/share/man/man1/tosmooth.1")
+    assert content == (ROOT / "docs" / "man" / "tosmooth.1").read_bytes()
+
+
+def test_what_is_built_may_be_published_and_its_description_renders(wheel: Path, sdist: Path) -> None:
+    command = [sys.executable, "-P", "-m", "twine", "check", "--strict", str(wheel), str(sdist)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("PASSED")) == (0, 2), done.stdout
+
+
+def test_an_index_is_told_what_the_project_file_says(metadata: Message) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (metadata["Name"], metadata["Version"]) == ("tosmooth", project["version"])
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_all("Provides-Extra") == sorted(project["optional-dependencies"])
+    pythons = [line.rpartition(" ")[2] for line in metadata.get_all("Classifier", ()) if ":: 3." in line]
+    assert pythons == list(PYTHONS)
+    assert all(python in Requirement(f"python{metadata['Requires-Python']}").specifier for python in PYTHONS)
+
+
+def test_former_names_of_extras_bring_what_the_new_ones_do(metadata: Message) -> None:
+    wanted: dict[str, list[str]] = {}
+    for requirement in map(Requirement, metadata.get_all("Requires-Dist", ())):
+        extra = re.search(r"extra == '([^']*)'", str(requirement.marker).replace('"', "'"))
+        wanted.setdefault(extra[1] if extra else "", []).append(f"{requirement.name}{sorted(requirement.extras)}")
+    assert wanted["hub"] == wanted["huggingface"] == ["datasets[]", "huggingface-hub[]"]
+    assert wanted["dashboard"] == wanted["optuna-dashboard"] == ["optuna-dashboard[]"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_gets_the_tested_versions_as_wheels(python: str, wheel: Path, tmp_path: Path) -> None:
+    command = [UV, "pip", "install", "--dry-run", "--only-binary", ":all:", "--python", sys.executable]
+    command += ["--python-version", python, "--target", str(tmp_path), *LOCKED, str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    would = set(re.findall(r"^ \+ ([a-z0-9-]+)[= ]", done.stderr, re.M))
+    assert {"tosmooth", "torch", "ray", "optuna", "mlflow-skinny", "typer"} <= would
+    assert not {"pytest", "psycopg", "timm"} & would
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.timeout(1200)  # the first time PyTorch is downloaded
+def test_the_wheel_runs_a_study_in_an_environment_of_its_own(wheel: Path, tmp_path: Path) -> None:
+    environment, place = tmp_path / "environment", tmp_path / "place"
+    place.mkdir()
+    (place / "tiny.yaml").write_text(TINY, encoding="utf-8")
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, str(environment)], check=True)
+    command = [UV, "pip", "install", "--quiet", "--python", str(environment / "bin" / "python")]
+    subprocess.run([*command, *LOCKED, str(wheel)], check=True)
+    variables = {**os.environ, "PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    for name in ("OMP_NUM_THREADS", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH"):  # of the tests, not of a user
+        variables.pop(name, None)
+
+    def call(*arguments: str) -> str:
+        done = subprocess.run(
+            ["tosmooth", *arguments], cwd=place, env=variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert call("--version") == f"tosmooth {project['version']}\n"
+    assert "twonorm: " in call("studies")
+    assert [level["classes"] for level in json.loads(call("describe", "twonorm", "--json"))["levels"]] == [2] * 5
+    assert call("run", "tiny.yaml", "--home", "home").startswith("best smoothing rate, twonorm")
+    assert "tosmooth_completion" in call("--show-completion", "bash")
+    code = "import tosmooth as ts, sys; print(ts.load('tiny', home='home').table.shape[0]); print(ts.__file__)"
+    done = subprocess.run(["python", "-c", code], cwd=place, env=variables, capture_output=True, text=True, check=True)
+    rows, file = done.stdout.split()
+    assert rows == "2"
+    assert file.startswith(str(environment))

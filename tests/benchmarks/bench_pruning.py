@@ -1,4 +1,6 @@
-"""What pruners save, and what they cost: searches replayed on recorded curves with and without each (docs/pruning.md).
+"""What pruners save, and what they cost: searches replayed on recorded curves with and without each.
+
+Its table is in docs/development/pruning-measured.md.
 
     python tests/benchmarks/bench_pruning.py [--study NAME] [--surface FILE] [--studies N] [--json FILE]
 

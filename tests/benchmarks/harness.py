@@ -52,17 +52,22 @@ def arguments(description: str | None, repeats: int) -> argparse.ArgumentParser:
     return parser
 
 
-def report(title: str, measurements: list[Measurement], file: Path | None) -> None:
+def report(title: str, measurements: list[Measurement], file: Path | None, **details: Any) -> None:
     """Print a table of medians and ratios with the machine under it; write all of it to `file` where one is given."""
-    here = machine()
     print(f"{title}\n{'=' * len(title)}")
     for each in measurements:
-        print(_lines(each))
-    print("; ".join(f"{name}: {value}" for name, value in here.items()), flush=True)
+        print(lines(each))
+    print("; ".join(f"{name}: {value}" for name, value in machine().items()), flush=True)
+    keep(title, measurements, file, **details)
+
+
+def keep(title: str, measurements: list[Measurement], file: Path | None, **details: Any) -> None:
+    """Write what has been measured so far to `file`, where one is given; `details` are for the file alone."""
+    from tosmooth.trainables.files.atomic_write import write  # a driver that is measured does without
+
     if file is not None:
-        content = {"benchmark": title, "machine": here, "measurements": [_summary(each) for each in measurements]}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        found = {"measurements": [summary(each) for each in measurements], **details}
+        write(json.dumps({"benchmark": title, "machine": machine(), **found}, indent=1) + "\n", file)
 
 
 def machine() -> dict[str, Any]:
@@ -77,7 +82,8 @@ def machine() -> dict[str, Any]:
     return found | {"python": platform.python_version(), "torch": torch.__version__, "commit": _commit()}
 
 
-def _lines(measurement: Measurement) -> str:
+def lines(measurement: Measurement) -> str:
+    """Table of a measurement: a row a side, then what else is known of it."""
     rows = [f"{measurement.what} ({measurement.unit})"]
     for side, values in measurement.values.items():
         row = f"  {side:<42} {statistics.median(values):>10.4g}   [{min(values):.4g} to {max(values):.4g}]"
@@ -91,7 +97,8 @@ def _lines(measurement: Measurement) -> str:
     return "\n".join(rows)
 
 
-def _summary(measurement: Measurement) -> dict[str, Any]:
+def summary(measurement: Measurement) -> dict[str, Any]:
+    """What a JSON file says of a measurement."""
     medians = {side: statistics.median(values) for side, values in measurement.values.items()}
     others = [side for side in measurement.values if side != OURS and OURS in measurement.values]
     ratios = {side: statistics.median(measurement.ratios(side)) for side in others}

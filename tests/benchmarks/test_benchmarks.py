@@ -16,10 +16,11 @@ SMALL = {
     "bench_family": ["--studies", "2", "--only", "twonorm-two-phase", "--no-leave-out"],
     "bench_features": ["--pictures", "40", "--rows", "2000", "--repeats", "1"],
     "bench_growth": ["--trials", "20", "--window", "5"],
+    "bench_levels": ["--device", "cpu", "--epochs", "1", "--size", "400", "--width", "8", "--repeats", "1"],
     "bench_memory": ["--repeats", "1"],
     "bench_overhead": ["--trials", "10", "--repeats", "1"],
     "bench_samplers": ["--studies", "2", "--surfaces", "cifar10n-cpu", "--samplers", "Optuna random", "--jobs", "1"],
-    "bench_search": ["--studies", "4"],
+    "bench_search": ["--studies", "2"],
     "bench_pruning": ["--studies", "2", "--trials", "6", "--only", "none", "median, same epoch, grace 2"],
     "bench_sharing": ["--device", "cpu", "--share", "1", "2", "--trials", "1", "--repeats", "1"],
     "bench_speedrun": [],  # says that there is no GPU
@@ -77,8 +78,9 @@ def test_every_benchmark_is_tried_here_and_says_how_to_run_it_alone() -> None:
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", SMALL)
 def test_benchmark_runs_and_writes_finite_numbers(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    # Without data they measure with random pictures, but for the study with human labels, which is skipped then.
-    data: Path = request.getfixturevalue("real_data") if name == "bench_study" else tmp_path / "none"
+    # Without data they measure with random pictures, but for those with human labels, which are skipped then.
+    human = name in ("bench_levels", "bench_study")
+    data: Path = request.getfixturevalue("real_data") if human else tmp_path / "none"
     file = tmp_path / "found.json"
     command = [sys.executable, str(FOLDER / f"{name}.py"), *SMALL[name], "--json", str(file)]
     environment = os.environ | {"TOSMOOTH_DATA_DIR": str(data)}

@@ -216,7 +216,7 @@ def test_every_trial_is_in_the_server_under_its_parent_with_artifacts(seen: Seen
     assert all("best_rates.csv" in files for files in artifacts.values())
     children = [run for run in runs if run.info.run_id not in artifacts]
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == set(artifacts)
-    assert sorted(run.data.tags["identity"] for run in children) == sorted(map(identity, seen.records()))
+    assert sorted(run.data.tags["tosmooth.identity"] for run in children) == sorted(map(identity, seen.records()))
     assert {run.info.status for run in runs} == {"FINISHED"}
 
 
@@ -248,7 +248,7 @@ def test_secrets_are_in_no_file_row_or_command_line(seen: Seen) -> None:
 
 
 def test_traffic_of_the_driver_is_counted_and_written_down(seen: Seen) -> None:
-    """Not judged, but for what each trial must cost at least: the numbers are for docs/scale.md."""
+    """Not judged, but for what each trial must cost at least: the numbers are for docs/development/scale.md."""
     records = seen.records()
     found: dict[str, Any] = {"trials": len(records), "epochs": sum(record.epochs for record in records)}
     found["statements"] = seen.statements

@@ -43,7 +43,7 @@ def contents(home: Path) -> dict[str, bytes]:
 
 def artifacts(home: Path) -> Counter[str]:
     """The names of the files that MLflow finds with the cells."""
-    cells = [run for run in mlflow_runs(home) if run.data.tags["kind"] == "cell"]
+    cells = [run for run in mlflow_runs(home) if run.data.tags["tosmooth.kind"] == "cell"]
     folders = [home / "artifacts" / run.info.artifact_uri.removeprefix("mlflow-artifacts:/") for run in cells]
     return Counter(file.name for folder in folders for file in folder.iterdir())
 

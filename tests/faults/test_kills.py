@@ -26,7 +26,7 @@ from tests.search.tools import (
     wait_for_lines,
 )
 from tosmooth.search.records import TrialKey
-from tosmooth.search.tracking.run import STATUS
+from tosmooth.search.tracking.run import BOUND, STATUS, drawn
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1200)]
 
@@ -50,18 +50,19 @@ def check_ended_as(home: Path, undisturbed: Path) -> None:
 def check_shown(home: Path) -> None:
     """Each trial stands once in MLflow, in the state in which it ended, with all its epochs."""
     records, runs = records_of(home), mlflow_runs(home)
-    trials = Counter(run.data.tags["identity"] for run in runs if run.data.tags["kind"] == "trial")
+    trials = Counter(run.data.tags["tosmooth.identity"] for run in runs if run.data.tags["tosmooth.kind"] == "trial")
     expected = {f"tiny/{r.level}/{r.method}/{r.phase}/{r.number}": r for r in records}
     assert trials == Counter(expected.keys())
     for run in runs:
-        if run.data.tags["kind"] == "trial":
-            record = expected[run.data.tags["identity"]]
-            assert (run.info.status, run.data.tags["state"]) == (STATUS[record.state], record.state)
+        if run.data.tags["tosmooth.kind"] == "trial":
+            record = expected[run.data.tags["tosmooth.identity"]]
+            assert (run.info.status, run.data.tags["tosmooth.state"]) == (STATUS[record.state], record.state)
             assert run.info.status != "RUNNING"
-            assert run.data.tags.get("reason", "") == record.reason
+            assert run.data.tags.get("tosmooth.reason", "") == record.reason
             shown: dict[str, float] = {}  # the latest of each
             for metrics in record.curve:
-                shown |= {name: value for name, value in metrics.items() if value is not None and name != "time"}
+                known = {name: value for name, value in metrics.items() if value is not None and name != "time"}
+                shown |= {name: drawn(name, value, BOUND) for name, value in known.items()}
             assert run.data.metrics == pytest.approx(shown)
 
 

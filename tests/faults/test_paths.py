@@ -59,4 +59,4 @@ def test_home_data_study_and_temporary_folder_of_any_name(tmp_path: Path) -> Non
     assert names(folder / "data") == {TRAIN, "test.parquet"}
     assert not any(name.startswith("tosmooth-") for name in names(folder / "tmp"))
     assert {"mlflow.db", "artifacts", "studies"} <= names(folder / "home")
-    assert len([run for run in mlflow_runs(folder / "home") if run.data.tags["kind"] == "trial"]) == 6
+    assert len([run for run in mlflow_runs(folder / "home") if run.data.tags["tosmooth.kind"] == "trial"]) == 6

@@ -29,7 +29,8 @@ from tosmooth.search.api.credentials import resolve
 from tosmooth.search.run.ray_cluster import cluster
 from tosmooth.search.run.session_folder import PREFIX, places
 from tosmooth.search.spec.loading import read_study
-from tosmooth.search.tracking.store import connect, delete_experiment, is_loopback
+from tosmooth.search.tracking import is_loopback
+from tosmooth.search.tracking.store import connect, delete_experiment
 from tosmooth.trainables.errors import InputError
 from tosmooth.trainables.redact import masked
 

@@ -1,25 +1,8 @@
-"""Columns are declared once: the documentation and the terminal have what the declaration says."""
+"""Columns are declared once: the terminal has what the declaration says (of the documentation: tests/docs)."""
 
-from tests.conftest import ROOT
-from tosmooth.search.columns import TRIAL, Column, documented
+from tosmooth.search.columns import TRIAL, Column
 from tosmooth.search.report.row import COLUMNS
 from tosmooth.search.report.terminal import CELLS
-
-BEGIN = "| column | unit | what it says |\n"
-
-
-def table_in(file: str) -> str:
-    """The table of columns that stands in a file of the documentation."""
-    _, _, rest = (ROOT / file).read_text(encoding="utf-8").partition(BEGIN)
-    return BEGIN + rest.partition("\n\n")[0].rstrip("\n") + "\n"
-
-
-def test_readme_has_every_column_of_the_best_rate_table_with_its_words() -> None:
-    assert table_in("README.md") == documented(COLUMNS.values())
-
-
-def test_docs_have_every_column_of_the_trials_with_its_words() -> None:
-    assert table_in("docs/trials.md") == documented(TRIAL.values())
 
 
 def test_terminal_has_a_heading_for_each_of_its_columns_and_no_other() -> None:

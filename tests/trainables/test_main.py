@@ -87,7 +87,7 @@ def test_json_lines_hold_the_trial_its_data_and_every_metric(capsys: pytest.Capt
     trial = TrialConfig.from_dict(opening["trial"])
     assert (trial.data.noise, trial.rate, trial.training.epochs) == ("symmetric-0.4", -0.4, 2)
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
-    assert [len(epoch["metrics"]) for epoch in epochs] == [18, 20]  # at the end also that of each class
+    assert [len(epoch["metrics"]) for epoch in epochs] == [20, 22]  # at the end also that of each class
     assert all(epoch["diverged"] is None for epoch in epochs)
 
 
@@ -136,9 +136,9 @@ def test_saved_weights_are_a_trial_that_can_be_run_again(capsys: pytest.CaptureF
 
 def test_weights_of_the_version_before_are_a_trial_too(capsys: pytest.CaptureFixture[str]) -> None:
     first = records(capsys, "--lr-after-warmup", "0.5", "--warmup", "1", "--weights", "w.safetensors")
-    trial, arrays = read_weights(Path("w.safetensors"))
-    state = {name: torch.tensor(array) for name, array in arrays.items()}
-    save_weights(Path("old.safetensors"), state, trial.replace("lr_after_warmup", "lr_factor"))
+    saved = read_weights(Path("w.safetensors"))
+    state = {name: torch.tensor(array) for name, array in saved.state.items()}
+    save_weights(Path("old.safetensors"), state, saved.trial.replace("lr_after_warmup", "lr_factor"))
     again = records(capsys, "old.safetensors")
     assert again[0] == first[0]
     assert again[0]["trial"]["lr_after_warmup"] == 0.5

@@ -80,7 +80,7 @@ def test_features_come_as_arrays_tensors_lists_and_tables(make: Callable[[], tup
 def test_pictures_come_as_bytes_floats_and_truth_values(
     pictures: Any, expected: NDArray[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tosmooth.search.api.arrays.BLOCK", 16 * 16 * 3 * 7)  # several blocks
+    monkeypatch.setattr("tosmooth.trainables.data.tables.in_memory.BLOCK", 16 * 16 * 3 * 7)  # several blocks
     found = level(tmp_path, written(tmp_path, pictures, Y))
     assert (found.train.inputs.numpy() == expected).all()
 

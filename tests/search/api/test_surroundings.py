@@ -32,6 +32,35 @@ def test_warnings_that_are_errors_for_other_code_end_no_command(finished: Finish
     assert "PYTHONWARNINGS" not in shell(line, PYTHONWARNINGS="ignore").stderr
 
 
+def test_a_stop_that_python_drops_is_asked_for_again_and_leaves_no_traceback() -> None:
+    code = """
+import os, signal, time
+from tosmooth.search.api.surroundings import stop_on_signals
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)  # where the signal is heard
+
+class Fails:
+    def __del__(self):
+        raise ValueError("still shown")
+
+stop_on_signals()
+Fails()
+try:
+    Swallows()
+    print("dropped")
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "dropped\nstopped\n"), done.stderr
+    assert "ValueError: still shown" in done.stderr
+    assert "KeyboardInterrupt" not in done.stderr
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full")
 @pytest.mark.parametrize("command", ["studies", "-h", "export tiny --trials", "show tiny"])
 def test_an_output_that_takes_no_more_is_one_message(finished: Finished, command: str) -> None:

@@ -43,7 +43,7 @@ def loaded(said: str, *arguments: str) -> set[str]:
 
 
 def test_help_loads_no_heavy_library_and_no_storage() -> None:
-    assert loaded("Usage", "--help") & {*HEAVY, "optuna", "scipy", "matplotlib", "tosmooth.search.spec"} == set()
+    assert loaded("Usage", "--help") & {*HEAVY, "optuna", "scipy", "matplotlib", "tosmooth.search.spec.study"} == set()
 
 
 def test_status_of_a_study_that_runs_loads_neither_the_surrogate_nor_scipy(home: Path) -> None:

@@ -96,7 +96,7 @@ def test_describe_says_what_would_run_and_trains_nothing(command: Command, study
     # 2 cells x (4 + at most 4 x 2) runs x 3 epochs.
     assert "2 cells of 4 trials (posterior, pruner none) and in all at most 16 confirmation runs on 2 seeds" in words
     assert "at most 72 epochs" in words
-    assert re.search(r"time: at most about \d+ s on this machine's CPUs, 1 trial at once", words)
+    assert re.search(r"time: at most about \d+ s of training on this machine's CPUs when idle, 1 trial at once", words)
     assert re.search(r"disk: at most about [34]\.\d MB, with these warm-ups", words)
     assert "data-dir: data/ in the home (default)" in words
     assert f"this process may use: {usable_cores()} CPUs, " in words
@@ -237,7 +237,7 @@ def test_best_gives_a_study_that_runs_and_weights_that_load(command: Command, ho
     code, out, _ = command("best", "tiny", "--level", "symmetric-0.4", "--output", output, "--home", home)
     assert code == 0
     study, weights = (output / f"tiny-symmetric-0.4.{suffix}" for suffix in ("yaml", "safetensors"))
-    assert out.splitlines() == [str(study), str(weights)]
+    assert out.splitlines()[:3] == [str(study), str(weights), ""]
     described = json.loads(command("describe", study, "--json").out)
     assert described["cost"] == "not measured", "the whole study's is another"
     assert [level["level"] for level in described["levels"]] == ["twonorm/symmetric-0.4"]
@@ -451,11 +451,21 @@ def test_best_of_an_unknown_level_is_refused_with_those_there_are(command: Comma
     assert (code, "--level: 'worst' is unknown: one of clean, symmetric-0.4" in err) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a:1"])
+def test_a_name_that_mlflow_refuses_is_refused_before_anything_is_written(
+    command: Command, home: Path, tmp_path: Path, name: str
+) -> None:
+    output = tmp_path / "best"
+    code, _, err = command("best", "tiny", "--level", "clean", "--register", name, "--output", output, "--home", home)
+    assert (code, err) == (2, f"error: --register: {name!r} is refused: a name without / and :\n")
+    assert not output.exists()
+
+
 def test_best_before_the_end_is_refused(home: Path, tmp_path: Path) -> None:
     folder = Home(home).existing("tiny")
     searched = [record for record in records_of(home) if record.phase == "search"]
     with pytest.raises(InputError, match="its best rate is not confirmed yet; run the study to its end first"):
-        write_winner(folder, folder.spec(), searched, "clean", tmp_path / "best")
+        write_winner(folder, folder.spec(), searched, "clean", tmp_path / "best", lambda: Home(home).folders(None))
 
 
 def test_weights_that_are_gone_or_damaged_are_named_with_the_study_that_trains_them_again(

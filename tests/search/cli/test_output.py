@@ -50,6 +50,21 @@ def test_every_character_is_written_somehow(encoding: str, ends: str) -> None:
     assert all(char in out for char in map(chr, range(32, 127)))
 
 
+STAGE = """
+import time
+from tosmooth.search.cli.options import err
+with err.status("Looking at the data"):
+    time.sleep(0.5)
+err.print("done")
+"""
+
+
+def test_nothing_turns_in_a_file_where_colour_is_forced() -> None:
+    environment = os.environ | {"FORCE_COLOR": "1", "TERM": "xterm-color"}  # as a notebook's kernel sets it
+    done = subprocess.run([sys.executable, "-P", "-c", STAGE], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "done\n")
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
 def test_commands_in_any_encoding(finished: Finished, encoding: str, tmp_path: Path) -> None:
     home = tmp_path / "hömé → ±"

@@ -2,14 +2,18 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 
 from tests.search.conftest import Command, Finished
+from tosmooth.search.cli.main import app
 
 TABLE = """
 name: mine
@@ -57,6 +61,39 @@ def test_quiet_and_verbose_exclude_each_other_and_quiet_hides_no_error(command: 
     assert (code, err) == (2, "error: --quiet: is refused together with --verbose: one of the two\n")
     code, out, err = command("run", "twonrom", "--quiet")
     assert (code, out, err.startswith("error: study 'twonrom': unknown")) == (2, "", True)
+
+
+def commands(group: Any) -> Iterator[Any]:
+    for each in group.commands.values():
+        yield from commands(each) if hasattr(each, "commands") else [each]
+
+
+def test_every_command_takes_both() -> None:
+    found = list(commands(typer.main.get_command(app)))
+    assert len(found) > 15
+    for each in found:
+        options = [option for parameter in each.params for option in parameter.opts]
+        assert {"-q", "--quiet", "-v", "--verbose"} <= set(options), each.name
+        assert len(options) == len(set(options)), each.name
+
+
+def test_quiet_hides_progress_and_places_but_no_warning(command: Command, home: Path) -> None:
+    (home / "tosmooth.toml").write_text('storage = "postgresql://me:secret@nowhere/db"\n', encoding="utf-8")
+    (home / "tosmooth.toml").chmod(0o644)
+    code, out, err = command("report", "tiny", "-q", "--home", home)
+    assert code != 0 or out
+    assert err.startswith("warning: ")
+    assert "Drawing the charts" not in err
+    (home / "tosmooth.toml").unlink()
+    assert command("report", "tiny", "-q", "--home", home) == (0, f"{home / 'studies' / 'tiny' / 'report.html'}\n", "")
+
+
+def test_verbose_tells_the_settings_of_a_command_that_only_reads(command: Command, home: Path) -> None:
+    plain = command("show", "tiny", "--home", home)
+    code, out, err = command("show", "tiny", "-v", "--home", home)
+    assert (code, out) == (0, plain.out)
+    assert err.splitlines()[0] == f"home: {home} (--home)"
+    assert "tosmooth " in err.splitlines()[-1]
 
 
 @pytest.mark.slow

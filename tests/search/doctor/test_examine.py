@@ -60,7 +60,7 @@ def test_embedded_everything_is_fine_and_nothing_is_left(command: Command, home:
     code, lines = look(command, "tiny", "--home", home)
     assert (code, states(lines)) == (0, dict.fromkeys([*ALL, *STUDY], "ok"))
     assert "one of its own is started" in lines["Ray"]["found"]
-    assert "1 journal files in the home, all of them whole" in lines["Optuna's storage"]["found"]
+    assert "1 journal file in the home, whole" in lines["Optuna's storage"]["found"]
     assert f"{home / 'mlflow.db'} is whole and can be written to" in lines["MLflow"]["found"]
     assert lines["data"]["found"].startswith("twonorm: clean ")
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
@@ -84,7 +84,7 @@ def test_what_mlflow_lacks_of_a_study_is_found(command: Command, home: Path) -> 
     client = MlflowClient(own_database(home))
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], "tags.kind = 'trial'")
+    runs = client.search_runs([experiment.experiment_id], "tags.`tosmooth.kind` = 'trial'")
     client.delete_run(runs[0].info.run_id)
     code, lines = look(command, "tiny", "--home", home)
     assert (code, lines["MLflow"]["state"]) == (1, "failed")

@@ -138,12 +138,20 @@ def test_a_folder_of_pictures_becomes_a_study(command: Command, tmp_path: Path) 
     assert table.of_folder
 
 
+@pytest.mark.parametrize(("side", "cropped"), [(8, False), (20, True)])
+def test_tiny_pictures_are_not_cropped(side: int, cropped: bool, tmp_path: Path) -> None:
+    for i in range(24):
+        picture(tmp_path / "photos" / f"k{i % 2}" / f"{i}.png", side)
+    text = text_of(looked(tmp_path / "photos", tmp_path), None, 8, 3)
+    assert ("augment: crop-flip" in text, "crop-flip mirrors" in text) == (cropped, cropped)
+
+
 def test_a_file_that_is_there_is_not_written_over(command: Command, tmp_path: Path) -> None:
     write_csv(tmp_path / "crops.csv")
     Path("crops.yaml").write_text("mine", encoding="utf-8")
     said = command("init", "crops.csv")
     assert (said.code, Path("crops.yaml").read_text(encoding="utf-8")) == (2, "mine")
-    assert "--output: 'crops.yaml' is refused: is there already: --force writes over it" in said.err
+    assert "--output: 'crops.yaml' is refused: a file that is not there yet, or --force to write over it" in said.err
     assert command("init", "crops.csv", "--force", "--name", "mine").code == 0
     assert load_study(Path("mine.yaml")).name == "mine"
     assert command("init", "crops.csv", "--output", "deep/er.yaml").code == 0
@@ -205,6 +213,27 @@ def test_columns_that_are_no_features_are_left_out_and_said(tmp_path: Path) -> N
     assert "column 'note', text of 40 values" in said
     assert "column 'holes', of which 1 values are empty: fill them to use it" in said
     assert "column 'annotator_1', labels of one annotator, perhaps" in said
+
+
+def test_columns_made_from_the_labels_are_left_out_or_doubted(tmp_path: Path) -> None:
+    features, labels = blobs(300)
+    number = (labels[:, None] == NAMES).argmax(1)
+    wrong = np.arange(300) % 20 == 0
+    columns = {f"f{i}": features[:, i] for i in range(4)} | {
+        "label": labels,
+        "label_name": [f"a {name}" for name in labels],
+        "code": number * 10.0,
+        "review": np.where(wrong, (number + 1) % 3, number),
+        "grade": RNG.integers(0, 4, 300),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = looked(tmp_path / "t.parquet", tmp_path)
+    assert found.table.features == ("f0", "f1", "f2", "f3", "review", "grade")
+    said = "\n".join(found.said)
+    assert "left out: column 'label_name', which tells the label: each of its 3 values has one" in said
+    assert "left out: column 'code'" in said
+    assert "column 'review' alone tells 95 % of the labels: is it known before they are?" in said
+    assert "'grade'" not in said
 
 
 def test_vectors_pictures_and_clean_labels_are_recognised(tmp_path: Path) -> None:

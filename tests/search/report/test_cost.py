@@ -14,7 +14,7 @@ def test_time_is_that_of_all_epochs_among_the_trials_at_once() -> None:
     # The start, 72 epochs of 2 s, and 0.1 s around each of 24 runs.
     assert one.seconds == pytest.approx(15 + 144 + 2.4)
     assert two.seconds == pytest.approx(15 + (144 + 2.4) / 2)
-    assert one.time == "at most about 3 min on this machine's CPUs, 1 trial at once"
+    assert one.time == "at most about 3 min of training on this machine's CPUs when idle, 1 trial at once"
 
 
 def test_time_that_is_not_known_is_not_guessed() -> None:
@@ -55,7 +55,9 @@ def test_a_budget_beyond_reason_is_warned_of_with_its_time(change: str) -> None:
 def test_many_short_epochs_are_a_budget_beyond_reason_too() -> None:
     fast = Pace(epoch_seconds=0.001, state_bytes=1, network_bytes=1)
     warning = cost_of(tiny("search.trials=83666", "training.epochs=3000"), fast, 2).warning
-    assert warning.startswith("budget: at most 502,044,000 epochs of training, at most about 3 days on this machine's")
+    assert warning.startswith(
+        "budget: at most 502,044,000 epochs of training, at most about 3 days of training on this machine's"
+    )
 
 
 def test_without_a_time_the_epochs_tell_a_budget_beyond_reason() -> None:

@@ -9,6 +9,8 @@ from rich.console import Console
 from tests.search.builders import level
 from tests.search.tools import tiny
 from tosmooth.search.report.describe import description, show
+from tosmooth.search.report.progress import Progress
+from tosmooth.search.spec.loading import read_study
 
 LEVELS = {found.name: found for found in (level("clean"), level("symmetric-0.4"))}
 
@@ -35,6 +37,32 @@ def test_seeds_of_the_confirmation_are_told_with_both_ends_under_auto() -> None:
     told = text_of(facts)
     assert "in all at most 160 confirmation runs on 3 to 20 seeds: at most 504 epochs" in told  # 2 x (4 + 80) x 3
     assert "in all at most 16 confirmation runs on 2 seeds" in text_of(description(tiny(), LEVELS))
+
+
+OWN = """
+name: mine
+dataset: {name: twonorm, noise: [clean]}
+trainable: "my_code:train"
+space: {arguments.depth: {low: 1, high: 4}}
+search: {trials: 2}
+confirmation: {seeds: 1}
+training: {epochs: 4}
+"""
+
+
+def test_own_code_that_knows_no_rate_is_compared_with_nothing() -> None:
+    spec = read_study(OWN)
+    told = text_of(description(spec, {"twonorm/clean": level("clean")}))
+    assert "1 cell of 2 trials (" in told
+    assert "in all at most 2 confirmation runs on 1 seed: at most 16 epochs" in told  # two finalists
+    assert told.startswith("mine\n")
+    console = Console(file=io.StringIO(), width=120)
+    with Progress(spec, [], console):
+        assert "trials 0/2, confirmation 0/1," in str(console.file.getvalue())  # type: ignore[attr-defined]
+    with_rate = OWN.replace("space: {", "space: {rate: {low: -2, high: 0.5}, ")
+    assert "at most 4 confirmation runs" in text_of(
+        description(read_study(with_rate), {"twonorm/clean": level("clean")})
+    )
 
 
 def test_parameters_are_told_in_words() -> None:

@@ -12,6 +12,7 @@ from tosmooth.search.report.cell_results import CellResults
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import Decision, Uncertainty
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
+from tosmooth.trainables.training.divergence import BY_RULE
 
 LEVEL = level(classes=10, train_size=5000, validation_size=20000, test_size=10000)
 CE, LS, BEST = {"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}, {"rate": -2.0, "warmup": 3}
@@ -28,9 +29,14 @@ GIVEN = CellResults(
 
 
 def runs(
-    best: float = 90.0, ce: float = 80.0, val: float = 60.0, seeds: int = 3, told: Metrics | None = None
+    best: float = 90.0,
+    ce: float = 80.0,
+    val: float = 60.0,
+    seeds: int = 3,
+    told: Metrics | None = None,
+    ls: float | None = None,
 ) -> list[Record]:
-    """A trial of the search, then fresh seeds: test accuracies fall by 1, 2, ... of the best and 0, 1, ... of CE."""
+    """A trial of the search, then fresh seeds: test accuracies fall by 0.1 a seed of the best, not of CE and LS."""
 
     def run(params: dict[str, Any], test: float, **changes: Any) -> Record:
         curve: tuple[Metrics, ...] = (
@@ -38,7 +44,7 @@ def runs(
         )
         return replace(record(params=params), curve=curve, **changes)
 
-    fresh = [(BEST, best, 0.1), (CE, ce, 0.0), (LS, ce, 0.0)]
+    fresh = [(BEST, best, 0.1), (CE, ce, 0.0), (LS, min(best, ce) if ls is None else ls, 0.0)]
     found = [run(params, test) for params, test, _ in fresh]
     for seed in range(seeds):
         found += [run(p, test - seed * slope, phase="confirmation", train_seed=seed) for p, test, slope in fresh]
@@ -152,9 +158,41 @@ def test_two_rulers_that_disagree_are_explained_in_one_sentence() -> None:
 
 
 def test_rulers_that_agree_say_what_they_said() -> None:
-    unsure = "no evidence for smoothing: the interval of the best rate holds 0"
+    unsure = "the sign of the best rate is undecided: its interval holds 0"
     assert note(runs(80.0, 80.0), uncertainty=sure(-4, 1)) == f"{unsure}; gain over CE is within seed noise"
     assert note(runs(70.0, 80.0), uncertainty=sure(-4, 1)) == f"{unsure}; worse than CE on the clean test set"
+
+
+def test_label_smoothing_that_does_better_than_the_choice_is_told() -> None:
+    told = "label smoothing at 0.1 does better on the clean test set, by "
+    assert note(runs(ls=91.0)) == f"{told}1.1 points"
+    assert note(runs(ls=90.0)) == ""  # 0.1 points, and the seeds differ by as much
+    assert note(runs(90.0, 80.0, ls=90.14)) == ""
+    assert "label smoothing" not in note(runs(ls=91.0), {"test_size": 0})  # there is no clean test set
+    plain = row_of(runs(ce=80.0, ls=80.5), best=CE)
+    assert plain.note == f"plain cross-entropy is the best rate found; {told}0.5 points"
+    assert note(runs(ls=80.04), best=CE) == "plain cross-entropy is the best rate found"  # nobody calls that better
+
+
+def test_cross_entropy_that_early_stopping_makes_far_better_is_told() -> None:
+    def fresh(params: dict[str, Any], epochs: list[tuple[float, float]]) -> list[Record]:
+        curves: list[tuple[Metrics, ...]] = [
+            tuple({"val_accuracy": v, "test_accuracy": t + 0.1 * seed} for v, t in epochs) for seed in range(3)
+        ]
+        place: dict[str, Any] = {"phase": "confirmation", "params": params}
+        return [replace(record(**place), train_seed=seed, curve=curve) for seed, curve in enumerate(curves)]
+
+    def told(ce: list[tuple[float, float]], **changes: Any) -> list[str]:
+        records = [*fresh(BEST, [(55.0, 84.0), (60.0, 85.0)]), *fresh(CE, ce), *fresh(LS, [(50.0, 60.0)])]
+        return [part for part in note(records, **changes).split("; ") if "stopped" in part]
+
+    memorises = [(58.0, 79.0), (50.0, 66.0)]
+    better = "cross-entropy stopped at its best epoch by noisy validation is 13 points better: over that the choice, "
+    assert told(memorises) == [f"{better}stopped likewise, gains +6.0 points (6.0 to 6.0)"]
+    assert told([(50.0, 66.0), (58.0, 79.0)]) == []  # its best epoch is its last
+    assert told([(58.0, 79.3), (57.0, 79.0)]) == []  # by less than is worth a word
+    assert told(memorises, score=Score(epoch="best")) == []  # the row has it already
+    assert told(memorises, changes={"test_size": 0}) == []
 
 
 def test_too_few_trials_for_an_interval_are_counted() -> None:
@@ -334,3 +372,23 @@ def test_balanced_accuracy_at_chance_is_a_network_that_hardly_learns_however_lar
 def test_metrics_that_an_earlier_version_did_not_report_stay_unknown_whatever_diverged() -> None:
     lost = replace(runs()[1], state="diverged")
     assert row_of([*runs(), replace(lost, train_seed=9)]).test_balanced_accuracy is None
+
+
+def test_a_loss_that_runs_away_is_said_from_a_mean_logit_above_1000() -> None:
+    def with_logits(size: float | None) -> list[Record]:
+        of_best = [r for r in runs() if r.params == BEST]
+        others = [r for r in runs() if r.params != BEST]
+        return others + [replace(r, curve=({**r.curve[0], "val_mean_abs_logit": size},)) for r in of_best]
+
+    assert note(with_logits(1000.0)) == note(with_logits(None)) == ""
+    found = row_of(with_logits(2.5e27))
+    assert found.mean_abs_logit == pytest.approx(2.5e27)
+    assert found.note == "the loss runs away: probabilities are useless, accuracy is not"
+
+
+def test_trials_that_the_rule_of_bounded_losses_left_out_are_counted() -> None:
+    reason = f"mean |logit| is 4e+06 at epoch 3, above 1000 {BY_RULE}"
+    lost = replace(runs()[0], phase="search", state="diverged", reason=reason)
+    others = replace(lost, reason="train_loss is inf at epoch 2")
+    assert "left out" not in row_of([*runs(), others]).note
+    assert "trials left out since their loss runs away (selection.bounded): 1" in row_of([*runs(), lost]).note

@@ -1,5 +1,6 @@
 """What the pictures show is read back from the figures, not from their pixels."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,9 @@ from tests.search.tools import gls
 from tosmooth.search.records import Level, Metrics, Phase, Record, Score, State
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.figure_style import new_figure
 from tosmooth.search.report.plots import accuracy_over_rate, learning_curves, rate_over_noise, save_plots
+from tosmooth.search.report.rate_axis import draw_model
 from tosmooth.search.report.row import Row
 from tosmooth.search.spec.loading import load_study
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec
@@ -28,6 +31,22 @@ from tosmooth.search.surrogate.fitting import fit
 
 LEVEL = level(train_size=5000, validation_size=20000, test_size=10000)
 CE, LS, NLS = {"rate": 0.0, "warmup": 0}, {"rate": 0.1, "warmup": 0}, {"rate": -2.0, "warmup": 1}
+
+
+def test_a_figure_is_made_while_another_thread_loads_ipython(tmp_path: Path) -> None:
+    slow = tmp_path / "IPython"  # as MLflow does in its thread
+    slow.mkdir()
+    (slow / "__init__.py").write_text("import time\ntime.sleep(2)\nversion_info = (9, 0)\n", encoding="utf-8")
+    code = """
+import sys, threading, time
+from tosmooth.search.report.figure_style import new_figure
+threading.Thread(target=__import__, args=("IPython",)).start()
+while "IPython" not in sys.modules: time.sleep(0.01)
+print(len(new_figure(2, 1, "title", (4, 4))[1]))
+"""
+    path = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | path)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
 
 
 def trial(
@@ -323,3 +342,13 @@ def test_clean_level_is_not_called_noisy() -> None:
 
 def test_bands_are_in_the_legend() -> None:
     assert "from lowest to highest seed" in labels(learning_curves(LEVEL, RECORDS, row_of()))
+
+
+def test_a_study_of_one_rate_is_drawn() -> None:
+    spec = load_study("twonorm", ["space.rate={values: [0.0]}", "search.trials=12"])
+    model = fit(gls(spec), [run(i, 0.0, 70 + 3 * warmup + 0.1 * i, warmup) for i, warmup in enumerate([0, 1, 2] * 4)])
+    assert model is not None
+    assert len(model.over_axis()) == 1
+    figure, axes = new_figure(1, 1, "one rate", (6, 4))
+    draw_model(axes[0], model, [0.0])
+    figure.canvas.draw()

@@ -24,14 +24,22 @@ NAMES = [
     *("rate_high", "best_warmup", "best_parameters", "val_accuracy", "test_accuracy", "test_accuracy_std", "seeds"),
     *("ce_test_accuracy", "ls_test_accuracy", "ce_val_accuracy", "ls_val_accuracy"),
     *("test_balanced_accuracy", "test_macro_f1", "metric", "score", "score_std", "ce_score", "ls_score"),
-    *("gain_over_ce", "gain_low", "gain_high", "p_beats_ce", "p_beats_ls"),
+    *("gain_over_ce", "gain_low", "gain_high", "verdict", "p_beats_ce", "p_beats_ls"),
     *("runner_up_rate", "runner_up_behind", "p_runner_up", "expected_loss"),
-    *("best_epoch_test_accuracy", "oracle_rate", "oracle_test_accuracy", "theory_rate", "trials", "pruned"),
+    *(
+        "mean_abs_logit",
+        "best_epoch_test_accuracy",
+        "oracle_rate",
+        "oracle_test_accuracy",
+        "theory_rate",
+        "trials",
+        "pruned",
+    ),
     *("diverged", "failed", "epochs", "epochs_spared", "hours", "note"),
 ]
 
 NOTHING = {"best_parameters", "noise_rate_estimate", "rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}
-NOTHING |= {"ce_val_accuracy", "ls_val_accuracy"}
+NOTHING |= {"ce_val_accuracy", "ls_val_accuracy", "mean_abs_logit"}
 NOTHING |= {"test_balanced_accuracy", "test_macro_f1", "score", "score_std", "ce_score", "ls_score"}
 NOTHING |= {
     "runner_up_rate",
@@ -57,6 +65,7 @@ WORST = Row(
     gain_over_ce=1.38765,
     gain_low=-0.25,
     gain_high=3.0253,
+    verdict="undecided",
     best_epoch_test_accuracy=65.5,
     oracle_rate=-0.0004,
     oracle_test_accuracy=66.0,
@@ -86,6 +95,7 @@ UNKNOWN = Row(
     gain_over_ce=None,
     gain_low=None,
     gain_high=None,
+    verdict="none",
     best_epoch_test_accuracy=None,
     oracle_rate=None,
     oracle_test_accuracy=None,
@@ -393,7 +403,7 @@ def test_an_interval_that_ends_close_to_0_leaves_the_other_columns_their_room() 
 
 
 def test_a_wide_terminal_shows_a_row_in_one_line() -> None:
-    (line,) = [line for line in shown([WORST], 120) if line.startswith("worst")]
+    (line,) = [line for line in shown([WORST], 120) if line.startswith("worst ")]
     parts = "worst 0.402 -0.44 4 65.19 ±0.40 63.80 62.90 +1.39 [-0.25, 3.03] -0.81"
     assert line.split() == parts.split()
 
@@ -409,12 +419,12 @@ def test_the_notes_stand_below_the_table_each_once_with_its_levels() -> None:
 def test_levels_of_several_datasets_are_told_apart_and_the_unknown_is_blank() -> None:
     screen = shown([WORST, UNKNOWN], 120)
     assert any(line.startswith("cifar10n/worst ") for line in screen)
-    (line,) = [line for line in screen if line.startswith("mine/given")]
+    (line,) = [line for line in screen if line.startswith("mine/given ")]
     assert line.split() == ["mine/given"]
 
 
 def test_a_rate_near_zero_is_not_shown_as_zero() -> None:
-    (line,) = [line for line in shown([replace(WORST, best_rate=-0.0042)], 120) if line.startswith("worst")]
+    (line,) = [line for line in shown([replace(WORST, best_rate=-0.0042)], 120) if line.startswith("worst ")]
     assert line.split()[2] == "-0.004"
 
 

@@ -100,6 +100,14 @@ def test_a_search_that_changes_the_weights_themselves_is_refused(place: Path) ->
         measure(trials, folders)
 
 
+def test_weights_that_are_missing_are_refused_before_any_data_is_read(place: Path) -> None:
+    (place / "train.parquet").write_bytes(b"nothing that could be read")
+    data = DataConfig(dataset="colours", noise="given", table=TableSource(train="train.parquet", image="image"))
+    network = NetworkConfig(name="torchvision/resnet18", weights="gone.pth", mode="frozen")
+    with pytest.raises(InputError, match=r"gone\.pth: there is no such file: names are relative to the data folder"):
+        measure([TrialConfig(data=data, network=network)], Folders(place, place / "cache"))
+
+
 @pytest.mark.slow
 def test_a_head_on_frozen_features_from_the_study_to_the_analysis(place: Path) -> None:
     home = ("--home", "home", "--data-dir", place)
@@ -121,7 +129,7 @@ def test_a_head_on_frozen_features_from_the_study_to_the_analysis(place: Path) -
     assert code == 0, text
     weights(place / "moved.pth", 1)
     code, text = said(place, *run)
-    assert (code, "network.weights: they changed since study 'backbone' was first run" in text) == (2, True)
+    assert (code, "moved.pth: these are others than before: SHA-256 " in text) == (2, True)
     torch.save({"0.weight": torch.zeros(6, 3, 3, 3)}, place / "moved.pth")
     code, text = said(place, *run)
     assert (code, "network.weights: lacks 1 of the 2 tensors of my_models:make: 0.bias" in text) == (2, True)
@@ -129,8 +137,8 @@ def test_a_head_on_frozen_features_from_the_study_to_the_analysis(place: Path) -
     code, text = said(place, TOSMOOTH, "analyse", "backbone", *home, "--level", "given", "--attacked", 20)
     assert code == 0, text
     assert {path: path.stat().st_mtime_ns for path in features} == features
-    # The other weights, which were refused, have two of their own.
-    assert len(list(place.glob("home/**/features-*.arrow"))) == 4
+    # None were computed of the other weights, which were refused.
+    assert len(list(place.glob("home/**/features-*.arrow"))) == 2
 
 
 @pytest.mark.slow

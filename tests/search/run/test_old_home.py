@@ -32,6 +32,7 @@ SINCE = {
     "runner_up_behind",
     "p_runner_up",
     "expected_loss",
+    *("verdict", "mean_abs_logit"),
 }  # columns
 UNKNOWN = {"gain_low", "gain_high"}  # of two seeds, as these studies have: no interval any more
 MODELLED = {"rate_low", "rate_high", "p_beats_ce", "p_beats_ls"}  # by the surrogate, whose priors have changed
@@ -84,7 +85,7 @@ def test_finished_study_that_is_run_again_trains_nothing(home: Path, tmp_path: P
     text = (home / "studies" / "kept" / "study.yaml").read_text(encoding="utf-8")
     assert (
         "confirmation:" in text,
-        "selection: {metric: accuracy, validate_on: noisy}" in text,
+        "selection: {metric: accuracy, validate_on: noisy, bounded: false}" in text,
         "lr_factor" in text,
     ) == (
         True,

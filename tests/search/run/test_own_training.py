@@ -11,7 +11,7 @@ from tosmooth.search.storage.home import Home
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EXAMPLES = Path(__file__).parents[3] / "docs" / "own_code"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "tutorials" / "own_code"
 FOREST = """
 name: forest
 dataset: {name: twonorm, noise: [symmetric-0.2], size: 600, validation_fraction: 0.5, test_size: 200}

@@ -61,8 +61,9 @@ COLUMNS = (  # in this order: others read the files
     "best_warmup, best_parameters, val_accuracy, test_accuracy, test_accuracy_std, seeds, ce_test_accuracy, "
     "ls_test_accuracy, ce_val_accuracy, ls_val_accuracy, "
     "test_balanced_accuracy, test_macro_f1, metric, score, score_std, ce_score, ls_score, "
-    "gain_over_ce, gain_low, gain_high, p_beats_ce, p_beats_ls, "
-    "runner_up_rate, runner_up_behind, p_runner_up, expected_loss, best_epoch_test_accuracy, oracle_rate, "
+    "gain_over_ce, gain_low, gain_high, verdict, p_beats_ce, p_beats_ls, "
+    "runner_up_rate, runner_up_behind, p_runner_up, expected_loss, mean_abs_logit, "
+    "best_epoch_test_accuracy, oracle_rate, "
     "oracle_test_accuracy, theory_rate, trials, pruned, diverged, failed, epochs, epochs_spared, hours, note"
 )
 
@@ -114,12 +115,12 @@ def test_the_command_prints_the_table_and_nothing_of_the_libraries(finished: Fin
     assert "symmetric-0.4" in out
     # Plain lines where there is no terminal: what is being done, where it stands, and at the end what lies where.
     stages = ["Reading the study ...", "Loading Ray and MLflow ...", "Reading and measuring the data ..."]
-    stages += ["Starting Ray ...", "Writing the table and the plots ...", "Bringing MLflow up to date ..."]
+    stages += ["Starting Ray ...", "Writing the table, the plots and the report ...", "Bringing MLflow up to date ..."]
     assert [line for line in err.splitlines() if line.endswith(" ...")] == stages
     lines = [line for line in err.splitlines() if not line.endswith(" ...")]
     assert lines[0].startswith("trials 0/8, confirmation 0/12, time left: not known yet; best so far: clean -")
     assert re.match(r"trials 8/8, confirmation \d+/12, .*; best so far: clean [+-]\d\S* \(\d+\.\d\d %\)", lines[-2])
-    assert lines[-1] == "Table, trials, plots: home/studies/tiny; MLflow: tosmooth ui --home home"
+    assert lines[-1] == "Table, trials, plots, report: home/studies/tiny; MLflow: tosmooth ui tiny --home home"
     assert all(line.startswith("trials ") for line in lines[:-1]), err
 
 
@@ -142,7 +143,9 @@ def test_the_home_holds_what_it_should_and_no_leftovers(finished: Finished) -> N
         "history.jsonl",
         "journal.log",
         "levels.json",
+        "machines.json",
         "plots",
+        "report.html",
         "study.yaml",
         "trials.parquet",
         "weights",
@@ -168,20 +171,30 @@ def test_mlflow_shows_cells_trials_epochs_and_files(finished: Finished) -> None:
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=1000)
-    parents = {run.info.run_id: run for run in runs if run.data.tags["kind"] == "cell"}
-    children = {run.data.tags["identity"]: run for run in runs if run.data.tags["kind"] == "trial"}
+    parents = {run.info.run_id: run for run in runs if run.data.tags["tosmooth.kind"] == "cell"}
+    children = {run.data.tags["tosmooth.identity"]: run for run in runs if run.data.tags["tosmooth.kind"] == "trial"}
     assert len(parents) == 2
     assert {run.info.status for run in runs} == {"FINISHED"}
     records = records_of(finished.home)
     assert len(children) == len(records)
     for record in records:
         run = children[f"tiny/{record.level}/gls/{record.phase}/{record.number}"]
-        assert parents[run.data.tags["mlflow.parentRunId"]].data.tags["level"] == record.level
-        assert (run.data.tags["state"], run.data.tags["seed"]) == (record.state, str(record.train_seed))
+        assert parents[run.data.tags["mlflow.parentRunId"]].data.tags["tosmooth.level"] == record.level
+        assert (run.data.tags["tosmooth.state"], run.data.tags["tosmooth.seed"]) == (
+            record.state,
+            str(record.train_seed),
+        )
         assert run.data.params["rate"] == str(record.params["rate"])
         points = client.get_metric_history(run.info.run_id, "val_accuracy")
         assert [(p.step, p.value) for p in points] == [(i, m["val_accuracy"]) for i, m in enumerate(record.curve, 1)]
+    rows = {row["noise"]: row for row in table_of(finished.home)}
     for run in parents.values():
+        row = rows[run.data.tags["tosmooth.noise"]]
+        for name in ("best_rate", "test_accuracy", "ce_test_accuracy", "trials"):
+            assert run.data.metrics[name] == pytest.approx(float(row[name]), abs=0.005)
+        times = [m["time"] or 0.0 for r in records if r.level == run.data.tags["tosmooth.level"] for m in r.curve]
+        assert run.info.end_time == round(1000 * max(times))
+        assert run.info.start_time < 1000 * min(times)
         folder = finished.home / "artifacts" / re.sub("^mlflow-artifacts:/*", "", run.info.artifact_uri)
         assert {"best_rates.csv", "trials.parquet", "twonorm-rate-over-noise.png"} <= {f.name for f in folder.iterdir()}
 

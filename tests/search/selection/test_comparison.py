@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from tests.search.builders import level, record
+from tests.search.tools import tiny
 from tosmooth.search.records import Level, Phase, Record, Score, State
 from tosmooth.search.report.best_rates import best_row
 from tosmooth.search.report.cell_results import CellResults
+from tosmooth.search.report.results import study_rows
 from tosmooth.search.report.row import Row
 from tosmooth.search.selection.choice import Uncertainty
 from tosmooth.search.selection.comparison import best_trials, estimated_noise_rate, paired_gain, winner
 from tosmooth.search.selection.theory import theory_rate
+from tosmooth.search.spec.method_spec import MethodSpec
 from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.sections import Baselines, ConfirmationSpec, SearchSpec
 from tosmooth.trainables.errors import InputError
@@ -225,6 +228,7 @@ def test_a_row_holds_what_can_be_worked_out_by_hand() -> None:
         gain_over_ce=10.0,
         gain_low=pytest.approx(7.5159, abs=1e-4),  # type: ignore[arg-type]
         gain_high=pytest.approx(12.4841, abs=1e-4),  # type: ignore[arg-type]
+        verdict="smooth",
         best_epoch_test_accuracy=91.0,
         oracle_rate=-4.0,  # the pruned trial: highest on the test set; the failed one's 99 does not count
         oracle_test_accuracy=93.0,
@@ -414,6 +418,8 @@ def test_without_a_test_set_the_gain_is_by_noisy_validation_and_the_note_says_so
     assert row.note == (
         "no clean test labels: accuracies and gain are of the noisy validation; gain over CE is within seed noise"
     )
+    row = row_of([*SEARCH, *CONFIRMED], level=replace(LEVEL, test_size=0, clean_validation=True))
+    assert row.note.startswith("no clean test labels: accuracies and gain are of the clean validation")
 
 
 def test_note_says_that_the_gain_includes_another_learning_rate() -> None:
@@ -446,4 +452,83 @@ def test_interval_and_probabilities_stand_in_the_row() -> None:
 
 @pytest.mark.parametrize(("low", "high", "said"), [(-4.0, -0.1, False), (-4.0, 0.0, True), (-1.0, 0.2, True)])
 def test_interval_that_holds_0_is_no_evidence_for_smoothing(low: float, high: float, said: bool) -> None:
-    assert ("no evidence for smoothing" in sure_row(low, high).note) is said
+    assert ("the sign of the best rate is undecided" in sure_row(low, high).note) is said
+
+
+def test_a_test_set_of_which_the_users_code_reports_nothing_is_left_out() -> None:
+    spec, levels = tiny("dataset.noise=[symmetric-0.4]"), {"twonorm/symmetric-0.4": level()}
+    params = {"rate": -2.0, "warmup": 1}
+    baselines = MethodSpec.of(spec, "gls").baselines(params)
+    found = [record(i, rate, val=[value]) for i, (rate, value) in enumerate([(0.0, 60.0), (0.1, 61.0)])]
+    found.append(record(2, val=[70.0], params=params))
+    for i, arm in enumerate((baselines.ce, baselines.ls, params)):
+        found += [
+            record(seed, val=[60.0 + 5 * i + seed % 3], params=arm, phase="confirmation", train_seed=seed)
+            for seed in (7, 8, 9)
+        ]
+    (row,) = study_rows(spec, levels, found)
+    assert (row.test_accuracy, row.gain_over_ce) == (None, 10.0)
+    assert "the test set is left out: no trial reports test_accuracy" in row.note
+    told = [replace(each, curve=({**each.curve[0], "test_accuracy": 80.0},)) for each in found]
+    (row,) = study_rows(spec, levels, told)
+    assert (row.test_accuracy, row.gain_over_ce) == (80.0, 0.0)
+    assert "the test set is left out" not in row.note
+
+
+DECAY = "training.optimizer.weight_decay"
+TWO = (
+    "dataset.noise=[symmetric-0.4]",
+    "method=[gls, gce]",
+    f"space.{DECAY}={{low: 0.001, high: 1, scale: log}}",
+    "confirmation={seeds: 3, finalists: 1}",
+    "search.readout=best",
+)
+
+
+def seeds(method: str, params: Params, val: float, test: float, loss: str = "") -> list[Record]:
+    """Three fresh seeds of a configuration; validation and test accuracy rise by 0.1 from seed to seed."""
+    place: dict[str, Any] = {"method": method, "phase": "confirmation", "params": params, "trained_as": loss}
+    return [
+        record(number, val=[val + 0.1 * number], test=[test + 0.1 * number], **place | {"train_seed": number})
+        for number in range(3)
+    ]
+
+
+def of_two_decays(val: float, slope: float = 0.0) -> dict[str, Row]:
+    """Rows of gls, chosen at a weight decay of 0.1, and of gce at 0.001. `val` is of cross-entropy at 0.1; else 60."""
+    far, near = {DECAY: 0.1}, {DECAY: 0.001}
+    gls, gce = {"rate": -1.0, "warmup": 0, **far}, {"gce.q": 0.5, "warmup": 0, **near}
+    ce, ls = ({"rate": rate, "warmup": 0, **far} for rate in (0.0, 0.1))
+    records = [
+        record(0, params=gls, val=[62.0], test=[80.0]),
+        record(0, params=gce, val=[61.0], test=[79.0], method="gce"),
+        *seeds("gls", gls, 62.0, 80.0),
+        *seeds("gls", ls, val, 78.0),
+        *seeds("gce", gce, 61.0, 79.0),
+        *seeds("gce", ce | near, 60.0, 75.0, "gls"),
+        *seeds("gce", ls | near, 60.0, 75.0, "gls"),
+    ]
+    records += [
+        replace(each, curve=({"val_accuracy": val + slope * each.number, "test_accuracy": 78.0 + 0.1 * each.number},))
+        for each in seeds("gls", ce, val, 78.0)
+    ]
+    rows = study_rows(tiny(*TWO), {LEVEL.name: LEVEL}, records)
+    return {row.method: row for row in rows}
+
+
+def test_a_method_is_compared_with_cross_entropy_at_the_recipe_that_suits_it() -> None:
+    rows = of_two_decays(61.5, 0.1)
+    assert (rows["gce"].ce_test_accuracy, rows["gce"].gain_over_ce) == pytest.approx((78.1, 1.0))  # not 75.1 and 4
+    note = f"compared with cross-entropy at {DECAY}=0.1, which does better than at the chosen value"
+    assert note in rows["gce"].note.split("; ")
+    assert rows["gls"].gain_over_ce == pytest.approx(2.0)
+    assert "compared with" not in rows["gls"].note
+
+
+@pytest.mark.parametrize(("val", "slope"), [(59.0, 0.1), (60.0, 0.1), (59.8, 1.0)])
+def test_cross_entropy_of_the_chosen_recipe_stays_unless_another_is_better_beyond_chance(
+    val: float, slope: float
+) -> None:
+    row = of_two_decays(val, slope)["gce"]
+    assert (row.ce_test_accuracy, row.gain_over_ce) == pytest.approx((75.1, 4.0))
+    assert "compared with" not in row.note

@@ -1,5 +1,6 @@
 """The studies that come with the package: each loads, and opens with what a reader asks first."""
 
+import dataclasses
 import re
 from importlib.resources import files
 
@@ -29,8 +30,9 @@ def header(name: str) -> dict[str, str]:
 
 def test_the_studies_are_those_of_the_readme() -> None:
     assert shipped_studies() == [
-        *("cifar10-symmetric", "cifar100n", "cifar10n", "cifar10n-cpu", "cifar10n-fast"),
-        *("cifar10n-methods", "cifar10n-methods-cpu", "digits", "paper-cifarn"),
+        *("cifar10-symmetric", "cifar100n", "cifar100n-features", "cifar10n", "cifar10n-cpu", "cifar10n-fast"),
+        *("cifar10n-features", "cifar10n-features-methods", "cifar10n-features-mlp", "cifar10n-features-noise"),
+        *("cifar10n-methods", "cifar10n-methods-cpu", "cifar10n-small", "digits", "paper-cifarn"),
         *("paper-uci-breast-cancer", "paper-uci-ringnorm", "paper-uci-twonorm", "paper-uci-waveform"),
         *("twonorm", "twonorm-methods"),
     ]
@@ -81,6 +83,32 @@ def test_image_study_searches_the_papers_rates_and_on_a_gpu_the_learning_rate_af
     spec = load_study(name)
     assert gls(spec).rate_bounds == (-8.0, 0.8)
     assert set(spec.space) == {"rate", "warmup"} | ({"lr_after_warmup"} if name != "cifar10n-cpu" else set())
+
+
+def test_the_small_network_sees_each_picture_again_as_it_was_and_is_tested_after_every_epoch() -> None:
+    spec = load_study("cifar10n-small")
+    assert (spec.dataset.size, spec.dataset.test_size) == (None, None)
+    assert (spec.training.augment, spec.training.crop_padding) == ("crop-altflip", 0)
+    assert spec.training.test_every == 1  # for all three rules by which an epoch is picked
+    arms = spec.confirmation.fewest_finalists + 2
+    runs = len(spec.cells()) * (spec.budget + arms * spec.confirmation.most_seeds)
+    assert f"{runs} runs of {spec.training.epochs} epochs" in spec.cost
+
+
+def test_heads_on_features_are_compared_at_the_weight_decay_that_suits_each() -> None:
+    studies = {name: load_study(name) for name in shipped_studies() if "-features" in name}
+    assert len(studies) == 5
+    decay = "training.optimizer.weight_decay"
+    for spec in studies.values():
+        assert spec.network.mode == "frozen"
+        assert decay in spec.space
+        method = gls(spec)
+        chosen = {"rate": 0.4, "warmup": 3, "lr_after_warmup": 0.5, decay: 0.02}
+        assert method.baselines(chosen).ce == {"rate": 0.0, "warmup": 0, "lr_after_warmup": 1.0, decay: 0.02}
+    # The studies of CIFAR-10N see the same features of the same examples: their tables compare.
+    linear, deeper = (studies[name] for name in ("cifar10n-features", "cifar10n-features-mlp"))
+    assert linear.dataset == deeper.dataset
+    assert dataclasses.replace(deeper.network, depth=None, width=None) == linear.network
 
 
 def test_benchmarks_of_a_bare_machine_train_as_the_fast_study_does() -> None:

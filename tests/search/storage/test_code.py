@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.search.builders import level
+from tosmooth.search.api.studies import load
 from tosmooth.search.run.submit import _travelling
 from tosmooth.search.spec.loading import difference, load_study, to_yaml
 from tosmooth.search.spec.study import StudySpec
@@ -52,9 +53,21 @@ def test_a_study_knows_the_digest_of_the_code_beside_it_and_so_do_its_trials(min
 
 def test_a_study_without_code_of_the_users_has_none(tmp_path: Path) -> None:
     spec = load_study("twonorm")
-    assert with_code(spec, None) == (spec, None)
+    assert with_code(spec, tmp_path / "study.yaml") == (spec, None)
     with pytest.raises(InputError, match=r"code: .* is refused: .* leave it out otherwise"):
         load_study("twonorm", [f"code={'a' * 64}"])
+
+
+def test_a_study_that_comes_with_tosmooth_takes_code_from_the_current_folder(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, changes = Home(tmp_path / "home"), ["network={factory: 'my_models:make'}"]
+    with pytest.raises(InputError, match=r"there is no module my_models in .*, nor installed"):
+        load("digits", home, changes, None, None)
+    monkeypatch.chdir(mine)
+    _, code = load("digits", home, changes, None, None)
+    assert code is not None
+    assert set(code.files) == {"my_models.py", "my_layers.py"}
 
 
 def test_what_is_kept_is_read_back_without_the_users_folder(mine: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ with module.lease(sys.argv[1], "study"):
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, seconds in (("BEAT", 0.2), ("DEAD", 2.0), ("SETTLED", 0.1)):
+    for name, seconds in (("BEAT", 0.2), ("DEAD", 2.0), ("SETTLED", 0.1), ("AGAIN", 2.0)):
         monkeypatch.setattr(module, name, seconds)
 
 
@@ -52,7 +52,7 @@ def pretend(url: str) -> bool:
 def test_lease_is_held_shown_and_given_back(url: str) -> None:
     with lease(url, "study"):
         before = held(url)
-        wait_for("a sign of life", lambda: held(url) != before, 10)
+        wait_for("a sign of life", lambda: held(url) != before)
         assert {**held(url), "beats": 0} == {**before, "beats": 0}
     assert held(url) == {}
     with lease(url, "study"):
@@ -99,5 +99,24 @@ def test_who_overslept_does_not_give_back_the_lease_of_another(url: str, monkeyp
 def test_driver_that_was_taken_for_dead_stops_and_says_who_has_the_study(url: str) -> None:
     words = "its driver is process 1 on elsewhere since noon: this run is over"
     with pytest.raises(InputError, match=words), lease(url, "study"):
-        wait_for("the end of this run", lambda: pretend(url), 10)
+        wait_for("the end of this run", lambda: pretend(url))
+    assert held(url)["id"] == "theirs"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_driver_that_missed_the_first_word_of_it_is_told_again(url: str) -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            swallowed.append(None)
+            wait_for("the first word", lambda: pretend(url))  # Python drops what is raised here
+
+    def run() -> None:
+        finalized = Finalized()
+        del finalized
+        assert swallowed
+        wait_for("the second", lambda: False)
+
+    swallowed: list[None] = []
+    with pytest.raises(InputError, match="this run is over"), lease(url, "study"):
+        run()
     assert held(url)["id"] == "theirs"

@@ -32,19 +32,20 @@ def test_a_trial_is_a_child_run_with_parameters_metrics_dataset_and_tags(home: P
     tags = {name: text for name, text in run.data.tags.items() if name != "mlflow.source.git.commit"}
     assert tags == {
         "mlflow.parentRunId": cell.info.run_id,
-        "mlflow.runName": "twonorm/symmetric-0.4 gls search 7",
-        "identity": "tiny/twonorm/symmetric-0.4/gls/search/7",
-        "kind": "trial",
-        "study": "tiny",
-        "level": "twonorm/symmetric-0.4",
-        "method": "gls",
-        "phase": "search",
-        "seed": "107",
-        "state": "diverged",
-        "epochs": "3",
-        "epochs_spared": "0",
-        "attempts": "1",
-        "reason": "epoch 3: loss 1e9",
+        "mlflow.runName": "r -0.8 w 1",
+        "mlflow.runColor": "#0072B2",  # of the first level
+        "tosmooth.identity": "tiny/twonorm/symmetric-0.4/gls/search/7",
+        "tosmooth.kind": "trial",
+        "tosmooth.study": "tiny",
+        "tosmooth.level": "twonorm/symmetric-0.4",
+        "tosmooth.method": "gls",
+        "tosmooth.phase": "search",
+        "tosmooth.seed": "107",
+        "tosmooth.state": "diverged",
+        "tosmooth.epochs": "3",
+        "tosmooth.epochs_spared": "0",
+        "tosmooth.attempts": "1",
+        "tosmooth.reason": "epoch 3: loss 1e9",
     }
     assert run.data.params == {"training.epochs": "3", "rate": "-0.8", "warmup": "1"}
     assert run.data.metrics == {"train_loss": 1 / 3, "val_accuracy": 53.0, "seconds": 1.0}  # None is not logged
@@ -59,13 +60,17 @@ def test_a_trial_is_a_child_run_with_parameters_metrics_dataset_and_tags(home: P
 def test_a_cell_is_a_parent_run_of_one_experiment(home: Path) -> None:
     track(home, trial(1), trial(2))
     cell = runs(client(home), "cell")[0]
-    assert {name: cell.data.tags[name] for name in ("kind", "study", "level", "method", "identity")} == {
-        "kind": "cell",
-        "study": "tiny",
-        "level": "twonorm/symmetric-0.4",
-        "method": "gls",
-        "identity": "tiny/twonorm/symmetric-0.4/gls",
+    assert {name: text for name, text in cell.data.tags.items() if name != "mlflow.source.git.commit"} == {
+        "mlflow.runName": "symmetric-0.4",
+        "mlflow.runColor": "#0072B2",
+        "tosmooth.identity": "tiny/twonorm/symmetric-0.4/gls",
+        "tosmooth.kind": "cell",
+        "tosmooth.study": "tiny",
+        "tosmooth.level": "twonorm/symmetric-0.4",
+        "tosmooth.method": "gls",
     }
+    # As long as its trials: the first began a second before its report, the last ended with it.
+    assert (cell.info.start_time, cell.info.end_time) == (1_700_000_000_000, 1_700_000_003_000)
     experiment = client(home).get_experiment_by_name("tiny")
     assert experiment is not None
     assert experiment.tags["mlflow.note.content"] == "Does it work?"

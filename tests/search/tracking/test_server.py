@@ -28,7 +28,8 @@ from tests.search.tracking.tools import (
 )
 from tests.tools import set_traps, sprung
 from tosmooth.search.storage.home_id import home_id
-from tosmooth.search.tracking import Tracker, delete_experiment, ui_command
+from tosmooth.search.tracking import Tracker, delete_experiment, study_page, ui_command
+from tosmooth.trainables.errors import InputError
 
 pytestmark = pytest.mark.xdist_group("server")  # which is started once
 
@@ -126,7 +127,14 @@ def test_a_server_shared_by_two_homes_keeps_their_studies_apart(
     assert len(points(remote, runs(remote, experiment=name)[1])) == 1
     cell = runs(remote, "cell", experiment=name)[0]
     assert Path(remote.download_artifacts(cell.info.run_id, "table.csv", str(tmp_path))).read_text() == "theirs"
+    theirs = remote.get_experiment_by_name(name)
+    assert theirs is not None
+    assert study_page(home, moved[1].url, "tiny").startswith(f"#/experiments/{theirs.experiment_id}/runs?viewState")
     delete_experiment(home, moved[1].url, "tiny")
+    with pytest.raises(
+        InputError, match=r"study 'tiny': MLflow has no experiment of this study: `tosmooth run` brings"
+    ):
+        study_page(home, moved[1].url, "tiny")
     assert remote.get_experiment_by_name(name) is None
     assert len(points(remote, runs(remote)[1])) == 3
 

@@ -171,7 +171,7 @@ def test_what_mlflow_lacks_is_said_with_the_cause(home: Path, monkeypatch: pytes
     assert session.close(1.0) == 1
     assert "Connection refused" in session.lacking(1)
 
-    def refuse(self: Runs, record: Record) -> None:
+    def refuse(self: Runs, record: Record, since: int | None) -> None:
         raise RefusedError("Param value too long")
 
     monkeypatch.setattr(Runs, "write", refuse)
@@ -181,14 +181,29 @@ def test_what_mlflow_lacks_is_said_with_the_cause(home: Path, monkeypatch: pytes
     assert "(it refuses tiny/twonorm/symmetric-0.4/gls/search/1: Param value too long);" in session.lacking(1)
 
 
-def test_a_slow_server_is_waited_for_as_long_as_it_takes_something(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def write_slowly(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Have MLflow take so long for each trial."""
     write = Runs.write
 
-    def slow(self: Runs, record: Record) -> None:
-        time.sleep(0.3)
-        write(self, record)
+    def slow(self: Runs, record: Record, since: int | None) -> None:
+        time.sleep(seconds)
+        write(self, record, since)
 
     monkeypatch.setattr(Runs, "write", slow)
+
+
+def test_a_trial_without_an_epoch_began_when_it_was_told_of(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_slowly(monkeypatch, 1)
+    session = tracker(home)
+    before = time.time()
+    session.update(trial(1, "running", 0))
+    told = time.time()
+    assert session.close(SOON) == 0
+    assert 1000 * before - 1 <= runs(client(home))[1].info.start_time <= 1000 * told + 1
+
+
+def test_a_slow_server_is_waited_for_as_long_as_it_takes_something(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_slowly(monkeypatch, 0.3)
     session = tracker(home)
     session.catch_up(trial(number) for number in range(12))
     assert session.close(3.0) == 0  # three seconds at a time, and not in all
@@ -215,7 +230,7 @@ def test_a_request_that_was_given_up_but_carried_out_leaves_one_run(
     given_up: list[tuple[Any, ...]] = []
 
     def timed_out_once(self: MlflowClient, *arguments: Any, **options: Any) -> Any:
-        if options["tags"]["kind"] == "trial" and not given_up:
+        if options["tags"]["tosmooth.kind"] == "trial" and not given_up:
             given_up.append((self, arguments, options))
             if not late:
                 create_run(self, *arguments, **options)

@@ -55,8 +55,8 @@ def runs(client: MlflowClient, kind: str = "trial", experiment: str = "tiny") ->
     """The runs of one kind by trial number; `{0: run}` for the cell. Fails where there are two of one identity."""
     found = client.get_experiment_by_name(experiment)
     assert found is not None
-    all_of_kind = [r for r in client.search_runs([found.experiment_id]) if r.data.tags["kind"] == kind]
-    by_number = {int(r.data.tags["identity"].split("/")[-1]) if kind == "trial" else 0: r for r in all_of_kind}
+    all_of_kind = [r for r in client.search_runs([found.experiment_id]) if r.data.tags.get("tosmooth.kind") == kind]
+    by_number = {int(r.data.tags["tosmooth.identity"].split("/")[-1]) if kind == "trial" else 0: r for r in all_of_kind}
     assert len(by_number) == len(all_of_kind)
     return by_number
 

@@ -14,7 +14,7 @@ from tosmooth.trainables.config import OptimizerConfig
 from tosmooth.trainables.errors import InputError
 
 SCORES = {
-    *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
+    *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong", "mean_abs_logit"),
     *("adaptive_ece", "aurc", "excess_aurc", "balanced_accuracy", "macro_f1"),
 }
 MEMORY = {"clean_accuracy", "memorised", "corrected", "other"}
@@ -37,7 +37,12 @@ def test_every_number_is_there_and_all_of_it_is_json(name: Any) -> None:
         expected |= {"transition_distance"}
         matrices |= {"measured_transition"}
     assert found.numbers.keys() == expected
-    assert found.arrays.keys() == {"reliability", "adaptive_reliability", "scaled_reliability", "projection"} | matrices
+    diagrams = {"reliability", "adaptive_reliability", "scaled_reliability"}
+    assert found.arrays.keys() == {*diagrams, "confusion", "projection"} | matrices
+    confusion, test = torch.tensor(found.arrays["confusion"]), found.test
+    assert confusion.sum(dim=1).tolist() == test.labels.bincount(minlength=len(confusion)).tolist()
+    assert confusion.sum(dim=0).tolist() == test.predicted.bincount(minlength=len(confusion)).tolist()
+    assert confusion.trace() == (test.predicted == test.labels).sum()
     assert found.notes.keys() == {"masking"}
     plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert plain["numbers"] == found.numbers

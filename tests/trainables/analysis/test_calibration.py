@@ -231,7 +231,7 @@ def test_scores_are_those_of_scikit_learn_and_the_functions(K: int) -> None:
     assert found["adaptive_ece"] == expected_calibration_error(p, labels, adaptive=True)
     assert (found["aurc"], found["excess_aurc"]) == aurc(p, labels)
     assert found.keys() == {
-        *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong"),
+        *("nll", "accuracy", "ece", "brier", "confidence_right", "confidence_wrong", "mean_abs_logit"),
         *("adaptive_ece", "aurc", "excess_aurc", "balanced_accuracy", "macro_f1"),
     }
 

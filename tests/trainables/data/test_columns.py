@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tosmooth.trainables.config import AllBut
-from tosmooth.trainables.data.columns import LOST, Fitted, features_of
+from tosmooth.trainables.data.column_numbers import LOST
+from tosmooth.trainables.data.columns import Fitted, features_of
 from tosmooth.trainables.data.examples import scale_of
 from tosmooth.trainables.data.feature_choice import chosen_features
 from tosmooth.trainables.errors import InputError
@@ -469,7 +470,7 @@ def test_column_of_too_many_categories_is_refused() -> None:
         ([[1, 2]], ["[1, 2, 3]"], r"numbers\[3\], in the training set numbers\[2\]"),
         ([[1]], [1], r"column 'a': numbers, in the training set numbers\[1\]"),
         (["x"], [1], r"column 'a': numbers, in the training set categories"),
-        ([1], ["x"], r"column 'a': of type string: features are numbers"),
+        ([1], ["x"], r"column 'a': text, in the training set numbers: the two are alike"),
         ([1, 2], [1, 2, "?"], r"column 'a': of type|is no number"),
         ([datetime.datetime(2020, 1, 1, tzinfo=UTC)], [1], r"numbers, in the training set dates and times of a zone"),
         ([datetime.date(2020, 1, 1)], [datetime.timedelta(1)], r"durations, in the training set dates and times"),

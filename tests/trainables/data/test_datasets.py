@@ -183,12 +183,13 @@ def test_unknown_level_lists_those_of_this_data_set(dataset: str, noise: str, kn
 
 
 def test_every_data_set_lists_its_levels() -> None:
-    assert DATASETS["twonorm"].levels() == ["clean", "symmetric-E", "pairflip-E", "instance-E", "matrix-NAME"]
+    files = ["matrix-NAME", "cleaned-NAME"]
+    assert DATASETS["twonorm"].levels() == ["clean", "symmetric-E", "pairflip-E", "instance-E", *files]
     human = ["aggre", "random1", "random2", "random3", "worst"]
     like, drawn = [f"like-{name}" for name in human], ["symmetric-E", "pairflip-E", "asymmetric-E", "instance-E"]
-    assert DATASETS["cifar10"].levels() == ["clean", *drawn, *like, "matrix-NAME"]
-    assert DATASETS["cifar10n"].levels() == ["clean", *human, *drawn, *like, "matrix-NAME"]
-    assert DATASETS["cifar100n"].levels() == ["clean", "noisy", *drawn, "like-noisy", "matrix-NAME"]
+    assert DATASETS["cifar10"].levels() == ["clean", *drawn, *like, *files]
+    assert DATASETS["cifar10n"].levels() == ["clean", *human, *drawn, *like, *files]
+    assert DATASETS["cifar100n"].levels() == ["clean", "noisy", *drawn, "like-noisy", *files]
 
 
 def test_human_labels_follow_their_images_through_subset_and_split(

@@ -124,7 +124,7 @@ def test_without_the_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "executable", str(bare))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     for place in ("hf://someone/photos", "hf://datasets/someone/photos/a.csv"):
-        with pytest.raises(InputError, match=rf"^{KEY}: '{place}' is refused: install .*'tosmooth\[hub\]'"):
+        with pytest.raises(InputError, match=rf"^{KEY}: '{place}' is refused: install .*'tosmooth\[huggingface\]'"):
             load(tmp_path, tmp_path / "cache", train=place, features=("a",))
 
 

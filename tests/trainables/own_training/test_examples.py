@@ -1,4 +1,4 @@
-"""The examples of docs/own_code train, each by the library that it is for; nothing is downloaded."""
+"""The examples of docs/tutorials/own_code train, each by the library that it is for; nothing is downloaded."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tosmooth.trainables.user_code import collect, resolve, use
 
 __all__ = ["forgotten"]
 
-EXAMPLES = Path(__file__).parents[3] / "docs" / "own_code"
+EXAMPLES = Path(__file__).parents[3] / "docs" / "tutorials" / "own_code"
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "my_loop": {"lr": 0.01, "layers": 1},
     "my_forest": {"lr": 0.1, "depth": 2, "features": "sqrt"},

@@ -48,6 +48,7 @@ def slowly(logits: Tensor, labels: Tensor) -> dict[str, float]:
         "brier": ((p - np.eye(K)[y]) ** 2).sum(axis=1).mean(),
         "confidence_right": np.average(confidence, weights=right) if right.any() else math.nan,
         "confidence_wrong": np.average(confidence, weights=~right) if not right.all() else math.nan,
+        "mean_abs_logit": logits.double().abs().mean().item(),
         "balanced_accuracy": 100 * balanced,
         "macro_f1": 100 * f1_score(y, p.argmax(axis=1), average="macro", zero_division=0),
     }
@@ -72,6 +73,7 @@ def test_undecided_predictions_have_known_numbers() -> None:
         "brier": 0.9,  # 0.9^2 + 9 * 0.1^2
         "confidence_right": 0.1,
         "confidence_wrong": 0.1,
+        "mean_abs_logit": 0.0,
         "balanced_accuracy": 100 / 3,
         "macro_f1": 100 * (2 / 3) / 3,  # of the classes 0 to 2: no one is of the others, or taken for one
     }

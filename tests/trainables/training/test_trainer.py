@@ -6,6 +6,7 @@ import math
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,15 +23,17 @@ from tosmooth.trainables.config import DataConfig, NetworkConfig, OptimizerConfi
 from tosmooth.trainables.data.datasets import LevelData, Split, load_level
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.networks.build import build_network
+from tosmooth.trainables.training.divergence import UNBOUNDED
 from tosmooth.trainables.training.trainer import Report, Trainer, train
 
 CPU = torch.device("cpu")
 DATA = DataConfig(dataset="twonorm", noise="symmetric-0.2", size=600, test_size=400)
 KEYS = {
-    *("train_loss", "train_accuracy", "train_accuracy_clean", "train_accuracy_flipped", "val_loss", "val_accuracy"),
+    *("train_loss", "train_accuracy", "train_accuracy_clean", "train_accuracy_flipped", "train_changed"),
+    *("val_loss", "val_accuracy"),
     *("test_loss", "test_accuracy", "test_ece"),
     *("test_brier", "test_confidence_right", "test_confidence_wrong", "lr", "seconds"),
-    *("val_balanced_accuracy", "val_macro_f1", "test_balanced_accuracy", "test_macro_f1"),
+    *("val_balanced_accuracy", "val_macro_f1", "val_mean_abs_logit", "test_balanced_accuracy", "test_macro_f1"),
 }
 CLASSES = {"test_accuracy_of.0", "test_accuracy_of.1"}  # of the last epoch
 Numbers = list[dict[str, float | None]]
@@ -236,7 +239,10 @@ def test_every_epoch_is_reported_with_the_same_keys_and_the_last_with_every_clas
     assert all(report.metrics.keys() >= KEYS for report in found)
     last = found[-1].metrics
     assert sum(last[key] or 0 for key in CLASSES) / 2 == pytest.approx(last["test_balanced_accuracy"])
-    assert all(isinstance(value, float) for report in found for value in report.metrics.values())
+    none = [{key for key, value in report.metrics.items() if value is None} for report in found]
+    assert none == [{"train_changed"}, set(), set()]  # before the first epoch nothing was predicted
+    values = [value for report in found for value in report.metrics.values() if value is not None]
+    assert all(isinstance(value, float) for value in values)
 
 
 def test_cross_entropy_learns_twonorm(data: LevelData) -> None:
@@ -247,7 +253,8 @@ def test_cross_entropy_learns_twonorm(data: LevelData) -> None:
 def test_data_without_a_test_set_leave_its_metrics_empty(data: LevelData) -> None:
     found = reports(trial(epochs=1), dataclasses.replace(data, test=None))[0].metrics
     assert found.keys() == KEYS
-    assert {key for key, value in found.items() if value is None} == {key for key in KEYS if key.startswith("test_")}
+    none = {key for key in KEYS if key.startswith("test_")} | {"train_changed"}  # of one epoch alone
+    assert {key for key, value in found.items() if value is None} == none
 
 
 def test_training_metrics_are_of_the_smoothed_loss_as_the_epoch_went(data: LevelData) -> None:
@@ -309,6 +316,19 @@ def test_epoch_above_chance_starts_the_count_anew() -> None:
         trainer.train_set.labels = guess.expand(400) if epoch == 3 else labels
         trainer.run_epoch()
         assert trainer.done == (epoch == 6)
+
+
+def test_logits_that_run_away_are_reported_and_end_a_run_that_is_to_stay_bounded(data: LevelData) -> None:
+    free = trial(-8.0, epochs=6, lr=0.02, warmup=1)
+    sizes = [report.metrics["val_mean_abs_logit"] or 0.0 for report in reports(free, data)]
+    assert len(sizes) == 6
+    assert sizes[0] < 30
+    first = next(epoch for epoch, size in enumerate(sizes, start=1) if size > UNBOUNDED)
+    bounded = reports(replace(free, bounded=True), data)
+    assert [report.diverged is None for report in bounded] == [True] * (first - 1) + [False]
+    says = rf"mean \|logit\| is [\d.e+]+ at epoch {first}, above 1000 \(selection.bounded\)"
+    assert re.fullmatch(says, bounded[-1].diverged or "")
+    assert numbers(trial(0.1), data) == numbers(trial(0.1, bounded=True), data)
 
 
 def test_two_classes_with_much_noise_are_not_taken_for_chance() -> None:

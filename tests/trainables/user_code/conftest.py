@@ -31,7 +31,14 @@ def forgotten() -> Iterator[None]:
     """Leave this process without any user's code."""
     path = list(sys.path)
     yield
+    forget()
     sys.path[:] = path
+
+
+def forget() -> None:
+    """Have this process know no user's code."""
+    unpacked = [str(finder.folder) for finder in sys.meta_path if isinstance(finder, Finder)]
+    sys.path[:] = [place for place in sys.path if place not in unpacked]
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
     for name in [name for name in sys.modules if name.startswith("my_")]:
         del sys.modules[name]

@@ -165,7 +165,11 @@ def test_table_of_each_level_fits_80_columns_and_cuts_nothing(analysed: Analysed
 
 
 def test_files_are_artifacts_of_their_cell_s_run_which_stays_finished(analysed: Analysed) -> None:
-    parents = {run.data.tags["level"]: run for run in mlflow_runs(analysed.home) if run.data.tags["kind"] == "cell"}
+    parents = {
+        run.data.tags["tosmooth.level"]: run
+        for run in mlflow_runs(analysed.home)
+        if run.data.tags["tosmooth.kind"] == "cell"
+    }
     for level, run in parents.items():
         folder = analysed.home / "artifacts" / "tiny" / run.info.run_id / "artifacts"
         own, other = ("clean", "symmetric-0.4") if level.endswith("clean") else ("symmetric-0.4", "clean")
@@ -178,6 +182,23 @@ def test_files_are_artifacts_of_their_cell_s_run_which_stays_finished(analysed: 
         assert (folder / "analysis.csv").read_bytes() == written
 
 
+def test_runs_keep_their_start_end_and_duration(analysed: Analysed, finished: Finished) -> None:
+    times = [
+        {run.info.run_id: (run.info.status, run.info.start_time, run.info.end_time) for run in mlflow_runs(home)}
+        for home in (finished.home, analysed.home)
+    ]
+    assert times[0] == times[1]
+
+
+def test_cell_s_run_shows_the_pictures_of_the_analysis_too(analysed: Analysed) -> None:
+    for run in mlflow_runs(analysed.home):
+        if run.data.tags["tosmooth.kind"] == "cell":
+            level, words = run.data.tags["tosmooth.noise"], run.data.tags["mlflow.note.content"]
+            for name in ("reliability", "accuracy-over-rate"):
+                file = f"twonorm-{level}-gls-{name}.png"
+                assert f"![{file}](get-artifact?path={file}&run_uuid={run.info.run_id})" in words
+
+
 def test_files_go_to_the_mlflow_that_is_named(command: Command, home: Path, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'other.db'}"
     quick = ("--level", "clean", "--attacked", "0", "--no-student")
@@ -188,7 +209,7 @@ def test_files_go_to_the_mlflow_that_is_named(command: Command, home: Path, tmp_
     experiment = client.get_experiment_by_name("tiny")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
-    assert (run.data.tags["level"], run.info.status) == ("twonorm/clean", "FINISHED")
+    assert (run.data.tags["tosmooth.level"], run.info.status) == ("twonorm/clean", "FINISHED")
     folder = home / "artifacts" / "tiny" / run.info.run_id / "artifacts"
     assert "twonorm-clean-gls-reliability.png" in {file.name for file in folder.iterdir()}
 
