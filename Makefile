@@ -81,8 +81,6 @@ $(BENCHED): $(INSTALLED) tests/benchmarks/samplers/hebo.txt tests/benchmarks/sam
 # 20,000 trials of simulated duration on 1,000 virtual workers, for each sampler and several shapes: minutes each.
 bench-scale: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/scale.py --json build/benchmarks/scale.json
-	$(BIN)/python tests/benchmarks/scale.py --samplers posterior --cells 5 --allocation adaptive \
-		--json build/benchmarks/scale_adaptive.json
 
 # Made anew unless a set-up was finished here before; after a change of the lock it is brought up to date in place.
 # The project is built with the pinned hatchling of the lock (no build isolation), so that nothing unpinned is run.

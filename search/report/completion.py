@@ -41,5 +41,4 @@ def _searched(spec: StudySpec, records: Sequence[Record]) -> bool:
     for record in records:
         if record.phase == "search" and record.state in over:
             ended[Cell(record.level, record.method)] += 1
-    left = {cell: spec.budget - saved.get(cell, 0) - number for cell, number in ended.items()}
-    return sum(left.values()) <= 0 if spec.search.allocation == "adaptive" else all(n <= 0 for n in left.values())
+    return all(spec.budget - saved.get(cell, 0) <= number for cell, number in ended.items())

@@ -45,7 +45,6 @@ class Progress:
         self.several = len(spec.method) > 1  # methods
         self.first = spec.method[0]  # whose cells confirm the baselines for those of the other methods
         self.baselines = 2 * MethodSpec.of(spec, self.first).is_compared  # cross-entropy and label smoothing
-        self.even = spec.search.allocation == "even"  # else a cell has no share of its own of the trials
         self.console = console
         self.records: dict[tuple[str, str, Phase], dict[int, Record]] = defaultdict(dict)
         self.ended: Counter[tuple[str, str, Phase]] = Counter()
@@ -111,7 +110,7 @@ class Progress:
         for cell in self.cells:
             running = sum(r.state == "running" for phase in PHASES for r in self._of(cell, phase))
             counts = (self.count(cell, "search"), self.count(cell, "confirmation"))
-            trials = f"{counts[0]}/{self.budget}" if self.even else str(counts[0])
+            trials = f"{counts[0]}/{self.budget}"
             confirmed = f"{counts[1]}/{self._extra([cell])}"
             table.add_row(self.name(cell), trials, confirmed, str(running or ""), self.best(cell))
         return fitting(table, self.console.width)

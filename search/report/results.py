@@ -57,9 +57,7 @@ def study_rows(spec: StudySpec, levels: Mapping[str, Level], records: Sequence[R
     """Rows of the best-rate table, one for each cell, in the order of the study."""
     rows = []
     saved, cells = savings(spec, records), by_cell(spec, records)
-    fixed = (
-        spec.search.sampler == "grid" or spec.search.allocation == "adaptive"
-    )  # trials are no level's own to ask for
+    fixed = spec.search.sampler == "grid"  # no more trials can be asked for
     for cell, found in cells.items():
         view = MethodSpec.of(spec, cell.method)
         others = _borrowed(cell, cells)

@@ -97,8 +97,6 @@ class StudyDriver:
         if job is not None:
             return job
         searching = self._state.searching()
-        if searching and self.spec.search.allocation == "adaptive":
-            return None  # one that fails gives its place to any cell: the search must be over in all of them
         for cell in self.spec.cells():
             if cell not in searching and (job := self._confirmation(cell)) is not None:
                 return job

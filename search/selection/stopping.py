@@ -43,19 +43,15 @@ def stop_reason(rule: StopWhen, posterior: Posterior | None) -> str | None:
 
 
 def savings(spec: StudySpec, records: Sequence[Record]) -> list[Saving]:
-    """Savings of the levels whose search has stopped early, by the records of a study; none without `stop_when`.
-
-    Under `adaptive` a level has no share of its own: together they save what is left of the study's total.
-    """
+    """Savings of the levels whose search has stopped early, by the records of a study; none without `stop_when`."""
     rule = spec.search.stop_when
     if rule is None:
         return []
     found = []
     ended = [record for record in records if record.phase == "search" and record.state in ENDED]
-    left = max(0, spec.budget * len(spec.cells()) - len(ended))
     for cell in spec.cells():
         own = [record for record in ended if (record.level, record.method) == cell]
-        saved = min(spec.budget - len(own), left)
+        saved = spec.budget - len(own)
         confirming = any((r.level, r.method, r.phase) == (*cell, "confirmation") for r in records)
         if saved <= 0 or len(own) < ENOUGH or not confirming:  # the confirmation begins when the search is over
             continue
@@ -63,5 +59,4 @@ def savings(spec: StudySpec, records: Sequence[Record]) -> list[Saving]:
         if reason is not None:
             epochs = round(saved * sum(record.trained for record in own) / len(own))
             found.append(Saving(cell, reason, len(own), saved, epochs))
-            left -= saved
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tosmooth.search.spec.former_pruner import HALVING, without_halving
+from tosmooth.search.spec.former_search import without_former
 from tosmooth.search.spec.former_words import renewed_study
 from tosmooth.search.spec.parameters import Range, method_of
 from tosmooth.search.spec.shipped import shipped_file
@@ -69,16 +69,16 @@ def read_study(
 def _renewed(values: dict[str, Any], where: str) -> dict[str, Any]:
     """Return the values of a study that a home keeps, as today's version writes them."""
     values, _ = renewed_study(values)
-    if isinstance(search := values.get("search"), dict) and (changed := without_halving(search)) != search:
-        values["search"] = changed
-        if search.get("pruner") == HALVING:
-            _tell_of_halving(where)
+    if isinstance(search := values.get("search"), dict):
+        values["search"], told = without_former(search)
+        for change in told:
+            _tell(where, change)
     return values
 
 
 @functools.cache  # a command reads the file several times
-def _tell_of_halving(where: str) -> None:
-    log.warning("%s: the pruner successive-halving is gone; this study goes on with median", where)
+def _tell(where: str, change: str) -> None:
+    log.warning("%s: %s", where, change)
 
 
 def _fitted(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -125,7 +125,6 @@ class SearchSpec:
     estimate_noise: bool = True  # cross-entropy runs estimate the noise rate from the noisy labels alone
     head_start: bool = True  # posterior, tpe and gp: propose the theory's rate and the neighbouring levels' best early
     prior_study: str | None = None  # a study of the same home whose findings are proposed early
-    allocation: Literal["even", "adaptive"] = "even"  # of the trials among the cells
     stop_when: StopWhen | None = None  # None: each level uses its budget
     pruner: Pruner | Mapping[str, Any] = field(default="none", hash=False)  # a mapping as for the sampler
     pruner_min_epochs: int | None = None  # no trial is pruned before; None: a quarter of the epochs
@@ -157,8 +156,6 @@ class SearchSpec:
         require(not pruned or epochs > 1, "search.pruner", self.pruner, "a run of one epoch cannot be pruned")
         rule = f"for the samplers {', '.join(GUIDED)}, and classes of Optuna's"
         require(self.guided or self.prior_study is None, "search.prior_study", self.prior_study, rule)
-        adaptive = self.allocation == "adaptive"
-        require(self.sampler != "grid" or not adaptive, "search.allocation", "adaptive", "a grid is tried whole")
         stopped = {key: value for key, value in asdict(self.stop_when).items() if value} if self.stop_when else {}
         require(self.sampler != "grid" or not stopped, "search.stop_when", stopped, "a grid is tried whole")
         least = self.pruner_min_epochs if self.pruner_min_epochs is not None else max(1, epochs // 4)

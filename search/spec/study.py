@@ -12,7 +12,7 @@ A study file says (only `name` and `dataset` must be there):
     transition              estimated, measured, or K rows of P(noisy label | clean label): for forward and backward
     space                   parameter: {low, high, scale, step} or {values: [...]}
     search                  trials, sampler, training_seeds, epoch, readout, estimate_noise, head_start, prior_study,
-                            allocation, stop_when, pruner, pruner_min_epochs, pruner_grace
+                            stop_when, pruner, pruner_min_epochs, pruner_grace
     selection               metric, validate_on, bounded
     trunks                  share, keep, folder, max_gb
     confirmation            seeds, finalists, gain_interval, max_seeds, keep_weights
@@ -39,7 +39,7 @@ from pydantic import (
 )
 
 from tosmooth.search.records import Cell, Score
-from tosmooth.search.spec.former_pruner import refuse_halving
+from tosmooth.search.spec.former_search import refuse_former
 from tosmooth.search.spec.near_levels import check_levels
 from tosmooth.search.spec.parameters import Params, Space, with_params
 from tosmooth.search.spec.plugins import check_choice
@@ -205,7 +205,7 @@ class StudySpec(BaseModel):
     @field_validator("search", mode="before")
     @classmethod
     def _check_search(cls, value: object) -> object:
-        refuse_halving(value)
+        refuse_former(value)
         for key, known in (("sampler", get_args(Sampler)), ("pruner", get_args(Pruner))):
             if isinstance(value, Mapping) and key in value:
                 check_choice(f"search.{key}", value[key], known)

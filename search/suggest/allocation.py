@@ -1,45 +1,22 @@
-"""Allocation of trials to cells: which cell gets the next trial of the search, and when one has had enough.
+"""Allocation of trials to cells: they take turns until each has its budget, or has had enough by `search.stop_when`."""
 
-`even`: each cell gets the same budget, cells take turns. `adaptive`: the study's total is the same, to the trial. When
-every cell has had its initial design (baselines, what theory and an earlier study say, the even spread), the next goes
-where it is expected to raise the accuracy of the choice most. Each cell offers two trials, what its sampler proposes
-next and one more training seed of what its posterior holds best. Of a trial at parameters x the knowledge gradient is
-
-    KG(x) = E[max_i (mu_i + s_i(x) Z)] - max_i mu_i,   s_i(x) = Cov(f_i, f(x)) / sqrt(Var f(x) + noise),   Z ~ N(0, 1)
-
-with mu and Cov the posterior mean and covariance over the cell's candidates i (Frazier, Powell & Dayanik 2009, "The
-knowledge-gradient policy for correlated normal beliefs", INFORMS J. Computing 21), each of the means less what may
-diverge there, and with what a divergence at x would say of the others (`search.surrogate.feasibility`). It is
-divided by one more than the trials that are running in the cell, whose outcome the posterior does not know: else all
-slots went to one cell. Of equal offers that of the cell with the fewest trials is taken.
-"""
-
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from tosmooth.search.records import Cell, Level, Record
 from tosmooth.search.selection.stopping import ENOUGH, stop_reason
-from tosmooth.search.spec.parameters import Frozen, Params, frozen
+from tosmooth.search.spec.parameters import Params
 from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.storage.trial_store import Job
 from tosmooth.search.suggest.asking import Suggester
 from tosmooth.search.suggest.cell_state import CellState
-from tosmooth.search.suggest.warm_start import REPEAT, SAMPLER, Proposal, Proposals, best_of
+from tosmooth.search.suggest.warm_start import SAMPLER, Proposal, Proposals, best_of
 from tosmooth.search.surrogate.acquisition import Acquisition
 from tosmooth.search.surrogate.fitting import acquisition_of, posterior_of
 from tosmooth.search.surrogate.posterior import Posterior
 
 LAST = 3  # trials of a cell's budget, by which its neighbours are asked for what it has overlooked
 RACING = 3  # the last trials of a cell's budget: seeds of what leads, and its neighbours (`Acquisition.race`)
-
-
-class Offer(NamedTuple):
-    """Trial that a cell could have next; `gain` in points of accuracy, `None` where no posterior says."""
-
-    cell: Cell
-    proposal: Proposal
-    gain: float | None
 
 
 @dataclass(slots=True)
@@ -49,10 +26,8 @@ class _Found:
     version: int
     sampled: Params | None = None
     best: Params | None = None  # the incumbent, by the posterior, or else of single trials
-    modelled: Params | None = None  # by the posterior alone
     narrow: bool = False
     known: set[str] = field(default_factory=set)  # which of these
-    gains: dict[Frozen, float] = field(default_factory=dict)  # of one more trial
 
 
 class Allocation:
@@ -69,7 +44,6 @@ class Allocation:
         """Take `prior`: findings of an earlier study by level (`search.suggest.transfer`)."""
         self.spec, self.suggester, self.searches = spec, suggester, searches
         self.cells = spec.cells()
-        self.adaptive = spec.search.allocation == "adaptive"
         self.proposals = Proposals(spec, levels, self.search, self.best, prior)
         self._opened: set[Cell] = set()  # cells whose initial design is tried: under this driver it stays so
         self._found: dict[Cell, _Found] = {}
@@ -79,12 +53,8 @@ class Allocation:
         cells = self._unfinished(trials)
         if not cells:
             return None
-        openings = {cell: early for cell in cells if self.adaptive and (early := self._early(cell)) is not None}
-        if openings or not self.adaptive:
-            cell = min(openings or cells, key=trials.__getitem__)
-            return self.suggester.propose(cell, openings.get(cell) or self._own(cell))
-        offer = choose([offer for cell in cells for offer in self._offers(cell)], trials)
-        return self.suggester.propose(offer.cell, offer.proposal)
+        cell = min(cells, key=trials.__getitem__)
+        return self.suggester.propose(cell, self._own(cell))
 
     def search(self, cell: Cell) -> Sequence[Record]:
         """Search trials of a cell."""
@@ -124,8 +94,6 @@ class Allocation:
         return self._found[cell]
 
     def _unfinished(self, trials: Mapping[Cell, int]) -> list[Cell]:
-        if self.adaptive:
-            return going_on(self.spec, trials, {cell for cell in self.cells if self.stopped(cell)})
         short = [cell for cell in self.cells if trials[cell] < self.spec.budget and not self.suggester.exhausted(cell)]
         return [cell for cell in short if not self.stopped(cell)]
 
@@ -156,61 +124,11 @@ class Allocation:
             if ours is None:
                 found.sampled = self.suggester.sampled(cell)
             else:
-                racing = not self.adaptive and self.searches[cell].started >= self.spec.budget - RACING
+                racing = self.searches[cell].started >= self.spec.budget - RACING
                 found.sampled = (ours.race if racing else ours.suggest)(self._running(cell))
         return found.sampled
-
-    def _offers(self, cell: Cell) -> list[Offer]:
-        own, best = self._own(cell), self._modelled_best(cell)
-        if best is None:
-            return [Offer(cell, own, None)]
-        running = self._running(cell)
-        # What is being tried is not offered again: its first outcome says whether more of it is worth having.
-        repeat = [Proposal(REPEAT, best)] if best not in running else []
-        return [Offer(cell, p, round(self._gain(cell, p.params) / (1 + len(running)), 9)) for p in (own, *repeat)]
-
-    def _modelled_best(self, cell: Cell) -> Params | None:
-        """Incumbent by the cell's posterior alone; `None` where there is none."""
-        found = self._of(cell)
-        if "modelled" not in found.known:
-            posterior = self.posterior(cell)
-            found.modelled = None if posterior is None else posterior.best
-            found.known.add("modelled")
-        return found.modelled
-
-    def _gain(self, cell: Cell, params: Params) -> float:
-        """Knowledge gradient: points by which one more trial of the cell would raise the accuracy of its choice."""
-        gains, known = self._of(cell).gains, frozen(params)
-        if known not in gains:
-            acquisition = self.acquisition(cell)
-            gains[known] = 0.0 if acquisition is None else acquisition.gain(params)
-        return gains[known]
 
     def _running(self, cell: Cell) -> list[Params]:
         """Hyperparameters that are being tried, and those that ended too lately for the model to know of them."""
         trials = self.searches[cell]
         return [record.params for record in trials.running.values()] + trials.subset.since
-
-
-def going_on(spec: StudySpec, trials: Mapping[Cell, int], stopped: Container[Cell]) -> list[Cell]:
-    """Cells that may have another trial under `adaptive`: those not stopped, while the study's total lasts.
-
-    What a stopped cell leaves of an even share is saved, not spent on others.
-    """
-    cells = spec.cells()
-    left = sum(max(0, spec.budget - trials[cell]) for cell in cells if cell in stopped)
-    total = spec.budget * len(cells) - left
-    return [cell for cell in cells if cell not in stopped] if sum(trials[cell] for cell in cells) < total else []
-
-
-def choose(offers: Sequence[Offer], trials: Mapping[Cell, int]) -> Offer:
-    """Choose the offer of the highest gain; of equal ones that of the cell with the fewest trials, then the first.
-
-    A cell whose gain is unknown has its turn when no other has fewer trials.
-    """
-    fewest = min(trials[offer.cell] for offer in offers)
-    for offer in offers:
-        if offer.gain is None and trials[offer.cell] == fewest:
-            return offer
-    known = [(offer.gain, -trials[offer.cell], -i) for i, offer in enumerate(offers) if offer.gain is not None]
-    return offers[-max(known)[2]]

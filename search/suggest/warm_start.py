@@ -19,10 +19,9 @@ from tosmooth.search.spec.study import StudySpec
 from tosmooth.search.suggest.initial_design import initial_points
 from tosmooth.search.surrogate.posterior import Posterior
 
-# Where a proposal comes from. The last two are what a sampler says, and a further seed of parameters found best.
-BASELINE, SPREAD, THEORY, PRIOR, BELOW, ABOVE, SAMPLER, REPEAT = (
-    "baseline", "spread", "theory", "prior", "below", "above", "sampler", "repeat",
-)  # fmt: skip
+# Where a proposal comes from.
+BASELINE, SPREAD, THEORY, PRIOR = "baseline", "spread", "theory", "prior"
+BELOW, ABOVE, SAMPLER = "below", "above", "sampler"
 AGAIN = " again"  # behind BELOW and ABOVE
 NEAR = 0.25  # on the scale of `signed_log`, from -8 to 0.8 2.8 long
 

@@ -9,15 +9,14 @@ and the gain is E[max(mu + k Z)] - max(mu). Each mean counts less where training
 says where else one would.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
 
-from tosmooth.search.spec.parameters import Frozen, Params, frozen
+from tosmooth.search.spec.parameters import Params
 from tosmooth.search.surrogate.feasibility import Chances
 from tosmooth.search.surrogate.gaussian_process import KEPT, Array, Model
 from tosmooth.search.surrogate.posterior import Posterior
@@ -32,17 +31,6 @@ class Acquisition:
     """Acquisition function over the posterior of a cell. Gains in points of noisy-validation accuracy."""
 
     posterior: Posterior
-    _asked: dict[Frozen, float] = field(default_factory=dict, init=False, compare=False)  # gains, one by one
-
-    def gain(self, params: Mapping[str, Any]) -> float:
-        """Knowledge gradient of one more trial at `params`, which need not be a candidate."""
-        known = frozen(params)
-        if known not in self._asked:
-            own = self.posterior
-            points = np.vstack([own.points, own.axes.point(params)])
-            chances = own.feasibility.chances(np.vstack([own.edge_points, own.axes.edge(params)]), [len(points) - 1])
-            self._asked[known] = float(knowledge_gradient(own.model, points, [len(points) - 1], chances)[0])
-        return self._asked[known]
 
     @cached_property
     def gains(self) -> Array:

@@ -55,7 +55,6 @@ VARIANTS: dict[str, list[str]] = {  # the study with one part of it changed
     "tpe in place of the posterior's proposals": ["search.sampler=tpe"],
     "readout: best": ["search.readout=best"],
     "finalists: 1": ["confirmation.finalists=1"],
-    "allocation: adaptive": ["search.allocation=adaptive"],
     "pruner: median": ["search.pruner=median"],
 }
 Pair = tuple[float, float]  # ours, the grid's

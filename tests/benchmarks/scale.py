@@ -4,7 +4,7 @@ Trials of simulated duration on 1,000 virtual workers (`virtual_cluster.py`) aga
 record and selection, as Tune would call them. Tune, Ray and MLflow are not in it: `bench_growth.py` has them.
 
     python tests/benchmarks/scale.py [--trials 20000] [--workers 1000] [--cells 1 5 500]
-        [--samplers posterior tpe random] [--allocation even] [--pruner median] [--storage URL]
+        [--samplers posterior tpe random] [--pruner median] [--storage URL]
         [--marks 1000 2000 5000 10000 20000] [--json FILE]
 
 `--cells`: noise levels among which the trials are shared out; 1 is the worst case for whatever grows with its cell.
@@ -121,7 +121,6 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1000, help="trials at once (%(default)s)")
     parser.add_argument("--cells", type=int, nargs="+", default=[1, 5, 500], help="noise levels, at most 500")
     parser.add_argument("--samplers", nargs="+", default=["posterior", "tpe", "random"])
-    parser.add_argument("--allocation", default="even", help="even or adaptive (%(default)s)")
     parser.add_argument("--pruner", default="median", help="as in a study file (%(default)s)")
     parser.add_argument("--storage", default="", metavar="URL", help="an empty database for Optuna")
     parser.add_argument("--marks", type=int, nargs="+", default=list(MARKS), help="trials after which to look")
@@ -129,15 +128,15 @@ def main() -> None:
     found: list[Measurement] = []
     for sampler in options.samplers:
         for cells in options.cells:
-            spec = study(sampler, options.trials // cells, cells, options.allocation, options.pruner)
+            spec = study(sampler, options.trials // cells, cells, options.pruner)
             runs = [fresh(replay, spec, options.workers, options.marks, options.storage)]
-            title = f"{sampler}, {options.allocation}, {cells} cell{'s' if cells > 1 else ''}"
+            title = f"{sampler}, {cells} cell{'s' if cells > 1 else ''}"
             found += measurements(title, runs[0])
             report(f"Driver of {options.workers} workers: {title}", measurements(title, runs[0]), None)
     report(f"Driver of {options.workers} workers, {options.trials} trials", found, options.json)
 
 
-def study(sampler: str, trials: int, cells: int, allocation: str, pruner: str) -> StudySpec:
+def study(sampler: str, trials: int, cells: int, pruner: str) -> StudySpec:
     """A study of so many cells, `trials` in each; its levels have noise rates up to 0.4."""
     noises = [f"symmetric-{0.4 * (i + 1) / cells:.4f}" for i in range(cells)]
     return load_study(
@@ -145,7 +144,7 @@ def study(sampler: str, trials: int, cells: int, allocation: str, pruner: str) -
         [
             f"dataset.noise={json.dumps(noises)}",
             f"training.epochs={EPOCHS}",
-            f"search={{sampler: {sampler}, trials: {trials}, allocation: {allocation}, pruner: {pruner}}}",
+            f"search={{sampler: {sampler}, trials: {trials}, pruner: {pruner}}}",
             "confirmation={seeds: 2}",
         ],
     )

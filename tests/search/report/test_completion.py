@@ -14,7 +14,6 @@ STUDIES = {
     "two finalists": ("confirmation.finalists=2",),
     "methods": ("method=[gls, gce]",),
     "grid": ("search={sampler: grid}", "space.rate={values: [0, -0.8]}", "space.warmup={values: [0, 1]}"),
-    "adaptive": ("search.allocation=adaptive",),
     "stopped early": ("search={trials: 20, stop_when: {rate_interval: 5}}",),
 }
 

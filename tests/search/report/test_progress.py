@@ -116,14 +116,13 @@ def test_time_left_counts_what_this_run_did_and_not_the_start_of_the_workers(clo
 
 
 def test_under_seeds_auto_the_confirmation_s_length_is_open_and_the_time_left_is_that_of_the_least() -> None:
-    spec = tiny("confirmation={seeds: auto}", "search.allocation=adaptive")
+    spec = tiny("confirmation={seeds: auto}")
     console = Console(file=io.StringIO(), width=90)
     shown = Progress(spec, [trial(0, 0.0)], console)
     # 3 to 20 seeds of the best rate, CE and LS in each of two cells.
     assert shown.line().startswith("trials 1/8, confirmation 0/18 to 120, ")
     console.print(shown.table())
-    # No cell has a share of its own of the trials under adaptive.
-    assert printed(console)[1].split()[:5] == ["clean", "1", "0/9", "to", "60"]
+    assert printed(console)[1].split()[:5] == ["clean", "1/4", "0/9", "to", "60"]
 
 
 def test_a_second_finalist_counts_as_soon_as_it_begins(clock: list[float]) -> None:

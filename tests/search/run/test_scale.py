@@ -39,7 +39,7 @@ def fitted(folder: Path, spec: StudySpec, workers: int) -> list[tuple[int, int]]
 
 
 def test_models_of_a_long_search_stay_as_large_as_their_bound_and_are_made_ever_less_often(tmp_path: Path) -> None:
-    spec = scale.study("posterior", 1200, 1, "even", "none")
+    spec = scale.study("posterior", 1200, 1, "none")
     models = fitted(tmp_path, spec, 4)
     assert max(runs for _, runs in models) <= 2 * MOST
     made = Counter(ended // 100 for ended, runs in models if runs)
@@ -49,7 +49,7 @@ def test_models_of_a_long_search_stay_as_large_as_their_bound_and_are_made_ever_
 
 def test_a_study_of_many_cells_does_not_fit_all_of_them_for_each_trial(tmp_path: Path) -> None:
     # More cells than models are kept of: a trial that ends changes its own cell, and what its neighbours propose.
-    spec = scale.study("posterior", 10, 24, "adaptive", "none")
+    spec = scale.study("posterior", 10, 24, "none")
     models = fitted(tmp_path, spec, 4)
     assert len(models) < 6 * 10 * 24
 
@@ -63,7 +63,7 @@ def test_pruner_and_sampler_ask_the_storage_for_nothing_that_it_has_said(tmp_pat
         asked["all trials"] += 1
         return original(*arguments, **named)
 
-    spec = scale.study("tpe", 60, 2, "even", "median")
+    spec = scale.study("tpe", 60, 2, "median")
     with mock.patch.object(storage, "get_all_trials", get_all_trials):
         store = Store(spec, storage)
         searcher = scale.opened(spec, store, History(tmp_path / "history.jsonl"), tmp_path, 8)

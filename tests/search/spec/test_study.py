@@ -109,6 +109,7 @@ def test_run_of_one_epoch_has_nothing_to_choose_for_the_warmup() -> None:
         ("search.trials=1", ["search.trials", "1", "at least 2"]),
         ("search.sampler=grid", ["space.rate", "grid"]),
         ("search.pruner_min_epochs=3", ["search.pruner_min_epochs", "3", "no pruner"]),
+        ("search.allocation=even", ["search.allocation: 'even' is refused: it is gone", "stop_when"]),
         ("search.pruner=successive-halving", ["search.pruner: 'successive-halving' is refused: it is gone", "median"]),
         ("search.reduction_factor=3", ["search.reduction_factor: 3 is refused: it is gone with", "pruner: median"]),
         ("search={pruner: median, pruner_min_epochs: 8}", ["search.pruner_min_epochs", "below 8"]),

@@ -82,7 +82,7 @@ def test_the_same_meaning_goes_on_and_another_is_refused(tmp_path: Path) -> None
     assert "--name tiny-2" in str(caught.value)
 
 
-def test_a_study_kept_with_the_pruner_that_is_gone_is_read_with_the_median(
+def test_a_study_kept_with_a_pruner_or_allocation_that_is_gone_is_read_without(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = kept(tmp_path).study("tiny")
@@ -96,6 +96,14 @@ def test_a_study_kept_with_the_pruner_that_is_gone_is_read_with_the_median(
         folder.check(tiny(f"search.pruner={pruner}"))
     folder.spec_file.write_text(text.replace("pruner: none", "pruner: median, reduction_factor: 2"))
     assert folder.spec() == tiny("search.pruner=median")
+    caplog.clear()
+    folder.spec_file.write_text(text.replace("pruner: none", "allocation: even, pruner: none"))
+    assert (folder.spec(), caplog.messages) == (tiny(), [])
+    folder.spec_file.write_text(text.replace("pruner: none", "allocation: adaptive, pruner: none"))
+    assert folder.spec() == tiny()
+    assert [message.removeprefix(f"{folder.spec_file}: ") for message in caplog.messages] == [
+        "adaptive allocation is gone; this study goes on with as many trials for every level"
+    ]
 
 
 def test_data_that_changed_are_refused(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_study_starts_from_an_earlier_one_stops_early_and_says_what_that_saved
     file = home.root.parent / "tiny.yaml"
     file.write_text(TINY, encoding="utf-8")
     changes = (
-        "search={trials: 14, allocation: adaptive, stop_when: {accuracy_margin: 90}}",
+        "search={trials: 14, stop_when: {accuracy_margin: 90}}",
         "dataset.noise=[clean]",
         "confirmation={seeds: auto, max_seeds: 2}",
     )
