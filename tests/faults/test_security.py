@@ -99,10 +99,11 @@ def look_at(pid: int, seen: Watched) -> None:
 def keep_session(pid: int, seen: Watched) -> None:
     """Keep what stands in the files of Ray's session, which are gone when it has ended."""
     for session in sessions(pid):
-        for file in session.rglob("*"):
-            with suppress(OSError):  # it is gone
-                if file.is_file():
-                    seen.session[str(file)] = file.read_bytes()
+        for folder, _, names in os.walk(session):  # unlike rglob it goes on where a folder is gone
+            for file in (Path(folder, name) for name in names):
+                with suppress(OSError):  # it is gone
+                    if file.is_file():
+                        seen.session[str(file)] = file.read_bytes()
 
 
 def loopback(address: str) -> bool:
