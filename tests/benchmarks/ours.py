@@ -41,7 +41,7 @@ def run(spec: StudySpec, home: Path, data: Path | None = None) -> Ends:
     def told(_: Store, job: Job, *__: Any) -> None:
         ends.told.setdefault(job.key, time.time())
 
-    def shown(_: Runs, record: Record) -> None:
+    def shown(_: Runs, record: Record, *__: Any) -> None:
         if record.state in ENDED:
             ends.shown.setdefault(record.key, time.time())
             ends.epochs[record.key] = record.epochs
