@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tosmooth.trainables.config import AllBut, TableSource
 from tosmooth.trainables.conversion import Name
 from tosmooth.trainables.data.columns import is_text
+from tosmooth.trainables.data.imputation import without_gaps
 from tosmooth.trainables.data.tables.in_memory import INPUT, array_of, table_of
 from tosmooth.trainables.errors import InputError, first_line, require
 
@@ -54,13 +55,17 @@ def written(
     """
     require((X_test is None) == (y_test is None), "X_test, y_test", "one of them", "both, or neither")
     require(y is not None or annotators is not None, "y", None, "labels of the training set, or annotators")
-    inputs = table_of(X, "X")
+    inputs, tested = table_of(X, "X"), None if X_test is None else table_of(X_test, "X_test")
+    if tested is not None:
+        alike = tested.column_names == inputs.column_names
+        alike = alike and all(map(_alike, tested.schema.types, inputs.schema.types))
+        require(alike, "X_test", _columns(tested), f"as X: {_columns(inputs)}")
+    if gaps := _has_gaps(inputs) or (tested is not None and _has_gaps(tested)):
+        inputs, tested = _without_vectors(inputs), None if tested is None else _without_vectors(tested)
     labels = _labels_of(inputs.num_rows, y, annotators, clean)
     columns = tuple(name for name in labels if name.startswith(ANNOTATOR))
     parts = {TRAIN: _joined(inputs, labels)}
-    if X_test is not None:
-        tested = table_of(X_test, "X_test")
-        require(tested.schema.equals(inputs.schema), "X_test", _columns(tested), f"as X: {_columns(inputs)}")
+    if tested is not None:
         parts[TEST] = _joined(tested, {LABEL: _labels(y_test, tested.num_rows, "y_test")})
     pictures = inputs.column_names == [INPUT] and isinstance(inputs.schema.field(0).type, pa.FixedShapeTensorType)
     text = any(is_text(kind) for kind in inputs.schema.types)
@@ -75,6 +80,7 @@ def written(
         annotators=columns,
         missing=tuple(Name(str(each)) for each in missing),
         categorical="onehot" if text else "refuse",
+        impute="median" if gaps else "refuse",
     )
     return Written(_kept(home / FOLDER, parts), table)
 
@@ -97,6 +103,34 @@ def _kept(root: Path, parts: Mapping[str, pa.Table]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def _alike(one: pa.DataType, other: pa.DataType) -> bool:
+    """True for two columns of one type, and for numbers: pandas makes whole ones floats where a value is missing."""
+    numbers = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_null)
+    return bool(one == other or all(any(is_kind(kind) for is_kind in numbers) for kind in (one, other)))
+
+
+def _has_gaps(features: pa.Table) -> bool:
+    """True if a row lacks a value in one of the columns, or in a vector of numbers."""
+    columns = [_flat(column) if _of_vectors(column.type) else column for column in features.columns]
+    return any(without_gaps(column)[1].any() for column in columns)
+
+
+def _of_vectors(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_fixed_size_list(kind))
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([chunk.flatten() for chunk in column.chunks], column.type.value_type)
+
+
+def _without_vectors(features: pa.Table) -> pa.Table:
+    """Table in which vectors [N, D] are D columns x0, x1, ..., in each of which gaps can be filled."""
+    if features.column_names != [INPUT] or not _of_vectors(kind := features.schema.field(0).type):
+        return features
+    values = np.asarray(_flat(features.column(0))).reshape(-1, kind.list_size)
+    return pa.table({f"x{i}": values[:, i] for i in range(kind.list_size)})
 
 
 def _joined(inputs: pa.Table, labels: Mapping[str, pa.Array]) -> pa.Table:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,9 @@ import torch
 
 from tosmooth.search.init.parts import of_one_part, parts_of
 from tosmooth.trainables.config import AllBut, DataConfig, TableSource
+from tosmooth.trainables.data.columns import is_text
 from tosmooth.trainables.data.examples import Source, scale_of
+from tosmooth.trainables.data.imputation import as_numbers, without_gaps
 from tosmooth.trainables.data.labels import check_labels, named
 from tosmooth.trainables.data.own_data import own_data
 from tosmooth.trainables.data.picture_folder import ENDINGS, holds_classes
@@ -54,6 +57,7 @@ FEW = 20  # values of a text column up to which it may be a category, or a label
 TYPICAL = 5  # rows a value from which on it is no chance that all of them have one label
 WRONG = 0.3  # share of the commonest class's errors down to which a column of few values is doubted
 CHEAP = 4_000_000  # numbers, rows by features, up to which the noise is estimated here
+EMPTY = 0.5  # share of a column's values from which on it is left out
 NAMED = 10  # classes and columns that are named
 KINDS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_temporal)
 
@@ -212,24 +216,40 @@ def _features(
     said = [*said, f"features: {len(used)} columns" + (f", {len(text)} of them categories" if text else "")]
     said += [f"  left out: column {name!r}, {reason}" for name, reason in why.items()]
     said += [f"  column {name!r} {words}" for name in used if (words := _doubt(table, name, own))]
-    categorical = "onehot" if text else "refuse"
-    return replace(chosen, image=None, features=features, categorical=categorical), said  # type: ignore[arg-type]
+    found = replace(chosen, image=None, features=features, categorical="onehot" if text else "refuse")
+    if _with_gaps(table, used) or (chosen.test is not None and _test_gaps(cast(str, chosen.test), used)):
+        found = replace(found, impute="median")
+    return found, said
+
+
+def _with_gaps(table: Table, names: Sequence[str]) -> bool:
+    """True if a row lacks a value in one of these columns."""
+    return any(without_gaps(_feature(table, name))[1].any() for name in names)
+
+
+def _test_gaps(test: str, names: Sequence[str]) -> bool:
+    with open_table(files_of(test, Path(), "--test"), "test") as table:
+        return _with_gaps(table, names)
+
+
+def _feature(table: Table, name: str) -> pa.ChunkedArray:
+    """Column as it is read for a feature: numbers, too, where text has ? or the like among them."""
+    column = _read(table, name)
+    return as_numbers(column) if is_text(column.type) else column
 
 
 def _is_text(table: Table, name: str) -> bool:
-    kind = table.schema.field(name).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return is_text(table.schema.field(name).type) and is_text(_feature(table, name).type)
 
 
 def _unfit(table: Table, name: str, label: str) -> str | None:
     """Why a column is no feature; `None` where it is one."""
-    kind, column = table.schema.field(name).type, _read(table, name)
+    kind, column = table.schema.field(name).type, _feature(table, name)
     distinct = pc.count_distinct(column).as_py()
     if ANNOTATOR.fullmatch(name) and distinct <= FEW:
         return "labels of one annotator, perhaps: dataset.table.annotators takes them"
-    if column.null_count:
-        return f"of which {column.null_count} values are empty: fill them to use it"
+    if (gaps := int(without_gaps(column)[1].sum())) > EMPTY * table.rows:
+        return f"of which {gaps} of {table.rows} values are empty"
     if _plain(name) in IDENTIFIERS or (pa.types.is_integer(kind) and distinct == table.rows and _rising(column)):
         return "an identifier"
     if distinct > 1 and table.rows >= TYPICAL * distinct and _told(column, _read(table, label)) == table.rows:
@@ -241,7 +261,7 @@ def _unfit(table: Table, name: str, label: str) -> str | None:
 
 def _doubt(table: Table, name: str, label: str) -> str:
     """What makes a feature look as if it had been made from the labels; nothing where it does not."""
-    column, labels = _read(table, name), _read(table, label)
+    column, labels = _feature(table, name), _read(table, label)
     if not 2 <= pc.count_distinct(column).as_py() <= table.rows / TYPICAL:
         return ""
     told, commonest = _told(column, labels), _told(pa.array([0] * table.rows), labels)

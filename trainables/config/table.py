@@ -62,6 +62,7 @@ class TableSource:
     classes: tuple[Name, ...] | None = None  # all classes, in their order; None: those that the files have, sorted
     missing: tuple[Name, ...] = ()  # labels that mean none: such rows are left out, as rows without a label are
     categorical: Literal["refuse", "onehot"] = "refuse"  # features of text: a feature for each value
+    impute: Literal["refuse", "median"] = "refuse"  # features without a value: an error, or the training rows' median
     size: int | tuple[int, ...] | None = None  # pixels of a picture, or its height and width; None: as they are
     fit: Literal["crop", "pad", "stretch"] = "crop"  # how a picture of another shape gets that size
     on_bad: Literal["refuse", "drop"] = "refuse"  # pictures that cannot be read: an error, or left out
@@ -109,12 +110,9 @@ class TableSource:
         if not self.of_pictures:
             for key, default in (("size", None), ("fit", "crop"), ("on_bad", "refuse")):
                 require(getattr(self, key) == default, f"dataset.table.{key}", getattr(self, key), "for pictures alone")
-        require(
-            self.features is not None or self.categorical == "refuse",
-            "dataset.table.categorical",
-            "onehot",
-            "for features alone",
-        )
+        for key in ("categorical", "impute"):
+            value = getattr(self, key)
+            require(self.features is not None or value == "refuse", f"dataset.table.{key}", value, "for features alone")
         sides = self.picture_size or ()
         fits = len(sides) in (0, 2) and all(1 <= side <= LARGEST_SIDE for side in sides)
         require(fits, "dataset.table.size", self.size, f"pixels, or [height, width], 1 to {LARGEST_SIDE} each")

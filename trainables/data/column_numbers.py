@@ -30,10 +30,17 @@ class Column:
     categories: tuple[str, ...] = ()  # "categories": one for each feature
     origins: tuple[Fraction, ...] = ()  # exact number from which each feature counts, in its unit: 0 but for a few
     fine: bool = False  # numbers of float64 have too few digits beside some of them
+    fill: float | None = None  # what a gap becomes, beyond its origin; None: gaps are refused
+    indicated: bool = False  # one feature more is 1 where there is a gap
 
     @property
     def features(self) -> tuple[str, ...]:
         """Name of each feature."""
+        return (*self.values, f"{self.name}=missing") if self.indicated else self.values
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Name of each feature that is a value of a row: all but the one that says where it has none."""
         if self.kind == "categories":
             return tuple(f"{self.name}={category}" for category in self.categories)
         return tuple(self.name + index_words(index) for index in np.ndindex(self.shape))

@@ -9,6 +9,7 @@
 | lists of any of these, nested too, and tensors; all rows of one length | one for every position: `x[0]`, `x[1]`, ... |
 | text that holds such lists, as JSON writes them | the same |
 | text, and dictionaries of it, with `categorical: onehot` | one for every category, 1 or 0: `colour=blue`, ... |
+| one of these with gaps, but for lists, with `impute: median` | as `data.imputation` says: `age`, `age=missing` |
 
 All is worked out in float64, whole numbers and decimals exactly before that. Whatever is wrong with a column is an
 `InputError` that names place, column, value and rule.
@@ -28,17 +29,19 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tosmooth.trainables.data.column_numbers import BLOCK, Categories, Column, Numbers, Place, index_words
+from tosmooth.trainables.data.imputation import NUMBER, ImputedCategories, ImputedNumbers, as_numbers, without_gaps
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.errors import InputError, first_line, shown
 
 MOST_CATEGORIES = 1000
 EXACT = 2**53  # whole numbers up to this one are exact in float64
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 # What stands among numbers where one is missing, or was written for people to read.
 STRAY = r"(?i)^\s*(|\?+|-+|\.|#?n/?a|nan|null|none|[+-]?\d{1,3}(,\d{3})+(\.\d*)?)\s*$"
 LIST = r"^\s*((array|tensor)\()?\["
 NO_LIST = "no list of numbers as JSON has it, [0.1, 0.2]: write it so, with tolist() and not as numpy prints it"
+
+Read = Numbers | Categories | ImputedNumbers | ImputedCategories
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class Fitted:
 
     columns: tuple[Column, ...]
     unseen: int = 0  # rows of the table just read that have a category which the training set does not have
+    gaps: tuple[tuple[str, int], ...] = ()  # columns of that table that have some, and in how many rows
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -60,7 +64,11 @@ class Fitted:
 
 
 def features_of(
-    table: pa.Table, place: Place, fitted: Fitted | None = None, categorical: Literal["refuse", "onehot"] = "refuse"
+    table: pa.Table,
+    place: Place,
+    fitted: Fitted | None = None,
+    categorical: Literal["refuse", "onehot"] = "refuse",
+    impute: Literal["refuse", "median"] = "refuse",
 ) -> tuple[NDArray[np.float32], Fitted]:
     """Make features, float32 [N, D], of all columns of a table of N > 0 rows, as the table of this module says.
 
@@ -74,7 +82,7 @@ def features_of(
     _check_table(table, place, fitted)
     known = [None] * table.num_columns if fitted is None else fitted.columns
     places = [_of_column(place, name) for name in table.column_names]
-    read = [_read(*each, categorical) for each in zip(table.columns, known, places, strict=True)]
+    read = [_read(*each, categorical, impute) for each in zip(table.columns, known, places, strict=True)]
     width = sum(each.width for each in read)
     _check_memory(table.num_rows * width, table, f"{place(0)}: {width} features of {table.num_rows} rows")
     inputs = np.empty((table.num_rows, width), np.float32)
@@ -85,7 +93,12 @@ def features_of(
         each.write(inputs[:, start : start + each.width], column, where, unseen)
         columns.append(column)
         start += each.width
-    return inputs, Fitted(tuple(columns), int(unseen.sum()))
+    gaps = [
+        (name, int(each.gaps.sum()))
+        for name, each in zip(table.column_names, read, strict=True)
+        if isinstance(each, ImputedNumbers | ImputedCategories) and each.gaps.any()
+    ]
+    return inputs, Fitted(tuple(columns), int(unseen.sum()), tuple(gaps))
 
 
 def numbers_of(table: pa.Table, place: Place) -> tuple[NDArray[np.float32], Fitted]:
@@ -120,17 +133,38 @@ def _check_memory(numbers: int, held: pa.Table | pa.ChunkedArray, what: str) -> 
         raise InputError(f"{what}: {4 * numbers} bytes in memory: at most {most}")
 
 
-def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> Numbers | Categories:
+def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str, impute: str) -> Read:
+    imputed = impute == "median" if known is None else known.fill is not None
     try:
-        return _read_as_known(_decoded(column), known, where, categorical)
+        column = _decoded(column)
+        if imputed and not _is_list(column.type):
+            return _imputed(column, known, where, categorical)
+        return _read_as_known(column, known, where, categorical)
     except pa.ArrowNotImplementedError as error:  # some of Arrow's functions lack some of its types
         raise InputError(f"{where(0)}: {_of_type(column.type)}: store it as numbers ({first_line(error)})") from error
+
+
+def _imputed(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> Read:
+    """Read a column that may have gaps; as lists have none, they are read as they are."""
+    if is_text(column.type) and (known is None or known.kind != "categories"):
+        column = as_numbers(column)
+    column, gaps = without_gaps(column)
+    if gaps.all():
+        if known is not None and known.kind == "categories":
+            return ImputedCategories(None, gaps, len(known.categories))
+        return ImputedNumbers(None, gaps, known is not None and known.indicated)
+    read = _read_as_known(column, known, where, categorical)
+    if isinstance(read, Categories):
+        return ImputedCategories(read, gaps, read.width)
+    if read.shape:  # text that holds lists
+        return read
+    return ImputedNumbers(read, gaps, bool(gaps.any()) if known is None else known.indicated)
 
 
 def _read_as_known(
     column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str
 ) -> Numbers | Categories:
-    _refuse_nulls(column, where)
+    _refuse_nulls(column, where, imputable=known is None)
     if is_text(column.type) and not _mostly_lists(column):
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
         return _categories(column, where, known, onehot)
@@ -159,10 +193,15 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(inner) if pa.types.is_primitive(inner) or pa.types.is_decimal(inner) else column
 
 
-def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = ()) -> None:
+def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = (), imputable: bool = False) -> None:
     if column.null_count:
         row, *index = np.unravel_index(pc.index(column.is_null(), True).as_py(), (len(column), *shape))
-        raise InputError(f"{where(int(row))}{index_words(index)}: is empty: fill it, or leave out the row")
+        raise InputError(f"{where(int(row))}{index_words(index)}: {_empty(imputable and not _is_list(column.type))}")
+
+
+def _empty(imputable: bool) -> str:
+    """What to do about a gap."""
+    return "is empty: fill it, or leave out the row" + ("; or take `impute: median`" if imputable else "")
 
 
 def _flat(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple[int, ...]]:
@@ -281,7 +320,7 @@ def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, one
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     empty = _by_value(column, pc.is_null)
     if empty.any():
-        raise InputError(f"{where(int(empty.argmax()))}: is empty: fill it, or leave out the row")
+        raise InputError(f"{where(int(empty.argmax()))}: {_empty(known is None)}")
     if known is None or not onehot:
         _refuse_text(column, where, onehot, "" if known is None else known.kind)
     categories = _distinct(column, where) if known is None else known.categories

@@ -30,6 +30,7 @@ from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, stream
 
 KEY = "dataset.table"
+NAMED = 5  # columns that are named
 GLOB = re.compile(r"[*?[]")
 
 
@@ -214,9 +215,19 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted
         if wanted.image is not None:
             inputs = of_table(table, what, wanted, folders)
             return _Part(inputs, labels, soft, remarks=inputs.remarks)
-        values, fitted = features_of(table.read(inputs_of), table.place, fitted, wanted.categorical)
-    unseen = f"{fitted.unseen} rows of the test set have a category that the training set lacks"
-    return _Part(of_features(values, {}), labels, soft, fitted, (unseen,) if fitted.unseen else ())
+        how = (wanted.categorical, wanted.impute)
+        values, fitted = features_of(table.read(inputs_of), table.place, fitted, *how)
+    return _Part(of_features(values, {}), labels, soft, fitted, tuple(_on_features(fitted)))
+
+
+def _on_features(fitted: Fitted) -> Iterator[str]:
+    """Say what became of values that are missing, or that the training set lacks."""
+    if fitted.unseen:
+        yield f"{fitted.unseen} rows of the test set have a category that the training set lacks"
+    if fitted.gaps:
+        names, values = [name for name, _ in fitted.gaps], sum(rows for _, rows in fitted.gaps)
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        yield f"{values} missing value{'' if values == 1 else 's'} imputed: {', '.join(names[:NAMED])}{more}"
 
 
 def _check_size(table: Table, columns: Sequence[str]) -> None:

@@ -84,22 +84,38 @@ def check_size(pictures: Pixels, made: Preprocessing, where: str) -> None:
 
 def by_position(values: Tensor, made: Preprocessing, where: str = KEY) -> Tensor:
     """Features of numbers [N, D], in the order of the training set's. Raises `InputError`, beginning with `where`."""
-    names, width = made.fitted.names, made.shape[0]
+    names = [name for column in made.columns for name in column.values]
+    width = len(names)
     fits = values.ndim == 2 and values.shape[1] == width
     require(fits, where, list(values.shape), f"[N, {width}], a number for each feature: {_listed(names)}")
     for column in made.columns:
         plain = column.kind == "numbers" and not (column.fine and values.is_floating_point())
         rule = f"a table with named columns: numbers do not tell {column.kind} as {column.name!r} has them"
         require(plain, where, f"{str(values.dtype).removeprefix('torch.')} {list(values.shape)}", rule)
-    origins = [float(origin) for origin in made.fitted.origins]
+    origins = [float(origin) for column in made.columns for origin in column.origins[: len(column.values)]]
     if any(origins):
         values = values.double() - torch.tensor(origins, dtype=torch.float64, device=values.device)
     values = values.float()
+    if any(column.fill is not None for column in made.columns):
+        values, names = _imputed(values, made), list(made.fitted.names)
     if not torch.compiler.is_compiling() and not bool((finite := values.isfinite()).all()):
         row, column = (~finite).nonzero()[0].tolist()
         what = f"{where}, row {row}, feature {names[column]!r}: {values[row, column].item()} is refused"
         raise InputError(f"{what}: a finite number of float32; mend it, or leave out the row")
     return values
+
+
+def _imputed(values: Tensor, made: Preprocessing) -> Tensor:
+    """Features of values [N, D] in which a gap is NaN (`data.imputation`)."""
+    parts, start = [], 0
+    for column in made.columns:
+        block = values[:, start : start + len(column.values)]
+        start += len(column.values)
+        gaps = block.isnan()
+        parts.append(block if column.fill is None else block.masked_fill(gaps, column.fill))
+        if column.indicated:
+            parts.append(gaps.to(block.dtype))
+    return torch.cat(parts, 1)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -142,7 +142,7 @@ def _rows(place: Path, made: Preprocessing, key: str, remarks: list[str]) -> Ite
 
 def _without_names(table: Table, made: Preprocessing) -> list[str]:
     """Columns of a matrix or of vectors of as many numbers as there are features; empty where there are no such."""
-    width, names = made.shape[0], list(table.names)
+    width, names = sum(len(column.values) for column in made.columns), list(table.names)
     if names == [str(i) for i in range(width)]:
         return names
     vectors = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]

@@ -130,6 +130,42 @@ def test_clean_labels_and_a_test_set_are_used(tmp_path: Path) -> None:
     assert len(found.test) == 20
 
 
+HOLES = np.where(np.arange(N) % 7 == 0, np.nan, X.T).T
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: HOLES, [f"x{i}" for i in range(4)]),
+        (lambda: torch.tensor(HOLES), [f"x{i}" for i in range(4)]),
+        (lambda: pd.DataFrame(HOLES, columns=list("abcd")), list("abcd")),
+        (
+            lambda: pa.table({name: pa.array(HOLES[:, i], from_pandas=True) for i, name in enumerate("abcd")}),
+            list("abcd"),
+        ),
+    ],
+    ids=["array", "tensor", "pandas", "arrow"],
+)
+def test_gaps_are_imputed_whatever_holds_them(make: Callable[[], Any], names: list[str], tmp_path: Path) -> None:
+    data = written(tmp_path, make(), Y, make(), Y)
+    found = level(tmp_path, data)
+    assert data.table.impute == "median"
+    assert found.preprocessing is not None
+    assert [column.name for column in found.preprocessing.columns] == names
+    assert found.train.inputs.shape[1] == 8  # each has a feature that says where it has a gap
+    assert found.train.inputs.isfinite().all()
+
+
+def test_gaps_of_the_test_set_alone_are_imputed_too(tmp_path: Path) -> None:
+    train, test = pd.DataFrame({"n": range(N)}), pd.DataFrame({"n": [None, *range(N - 1)]})  # whole numbers and floats
+    found = level(tmp_path, written(tmp_path, train, Y, test, Y))
+    assert found.preprocessing is not None
+    assert found.preprocessing.fitted.names == ("n",)
+    assert found.test is not None
+    raw = found.test.inputs[0] * found.preprocessing.std[0] + found.preprocessing.mean[0]
+    assert raw.item() == pytest.approx(29.5, abs=1e-4)
+
+
 def test_the_same_data_are_written_once_and_others_beside_them(tmp_path: Path) -> None:
     first, again = written(tmp_path, X, Y), written(tmp_path, X.copy(), Y.tolist())
     other = written(tmp_path, X, (Y + 1) % 3)
@@ -153,7 +189,11 @@ def test_the_same_data_are_written_once_and_others_beside_them(tmp_path: Path) -
         (lambda home: written(home, X, ["a", 1] * 30), "y: is refused: labels of one kind"),
         (lambda home: written(home, X, Y, annotators={"one": Y}), "annotators: .* two or more"),
         (lambda home: written(home, pd.DataFrame({"label": X[:, 0]}), Y), "X: 'label' is refused"),
-        (lambda home: level(home, written(home, np.where(X > 2, np.nan, X), Y)), "row"),
+        (lambda home: level(home, written(home, np.where(X > 2, np.inf, X), Y)), "row"),
+        (
+            lambda home: written(home, pd.DataFrame({"a": X[:, 0]}), Y, pd.DataFrame({"a": list("xy") * 30}), Y),
+            "X_test",
+        ),
         (lambda home: level(home, written(home, PICTURES / 100, Y)), "input"),
         (lambda home: level(home, written(home, X, np.arange(N))), "class"),
     ],

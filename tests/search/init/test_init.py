@@ -202,16 +202,19 @@ def test_columns_that_are_no_features_are_left_out_and_said(tmp_path: Path) -> N
         "customer_id": range(40),
         "note": [f"text {i}" for i in range(40)],
         "holes": some,
+        "hollow": [float(i) if i % 3 == 0 else None for i in range(40)],
         "annotator_1": [0, 1] * 20,
         "label": [0, 1] * 20,
     }
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     found = looked(tmp_path / "t.parquet", tmp_path)
-    assert found.table.features == AllBut(all_but=("customer_id", "note", "holes", "annotator_1"))
+    assert found.table.features == AllBut(all_but=("customer_id", "note", "hollow", "annotator_1"))
+    assert found.table.impute == "median"
     said = "\n".join(found.said)
     assert "column 'customer_id', an identifier" in said
     assert "column 'note', text of 40 values" in said
-    assert "column 'holes', of which 1 values are empty: fill them to use it" in said
+    assert "column 'hollow', of which 26 of 40 values are empty" in said
+    assert "1 missing value imputed: holes" in said
     assert "column 'annotator_1', labels of one annotator, perhaps" in said
 
 
