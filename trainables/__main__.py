@@ -18,7 +18,7 @@ from tosmooth.trainables.checkpointing.trunks import Trunks, is_plain
 from tosmooth.trainables.checkpointing.weights import read_trial
 from tosmooth.trainables.config import TrialConfig
 from tosmooth.trainables.data.datasets import LevelData, load_level
-from tosmooth.trainables.errors import InputError, require
+from tosmooth.trainables.errors import InputError, require, shown
 from tosmooth.trainables.files.filesystems import check_place
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.former_words import TRIAL, renewed
@@ -262,6 +262,9 @@ def _put(values: dict[str, Any], path: Sequence[str], text: str) -> None:
     try:
         values[last] = json.loads(text)
     except ValueError:
+        if text.lstrip()[:1] in ("{", "["):
+            rule = 'a mapping or list is written as JSON here, such as {"name": "sgd"}'
+            raise InputError(f"--set {'.'.join(path)}: {shown(text)} is refused: {rule}") from None
         values[last] = text
 
 

@@ -24,6 +24,7 @@ def describe(
     study: Study,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     changes: SetOption = None,
+    name: Annotated[str | None, typer.Option(help="As `tosmooth run --name` would keep it.")] = None,
     seed: Annotated[int | None, typer.Option(help="The study's seed.")] = None,
     data_dir: DataOption = None,
     cache_dir: CacheOption = None,
@@ -33,7 +34,7 @@ def describe(
     """Show what would run: levels with sizes, classes and noise rates, space, budget, cost. Trains nothing."""
     from tosmooth.search.run.level_measurement import Measuring
 
-    spec, code = load(study, home_at(home), changes, None, seed)
+    spec, code = load(study, home_at(home), changes, name, seed)
     data = source_of_data(in_force(context), home_at(home), spec)
     folders = home_at(home).folders(data_of(home_at(home), spec, data_dir), cache_dir)
     with Measuring(spec, folders, code) as measuring:

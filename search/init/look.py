@@ -293,7 +293,7 @@ def _facts(source: Source, table: TableSource) -> list[str]:
     inputs = f"pictures of {shape[1]}x{shape[0]} pixels" if table.of_pictures else f"{shape[0]} features"
     said = [f"training set: {len(train.labelled)} examples, {inputs}; {table.train}"]
     if test is None:
-        said.append("no test set: gains will be of the noisy validation")
+        said.append("no test set, which --test names: gains will be of the noisy validation")
     else:
         said.append(f"test set: {len(test.labelled)} examples, whose labels are taken as right; {table.test}")
         shared = np.isin(test.keys_of(test.labelled), train.keys_of(train.labelled)).mean()

@@ -191,6 +191,10 @@ def test_images_are_given_to_the_small_cnn(capsys: pytest.CaptureFixture[str]) -
         (("--trunks", "nosuch://a"), "error: --trunks: 'nosuch://a' is refused: an absolute path, or a URI"),
         (("--trunks", "/dev/null/a"), "error: --trunks: '/dev/null/a' is refused: an absolute path, or a URI"),
         (("missing.json",), "error: missing.json: cannot be read"),
+        (
+            ("--set", "training.optimizer={name: sgd}"),
+            "error: --set training.optimizer: '{name: sgd}' is refused: a mapping or list is written as JSON here",
+        ),
         (("missing.safetensors",), "error: missing.safetensors: cannot be read"),
     ],
 )

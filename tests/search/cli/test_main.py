@@ -101,6 +101,8 @@ def test_describe_says_what_would_run_and_trains_nothing(command: Command, study
     assert "data-dir: data/ in the home (default)" in words
     assert f"this process may use: {usable_cores()} CPUs, " in words
     assert list(tmp_path.iterdir()) == [study_file]
+    code, out, _ = command("describe", study_file, "--name", "another")
+    assert (code, out.splitlines()[0].partition(":")[0]) == (0, "another")
 
 
 def test_describe_as_json_is_for_machines(command: Command, study_file: Path) -> None:

@@ -62,6 +62,17 @@ def test_several_levels_are_counted_by_what_they_come_to() -> None:
     assert told(gains, more)[1] == "At all 2 noise levels smoothing gains beyond chance (by +7.9 to +17.0 points)."
 
 
+def test_cleaned_labels_are_no_noise_level_and_are_told_where_they_come_to_more() -> None:
+    gains, cleaned = row(ce_score=89.3), row(noise="cleaned-drop", score=98.0)
+    first, second, _ = told(gains, cleaned)
+    assert first.endswith(
+        "95 % sure of +7.3 to +8.5 points. Of labels that are cleaned first (cleaned-drop), r = -2.16 after 1 epoch of "
+        "cross-entropy makes 98.0 % accuracy; whether that is more beyond chance was not tested."
+    )
+    assert second.startswith("The best rate lies between")
+    assert "cleaned" not in told(gains, row(noise="cleaned-drop", score=90.0))[0]
+
+
 def test_the_answer_begins_with_the_labels_as_they_are_given_else_with_the_largest_gain() -> None:
     small, large = row(gain_over_ce=1.0), row(gain_over_ce=17.0, noise="symmetric-0.4")
     assert headline([small, large]) is large
