@@ -51,7 +51,8 @@ def written(
 
     X is [N, D] (features: numbers, or a table of pandas or Arrow with named columns) or [N, H, W], [N, H, W, C] or
     [N, C, H, W] (pictures); y, `clean` and each of `annotators` have N labels, where NaN, None and those in `missing`
-    are none. Raises `InputError` for what does not fit together.
+    are none. Where features have gaps (NaN, None), the table says `impute: median`, and a matrix is D columns. Raises
+    `InputError` for what does not fit together.
     """
     require((X_test is None) == (y_test is None), "X_test, y_test", "one of them", "both, or neither")
     require(y is not None or annotators is not None, "y", None, "labels of the training set, or annotators")

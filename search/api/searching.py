@@ -46,7 +46,8 @@ def search(
     `X` are features [N, D], an array, a tensor or a table of pandas or Arrow; or pictures [N, H, W], [N, H, W, C] or
     [N, C, H, W], as bytes (0 to 255) or floats from 0 to 1. `y` [N] are labels that are partly wrong; `annotators`, in
     their place or besides, labels of several people, [N, A] or a mapping by names; `clean` [N] labels that are known to
-    be right. NaN, None and the values in `missing` are no labels.
+    be right. NaN, None and the values in `missing` are no labels. Where features are missing (NaN, None), the median of
+    the training rows stands there, beside a feature that says so (`dataset.table.impute`).
 
     The gain is measured on `X_test` with `y_test`, whose labels are taken as right; without them, on the noisy
     validation.

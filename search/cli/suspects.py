@@ -5,6 +5,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,6 +66,10 @@ def suspects(
     top: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Rows of that.", show_default="all, of html 100")
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also this column of your table, such as an id, in that. Repeatable."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File for that; csv unless --format says.", show_default="the study's suspects/")
     ] = None,
@@ -82,6 +87,10 @@ def suspects(
     form = format or (None if output is None else "csv")
     require(form in (None, *FORMATS), "--format", form, f"one of {', '.join(FORMATS)}")
     require(top is None or form is not None, "--top", top, "for a file: with --format csv, parquet or html")
+    require(not column or form is not None, "--column", column, "for a file: with --format csv, parquet or html")
+    table = spec.dataset.table
+    rule = "for a study of a table of your own"
+    require(not column or (table is not None and not table.of_folder), "--column", column, rule)
     cells = _cells(spec, level, method)
     rule = "of several lists, which do not go into one file: name one with --level and --method"
     require(output is None or len(cells) == 1, "--output", str(output), rule)
@@ -90,6 +99,7 @@ def suspects(
     seeds = seeds or (SEEDS if compare else 1)
     with _resumable(), folder.locked(), err.status("Loading PyTorch") as status:
         from tosmooth.search.report.suspects.files import KEPT, folder_of, stem_of, write_list, write_pictures
+        from tosmooth.search.report.suspects.own_columns import check_columns, own_columns
         from tosmooth.search.report.suspects.rendered import render, terminal_tables, thumbnails
         from tosmooth.search.report.suspects.study import Options, SuspectSearch
         from tosmooth.trainables.files.atomic_write import write
@@ -98,6 +108,10 @@ def suspects(
         folders = home_at(home).folders(data, cache_dir)
         if (code := folder.code()) is not None:
             use(code, folders.cache)
+        own = None
+        if column and table is not None:
+            check_columns(table, folders, column)
+            own = partial(own_columns, table, folders, column)
         search = SuspectSearch(folder, spec, records, folders, Options(folds=folds, seeds=seeds, compare=compare))
         search.run(cells, status.update)
         status.update("Ranking")
@@ -108,11 +122,11 @@ def suspects(
             if form is not None:
                 name = f"{stem_of(cell)}{'-top' * (form == 'parquet')}.{form}"
                 files.append(output or folder_of(folder.path) / name)
-                write(render(each, form, top, judged.pictures(each.table, top)), files[-1])
+                write(render(each, form, top, judged.pictures(each.table, top), own), files[-1])
             found.append((each, files))
     for each, files in found:
-        for table in terminal_tables(each):
-            out.print_whole(table)
+        for shown in terminal_tables(each):
+            out.print_whole(shown)
         err.print(f"List: {', '.join(map(str, files))}", soft_wrap=True)
 
 

@@ -107,8 +107,8 @@ def text_of(found: Found, name: str | None, trials: int, seeds: int, cost: str =
         "dataset": "given: labels as they are; symmetric-0.2 would add wrong ones. A part of the data validates.",
         "network": _on_network(table),
         "training": f"Long enough that cross-entropy begins to learn wrong labels by heart.{mirrors}",
-        "space": "What is searched: the smoothing rate, and epochs of warm-up by cross-entropy. Weight decay may do what "
-        "smoothing does: add training.optimizer.weight_decay: {low: 1e-5, high: 0.1, scale: log} to search it, too.",
+        "space": "What is searched: the smoothing rate, and epochs of warm-up by cross-entropy. To search what may do "
+        "the same, too, add training.optimizer.weight_decay: {low: 1e-5, high: 0.1, scale: log}.",
         "search": "Trials a noise level; more of them narrow the interval of the best rate.",
         "confirmation": "Fresh seeds on which the best rate, cross-entropy and label smoothing are trained again.",
         "selection": "Classes are of unequal size: each counts alike.",

@@ -3,7 +3,7 @@
 import base64
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -35,16 +35,27 @@ MEASURES = {
 }
 
 
-def render(found: SuspectList, format: str, top: int | None, pictures: "Mapping[int, Tensor] | None") -> str | bytes:
+def render(
+    found: SuspectList,
+    format: str,
+    top: int | None,
+    pictures: "Mapping[int, Tensor] | None",
+    own: Callable[[pa.Table], pa.Table] | None = None,
+) -> str | bytes:
     """Render the first `top` suspects (None: all; of a page 100) in one of `FORMATS`; Parquet as bytes.
 
-    `pictures`: of the rows, uint8 [H, W, 3], where the data have some.
+    `pictures`: of the rows, uint8 [H, W, 3], where the data have some. `own`: columns of the user's beside rows of the
+    list.
     """
     require(format in FORMATS, "--format", format, f"one of {', '.join(FORMATS)}")
     table = found.table.slice(0, (ON_PAGE if format == "html" else None) if top is None else top)
-    if format == "parquet":
-        return to_parquet(table)
-    return _csv(table) if format == "csv" else _page(found, table, pictures or {})
+    beside = pa.table({}) if own is None else own(table)
+    if format == "html":
+        return _page(found, table, pictures or {}, beside)
+    at = table.column_names.index("row") + 1
+    for name in reversed(beside.column_names):
+        table = table.add_column(at, name, beside[name])
+    return to_parquet(table) if format == "parquet" else _csv(table)
 
 
 def _csv(table: pa.Table) -> str:
@@ -57,14 +68,19 @@ def _csv(table: pa.Table) -> str:
     return text.getvalue()
 
 
-def _page(found: SuspectList, table: pa.Table, pictures: "Mapping[int, Tensor]") -> str:
+def _page(found: SuspectList, table: pa.Table, pictures: "Mapping[int, Tensor]", beside: pa.Table) -> str:
     environment = Environment(
         loader=PackageLoader("tosmooth.search.report.suspects", "."), autoescape=True, undefined=StrictUndefined
     )
-    rows = [{**row, "picture": _thumbnail(pictures.get(row["row"]))} for row in table.to_pylist()]
+    own = [list(row.values()) for row in beside.to_pylist()] or [[]] * len(table)
+    rows = [
+        {**row, "own": mine, "picture": _thumbnail(pictures.get(row["row"]))}
+        for row, mine in zip(table.to_pylist(), own, strict=True)
+    ]
     return environment.get_template("page.html").render(
         about=found.about,
         rows=rows,
+        own=beside.column_names,
         summary=list(summary(found.about)),
         heads=heads(found.about),
         measures=list(lines(found.about)),

@@ -207,6 +207,8 @@ def test_what_is_stopped_keeps_each_fold_leaves_no_process_and_goes_on(
         (["suspects", "tiny", "--method", "gce"], "--method: 'gce' is refused: one of gls"),
         (["suspects", "tiny", "--format", "xlsx"], "--format: 'xlsx' is refused: one of csv, parquet, html"),
         (["suspects", "tiny", "--top", "5"], "--top: 5 is refused: for a file"),
+        (["suspects", "tiny", "--column", "id"], "--column: ['id'] is refused: for a file"),
+        (["suspects", "tiny", "--column", "id", "--format", "csv"], "is refused: for a study of a table of your own"),
         (["suspects", "tiny", "--output", "a.csv"], "--output: 'a.csv' is refused: of several lists"),
         (["suspects", "tiny", "--folds", "1"], "--folds: 1 is refused: at least 2"),
         (["clean", "tiny", "--level", "clean"], "--drop, --relabel: [False, False] is refused: one of the two"),
