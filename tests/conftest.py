@@ -23,13 +23,15 @@ for _name in [name for name in os.environ if name.startswith(("TOSMOOTH_", "MLFL
         del os.environ[_name]  # no test may write into the home of whoever runs it, nor to their database or MLflow
 
 ROOT = Path(__file__).resolve().parents[1]
+# Files of slow tests that take from 9 minutes to half an hour: what begins last is waited for alone.
+LONG = ("test_twonorm", "test_tutorials", "test_mlflow", "test_commands", "test_kills", "test_benchmarks", "test_runner")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at `slow`, and pytest-xdist at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have one of pytest-xdist's processes run all tests that start Ray: side by side they starve each other.
 
-    What decodes all pictures of CIFAR is slow.
+    What decodes all pictures of CIFAR is slow. Files that take longest come first.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -37,6 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("ray"))
         if "real_data" in fixtures:
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(autouse=True)
