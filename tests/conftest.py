@@ -24,7 +24,7 @@ for _name in [name for name in os.environ if name.startswith(("TOSMOOTH_", "MLFL
 
 ROOT = Path(__file__).resolve().parents[1]
 # Files of slow tests that take from 9 minutes to half an hour: what begins last is waited for alone.
-LONG = ("test_twonorm", "test_tutorials", "test_mlflow", "test_commands", "test_kills", "test_benchmarks", "test_runner")
+LONG = [f"test_{name}" for name in ("twonorm", "tutorials", "mlflow", "commands", "kills", "benchmarks", "runner")]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at `slow`, and pytest-xdist at the groups

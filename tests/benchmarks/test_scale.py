@@ -18,7 +18,7 @@ def test_a_study_on_many_workers_comes_to_its_end_and_every_part_is_counted(
     sampler: str, cells: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    found = scale.replay(tmp_path, scale.study(sampler, 40 // cells, cells, "even", "median"), 20, [10, 40], "")
+    found = scale.replay(tmp_path, scale.study(sampler, 40 // cells, cells, "median"), 20, [10, 40], "")
     assert [mark.trials for mark in found.marks] == [10, 40]
     first, last = found.marks
     assert set(scale.PARTS) - {"confirmation"} <= last.parts.keys()
