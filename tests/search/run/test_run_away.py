@@ -13,6 +13,7 @@ NOTE = "the loss runs away: probabilities are useless"
 
 @pytest.mark.slow
 @pytest.mark.ray
+@pytest.mark.timeout(900)  # eight commands, three of them studies
 def test_networks_that_ran_away_are_said_and_can_be_left_out(tmp_path: Path) -> None:
     home = ("--home", tmp_path / "home")
     settings = ["dataset.noise=[symmetric-0.4]", "search={sampler: grid}", "confirmation.seeds=1"]
