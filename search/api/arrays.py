@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from tosmooth.trainables.config import AllBut, TableSource
 from tosmooth.trainables.conversion import Name
-from tosmooth.trainables.data.columns import is_text
 from tosmooth.trainables.data.imputation import without_gaps
 from tosmooth.trainables.data.tables.in_memory import INPUT, array_of, table_of
+from tosmooth.trainables.data.text_columns import is_text
 from tosmooth.trainables.errors import InputError, first_line, require
 
 FOLDER = "arrays"  # in the home

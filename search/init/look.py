@@ -13,7 +13,6 @@ import torch
 
 from tosmooth.search.init.parts import of_one_part, parts_of
 from tosmooth.trainables.config import AllBut, DataConfig, TableSource
-from tosmooth.trainables.data.columns import is_text
 from tosmooth.trainables.data.examples import Source, scale_of
 from tosmooth.trainables.data.imputation import as_numbers, without_gaps
 from tosmooth.trainables.data.labels import check_labels, named
@@ -21,6 +20,7 @@ from tosmooth.trainables.data.own_data import own_data
 from tosmooth.trainables.data.picture_folder import ENDINGS, holds_classes
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.table import Table, open_table
+from tosmooth.trainables.data.text_columns import is_text
 from tosmooth.trainables.errors import InputError, shown
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.estimate import estimated_noise_rate

@@ -17,8 +17,6 @@ All is worked out in float64, whole numbers and decimals exactly before that. Wh
 
 import json
 import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -29,15 +27,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tosmooth.trainables.data.column_numbers import BLOCK, Categories, Column, Numbers, Place, index_words
-from tosmooth.trainables.data.imputation import NUMBER, ImputedCategories, ImputedNumbers, as_numbers, without_gaps
+from tosmooth.trainables.data.imputation import ImputedCategories, ImputedNumbers, as_numbers, without_gaps
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
+from tosmooth.trainables.data.text_columns import categories_of, is_text, of_type, on_gap
 from tosmooth.trainables.errors import InputError, first_line, shown
 
-MOST_CATEGORIES = 1000
 EXACT = 2**53  # whole numbers up to this one are exact in float64
 PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-# What stands among numbers where one is missing, or was written for people to read.
-STRAY = r"(?i)^\s*(|\?+|-+|\.|#?n/?a|nan|null|none|[+-]?\d{1,3}(,\d{3})+(\.\d*)?)\s*$"
 LIST = r"^\s*((array|tensor)\()?\["
 NO_LIST = "no list of numbers as JSON has it, [0.1, 0.2]: write it so, with tolist() and not as numpy prints it"
 
@@ -141,7 +137,7 @@ def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categoric
             return _imputed(column, known, where, categorical)
         return _read_as_known(column, known, where, categorical)
     except pa.ArrowNotImplementedError as error:  # some of Arrow's functions lack some of its types
-        raise InputError(f"{where(0)}: {_of_type(column.type)}: store it as numbers ({first_line(error)})") from error
+        raise InputError(f"{where(0)}: {of_type(column.type)}: store it as numbers ({first_line(error)})") from error
 
 
 def _imputed(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> Read:
@@ -167,19 +163,13 @@ def _read_as_known(
     _refuse_nulls(column, where, imputable=known is None)
     if is_text(column.type) and not _mostly_lists(column):
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
-        return _categories(column, where, known, onehot)
+        return categories_of(column, where, known, onehot)
     flat, shape = (_parsed if is_text(column.type) else _flat)(column, where)
     read = _numbers(flat, shape, where, known is not None and known.fine)
     if known is not None and (read.kind, read.shape) != (known.kind, known.shape):
         here, there = (each.kind + index_words(each.shape) for each in (read, known))
         raise InputError(f"{where(0)}: {here}, in the training set {there}: the two are alike")
     return read
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """True for a type of text, and for a dictionary of it."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -196,12 +186,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _refuse_nulls(column: pa.ChunkedArray, where: Place, shape: tuple[int, ...] = (), imputable: bool = False) -> None:
     if column.null_count:
         row, *index = np.unravel_index(pc.index(column.is_null(), True).as_py(), (len(column), *shape))
-        raise InputError(f"{where(int(row))}{index_words(index)}: {_empty(imputable and not _is_list(column.type))}")
-
-
-def _empty(imputable: bool) -> str:
-    """What to do about a gap."""
-    return "is empty: fill it, or leave out the row" + ("; or take `impute: median`" if imputable else "")
+        raise InputError(f"{where(int(row))}{index_words(index)}: {on_gap(imputable and not _is_list(column.type))}")
 
 
 def _flat(column: pa.ChunkedArray, where: Place) -> tuple[pa.ChunkedArray, tuple[int, ...]]:
@@ -256,11 +241,7 @@ def _unit(kind: pa.DataType, where: Place) -> tuple[str, Fraction]:
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
         return "numbers", Fraction(1)
     advice = ": flatten it, a column for each field" if types.is_struct(kind) else ""
-    raise InputError(f"{where(0)}: {_of_type(kind)}: features are numbers{advice}")
-
-
-def _of_type(kind: pa.DataType) -> str:
-    return "of type " + shown(str(kind)).strip("'")
+    raise InputError(f"{where(0)}: {of_type(kind)}: features are numbers{advice}")
 
 
 def _is_wide(column: pa.ChunkedArray, fine: bool) -> bool:
@@ -313,69 +294,3 @@ def _list(text: str) -> NDArray[Any] | None:
     except (ValueError, RecursionError):  # ValueError: also of rows within that differ in length
         return None
     return numbers if numbers.ndim and numbers.size and numbers.dtype.kind in "biuf" else None
-
-
-def _categories(column: pa.ChunkedArray, where: Place, known: Column | None, onehot: bool) -> Categories:
-    """Categories of a column of text. Raises `InputError` where text is no category."""
-    column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    empty = _by_value(column, pc.is_null)
-    if empty.any():
-        raise InputError(f"{where(int(empty.argmax()))}: {_empty(known is None)}")
-    if known is None or not onehot:
-        _refuse_text(column, where, onehot, "" if known is None else known.kind)
-    categories = _distinct(column, where) if known is None else known.categories
-    positions = _by_value(column, lambda values: pc.index_in(values, pa.array(categories, pa.large_string())))
-    return Categories(categories, positions)
-
-
-def _by_value(column: pa.ChunkedArray, answer: Callable[[pa.Array], pa.Array]) -> NDArray[Any]:
-    """What `answer` says of the value in each row, asked once for each of a dictionary; -1 where it says nothing."""
-    answers = []
-    for chunk in column.chunks:
-        said = pc.fill_null(answer(_values(chunk)).cast(pa.int32()), -1)
-        answers.append(np.asarray(said)[np.asarray(chunk.indices)])
-    return np.concatenate(answers)
-
-
-def _values(chunk: pa.DictionaryArray) -> pa.Array:
-    return chunk.dictionary.cast(pa.large_string())  # which Arrow can do everything with
-
-
-def _matches(column: pa.ChunkedArray, pattern: str) -> NDArray[np.bool_]:
-    matches: NDArray[np.bool_] = _by_value(column, lambda values: pc.match_substring_regex(values, pattern)) == 1
-    return matches
-
-
-def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool, wanted: str = "") -> None:
-    """Raise `InputError` for text that is no category: unless `onehot` any, and numbers with some stray text.
-
-    `wanted`: kind of the column in the training set, where this is another.
-    """
-    numbers = _matches(column, NUMBER)
-    if onehot and (numbers.all() or not (numbers | _matches(column, STRAY)).all()):
-        return
-    row = int(numbers.argmin())
-    if 2 * numbers.sum() > len(numbers) > numbers.sum():
-        value = shown(column[row].as_py())
-        raise InputError(f"{where(row)}: {value} is no number, most of the column are: mend it, or leave out the row")
-    if onehot:
-        return
-    if wanted:
-        raise InputError(f"{where(0)}: text, in the training set {wanted}: the two are alike")
-    kind = f"{where(0)}: {_of_type(column.type.value_type)}: features are numbers"
-    if numbers.all():
-        raise InputError(f"{kind}: store them as such, or with `categorical: onehot` each is a category")
-    raise InputError(f"{kind}: leave it out, or with `categorical: onehot` each value is a category")
-
-
-def _distinct(column: pa.ChunkedArray, where: Place) -> tuple[str, ...]:
-    """The values that occur, sorted: numbers as such."""
-    found: set[str] = set()
-    for chunk in column.chunks:
-        found.update(_values(chunk).take(np.unique(chunk.indices)).to_pylist())
-    if len(found) > MOST_CATEGORIES:
-        rule = f"at most {MOST_CATEGORIES}: it looks like an id, or free text: leave it out"
-        raise InputError(f"{where(0)}: {len(found)} categories: {rule}")
-    if all(re.match(NUMBER, value) for value in found):
-        return tuple(sorted(found, key=lambda value: (float(value), value)))
-    return tuple(sorted(found))

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from tosmooth.trainables.data.column_numbers import Categories, Column, Numbers, Place
 from tosmooth.trainables.errors import InputError
 
-GAP = r"(?i)^\s*(|\?+|-+|\.+|#?n/?a|nan|null|none)\s*$"  # what stands among numbers where one is missing
+GAPS = r"|\?+|-+|\.+|#?n/?a|nan|null|none"  # what stands among numbers where one is missing
+GAP = rf"(?i)^\s*({GAPS})\s*$"
 NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
