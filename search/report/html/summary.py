@@ -53,7 +53,8 @@ def _what(row: Row) -> str:
 
 def _cleaned_first(row: Row, rows: Sequence[Row]) -> str:
     """Say what cleaned labels come to, where that is more; nothing elsewhere."""
-    alike = [each for each in rows if each.noise.startswith(CLEANED) and each.method == row.method]
+    same = (row.dataset, row.method)
+    alike = [each for each in rows if each.noise.startswith(CLEANED) and (each.dataset, each.method) == same]
     better = [each for each in alike if each.score is not None and each.score > (row.score or 0.0)]
     if not better:
         return ""
