@@ -1,5 +1,6 @@
 """Experiment of a study, and the runs that MLflow has of it."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from mlflow.entities import Experiment, LifecycleStage
@@ -27,8 +28,13 @@ def own_experiment(client: PatientClient, home: Path, uri: str | None, study: st
     return found
 
 
-def find_runs(client: PatientClient, experiment_id: str, study: str) -> dict[str, KnownRun]:
-    """Find the runs there are, by identity; those without one are not ours. One that was made twice is left once."""
+def find_runs(
+    client: PatientClient, experiment_id: str, study: str, written: Collection[str] = ()
+) -> dict[str, KnownRun]:
+    """Find the runs there are, by identity; those without one are not ours. One that was made twice is left once.
+
+    `written`: ids of runs that were written to: of two, such a one has the files and the children, and is kept.
+    """
     found: dict[str, KnownRun] = {}
     twice: list[str] = []  # made twice: a request timed out, and reached the server all the same
     token = None
@@ -39,7 +45,8 @@ def find_runs(client: PatientClient, experiment_id: str, study: str) -> dict[str
             if name is None:
                 continue
             other = found.get(name)
-            if other is not None and other.status != "RUNNING":  # the one that came to its end is kept
+            ended = other is not None and other.status != "RUNNING" and run.info.run_id not in written
+            if other is not None and (other.run_id in written or ended):  # that came to its end
                 twice.append(run.info.run_id)
                 continue
             if other is not None:

@@ -79,7 +79,8 @@ class Runs:
             self._client = connect(self._home, self._uri)
             self._experiment = own_experiment(self._client, self._home, self._uri, self._study, self._description)
             place = self._experiment
-            self._found = find_runs(self._client, place.experiment_id, self._study)
+            written = {run.run_id for run in self._found.values()}
+            self._found = find_runs(self._client, place.experiment_id, self._study, written)
             made = place.creation_time or 0
             self._pages = Pages(self._client, place.experiment_id, made, self._description, self._fixed)
             self._opened = True

@@ -214,7 +214,9 @@ class Tracker:
             pending = list(self._pending.items())
         # Last, when all else is there and the runs have ended: they take more requests than it, and are no record.
         models = [(name, item) for name, item in pending if isinstance(item, Winner)]
-        self._write_each([(name, item) for name, item in pending if not isinstance(item, Winner)])
+        # A page after the records, whenever it was put: cells that have no run yet are left out of it.
+        others = [(name, item) for name, item in pending if not isinstance(item, Winner)]
+        self._write_each(sorted(others, key=lambda one: isinstance(one[1], StudyPage)))
         if closing and not self._settled and time.monotonic() < self._deadline:
             self._runs.settle()
             self._runs.end(self._finished)

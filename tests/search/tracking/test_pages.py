@@ -180,6 +180,50 @@ def test_row_fills_in_while_the_study_runs(home: Path) -> None:
     assert runs(client(home), "cell")[0].data.metrics["trials"] == 2.0
 
 
+def test_cell_that_begins_during_an_outage_has_its_row(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_run, away = MlflowClient.create_run, [True]
+
+    def sometimes(self: MlflowClient, *arguments: Any, **options: Any) -> Any:
+        if away[0]:
+            raise ConnectionError("the server is away")
+        return create_run(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_run", sometimes)
+    session = summarised(home, lambda records: page(trials=0))
+    session.page(page(trials=0))  # put, and left to wait, before the trial whose cell has no run yet
+    session.update(trial(1))
+    session.page(page(trials=1))
+    away[0] = False
+    assert session.close(SOON) == 0
+    assert runs(client(home), "cell")[0].data.metrics["trials"] == 1.0
+
+
+@pytest.mark.parametrize("later", [-1, 1])
+def test_row_stays_where_a_request_for_its_run_is_carried_out_late(
+    home: Path, monkeypatch: pytest.MonkeyPatch, later: int
+) -> None:
+    create_run = MlflowClient.create_run
+    given_up: list[tuple[Any, ...]] = []
+
+    def timed_out_once(self: MlflowClient, *arguments: Any, **options: Any) -> Any:
+        if not given_up:
+            given_up.append((self, arguments, options))
+            raise TimeoutError("no answer")
+        return create_run(self, *arguments, **options)
+
+    monkeypatch.setattr(MlflowClient, "create_run", timed_out_once)
+    session = tracker(home)
+    session.update(trial(1))
+    session.page(page(best_rate=-2.0))
+    wait_for(lambda: bool(given_up) and not session._pending)
+    then, arguments, options = given_up[0]
+    create_run(then, *arguments, **options | {"start_time": options["start_time"] + later})
+    assert session.close(SOON) == 0
+    cell, child = runs(client(home), "cell")[0], runs(client(home))[1]  # fails where there are two
+    assert cell.data.metrics["best_rate"] == -2.0
+    assert child.data.tags["mlflow.parentRunId"] == cell.info.run_id
+
+
 def test_study_that_is_stopped_before_a_trial_ends_has_its_views(home: Path) -> None:
     session = summarised(home, lambda records: page(trials=0))
     session.update(trial(1, "running", 1))
