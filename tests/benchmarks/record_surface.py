@@ -1,6 +1,6 @@
 """Trains every point of a surface of `surfaces.py`, many seeds a point, and writes the curves, to replay searches on.
 
-    python tests/benchmarks/record_surface.py NAME [--between] [--seeds N] [--data-dir DIR]
+    python tests/benchmarks/record_surface.py NAME [--between] [--seeds N] [--set KEY=VALUE] [--data-dir DIR]
 
 14 rates (Wei et al. 2022), and 0.1, which every search tries, at each warm-up, and each factor of the learning rate
 after it where the surface has some. What else the study searches keeps the recipe's value. Runs of a seed share their
@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("surface", choices=FAMILY)
     parser.add_argument("--between", action="store_true", help="rates between those of the grid")
     parser.add_argument("--seeds", type=int, help="training seeds of each point, from 0 [as many as the surface has]")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as where weights lie here")
     parser.add_argument("--output", type=Path, help="[the file in data/]")
     parser.add_argument("--data-dir", type=Path, default=Path("tosmooth-home/data"))
     parser.add_argument("--cache-dir", type=Path, default=Path("tosmooth-home/cache"))
@@ -46,19 +47,20 @@ def main() -> None:
     surface = FAMILY[options.surface]
     name = f"{options.surface}-between" if options.between else options.surface
     output: Path = options.output or DATA / f"{name}.parquet"
-    points = points_of(BETWEEN if options.between else RATES, surface.warmups, surface.factors, surface.spec())
+    spec = surface.spec(options.set)
+    points = points_of(BETWEEN if options.between else RATES, surface.warmups, surface.factors, spec)
     seeds = range(options.seeds or surface.seeds)
     folders = Folders(options.data_dir.absolute(), options.cache_dir.absolute())
     parts = output.with_suffix(".parts")
     parts.mkdir(parents=True, exist_ok=True)
     if output.exists():  # more seeds are added to those that it has
         _split(pq.read_table(output), parts)
-    began, files, cells = time.monotonic(), {}, surface.spec().cells()
+    began, files, cells = time.monotonic(), {}, spec.cells()
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
         for seed, cell in itertools.product(seeds, cells):
             part = parts / f"{cell.noise}-{seed}.parquet"
             if not part.exists():
-                files[pool.submit(_part, surface.spec(), cell, seed, points, folders, part)] = part
+                files[pool.submit(_part, spec, cell, seed, points, folders, part)] = part
         for done in as_completed(files):
             done.result()
             print(files[done], flush=True)

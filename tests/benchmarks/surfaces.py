@@ -73,6 +73,8 @@ def _family() -> dict[str, Recorded]:
                            "dataset.validation_fraction=0.2", "network.width=16", "training.epochs=8",
                            "training.test_every=8")),
     }  # fmt: skip
+    head = ("dataset.size=10000", "dataset.validation_fraction=0.2", "training.test_every=10")
+    more["cifar10n-head"] = ("cifar10n-features", 10, (0, 4, 8), 8, ("worst", "symmetric-0.4", "pairflip-0.4"), head)
     for name, (study, classes, warmups, seeds, noise, changes) in more.items():
         found[name] = Recorded(study, classes, warmups, seeds, _changed(name, noise, warmups, *changes))
     searched, factors = "space.lr_after_warmup={low: 0.01, high: 1, scale: log}", (0.01, 0.1, 1.0)
