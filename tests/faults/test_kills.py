@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ LATE = (
     "default_worker.py",
 )  # idle agents, and workers that only start, look for their dead server for a minute
 LINES = (1, 2, 3, 5, 8, 13, 19, 24, 26, 31, 37, 42, 45)  # 24 of the search, then the confirmation
+ALL = (*EARLY, *LINES)
 
 
 def check_ended_as(home: Path, undisturbed: Path) -> None:
@@ -73,12 +75,13 @@ def epochs_reported(home: Path) -> Counter[TrialKey]:
     return Counter(TrialKey(line["level"], line["method"], line["phase"], line["number"]) for line in lines)
 
 
-def test_driver_killed_at_20_moments(finished: Finished, tmp_path: Path) -> None:
+@pytest.mark.parametrize("moments", [ALL[::3], pytest.param(ALL, marks=pytest.mark.long)], ids=["7", "20"])
+def test_driver_killed_at_many_moments(moments: Sequence[float | int], finished: Finished, tmp_path: Path) -> None:
     home, command = tmp_path / "home", ("run", finished.file, "--home", "home")
     ended: list[Any] = []
     known: dict[TrialKey, int] = {}  # what had ended at a kill, and how many lines of the history it had then
     killed: list[subprocess.Popen[str]] = []
-    for moment in (*EARLY, *LINES):
+    for moment in moments:
         process = start(*command, cwd=tmp_path)
         killed.append(process)
         if isinstance(moment, float):
@@ -168,7 +171,7 @@ def test_trial_goes_on_from_its_checkpoint_after_its_worker_died(finished: Finis
     assert list(home.rglob("*.checkpoint")) == []
 
 
-@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("attempts", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_trial_that_hangs_is_tried_so_many_times_and_failed_with_the_reason(
     attempts: int, finished: Finished, tmp_path: Path
 ) -> None:

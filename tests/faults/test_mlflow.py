@@ -184,8 +184,15 @@ def test_answers_that_are_cut_off(server: MlflowServer, proxy: Proxy, finished: 
     check_ended_as(server.url, home, finished.home)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("when", ["while it trains", "when all else is done"])
+@pytest.mark.parametrize(
+    ("when", "number"),
+    [
+        ("while it trains", signal.SIGINT),
+        ("when all else is done", signal.SIGTERM),
+        pytest.param("while it trains", signal.SIGTERM, marks=pytest.mark.long),
+        pytest.param("when all else is done", signal.SIGINT, marks=pytest.mark.long),
+    ],
+)
 def test_ctrl_c_while_mlflow_hangs(
     when: str, number: signal.Signals, server: MlflowServer, proxy: Proxy, finished: Finished, tmp_path: Path
 ) -> None:
