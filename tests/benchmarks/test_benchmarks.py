@@ -28,6 +28,7 @@ SMALL = {
     "bench_study": ["--trials", "2", "--size", "1000", "--epochs", "2", "--repeats", "1"],
     "bench_training": ["--device", "cpu", "--batches", "2", "--epoch-images", "256", "--repeats", "1"],
 }
+LONG = ("bench_overhead", "bench_sharing")  # minutes
 
 
 def measurement(more_is_better: bool) -> Measurement:
@@ -76,7 +77,7 @@ def test_every_benchmark_is_tried_here_and_says_how_to_run_it_alone() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LONG)) for name in SMALL])
 def test_benchmark_runs_and_writes_finite_numbers(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     # Without data they measure with random pictures, but for those with human labels, which are skipped then.
     human = name in ("bench_levels", "bench_study")

@@ -218,6 +218,7 @@ def test_cluster(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="the page is for Linux")
+@pytest.mark.long
 def test_cluster_with_postgresql_and_mlflow(open_folder: Path) -> None:
     """The page's cells up to the nodes, its study, and then its blocks of shell, as they stand, in one shell."""
     require_parts()

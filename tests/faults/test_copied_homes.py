@@ -8,7 +8,7 @@ import pytest
 from tests.search.conftest import Finished
 from tests.search.tools import start, tosmooth, wait_for_lines
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.faults, pytest.mark.ray, pytest.mark.timeout(600)]
 
 
 def test_copy_of_a_home_is_refused_while_the_study_runs_and_where_its_history_is_another(

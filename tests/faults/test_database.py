@@ -280,6 +280,7 @@ def test_study_goes_on_where_postgresql_was_restarted(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.faults
+@pytest.mark.long
 def test_study_waits_for_a_server_that_is_read_only_after_a_failover(tmp_path: Path) -> None:
     psycopg = pytest.importorskip("psycopg")
     with postgres() as server, psycopg.connect(server.url, autocommit=True) as own:

@@ -39,7 +39,11 @@ def fill(folder: Path, but: int) -> Path:
     return ballast
 
 
-@pytest.mark.parametrize("room", [0, 8_000, 40_000, 120_000, 600_000], ids=lambda room: f"{room // 1000} kB")
+@pytest.mark.parametrize(
+    "room",
+    [0, 40_000, *(pytest.param(room, marks=pytest.mark.long) for room in (8_000, 120_000, 600_000))],
+    ids=lambda room: f"{room // 1000} kB",
+)
 def test_study_stops_with_a_clear_message_and_goes_on(
     room: int, small_disk: Path, finished: Finished, tmp_path: Path
 ) -> None:

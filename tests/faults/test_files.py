@@ -299,7 +299,11 @@ def test_whole_files_are_read(reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [300, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600)])]
+    "number",
+    [
+        300,
+        pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.faults, pytest.mark.timeout(3600)]),
+    ],
 )
 def test_a_damaged_file_gives_its_data_or_is_refused(number: int, reader: Reader) -> None:
     makers = damaged_files(reader.folder)

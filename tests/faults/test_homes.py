@@ -132,6 +132,7 @@ time.time, time.time_ns = shifted, lambda: int(1e9 * shifted())
 """
 
 
+@pytest.mark.long
 def test_clock_that_jumps_between_and_during_runs_changes_no_number(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

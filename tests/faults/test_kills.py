@@ -171,7 +171,7 @@ def test_trial_goes_on_from_its_checkpoint_after_its_worker_died(finished: Finis
     assert list(home.rglob("*.checkpoint")) == []
 
 
-@pytest.mark.parametrize("attempts", [pytest.param(1, marks=pytest.mark.long), 2])
+@pytest.mark.parametrize("attempts", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_trial_that_hangs_is_tried_so_many_times_and_failed_with_the_reason(
     attempts: int, finished: Finished, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ class OneInThree:
         return self.fate if self.asked[kind] % 3 == self.of_each else "pass"
 
 
+@pytest.mark.long
 def test_server_killed_and_started_again_then_frozen_for_a_minute(
     server: MlflowServer, proxy: Proxy, finished: Finished, tmp_path: Path
 ) -> None:
@@ -163,6 +164,7 @@ def test_requests_that_fail(server: MlflowServer, proxy: Proxy, finished: Finish
     check_ended_as(server.url, home, finished.home)
 
 
+@pytest.mark.long
 def test_answers_that_take_seconds(server: MlflowServer, proxy: Proxy, finished: Finished, tmp_path: Path) -> None:
     home, proxy.seconds = tmp_path / "home", 1.5
     process = start("run", finished.file, "--home", "home", "--tracking-uri", proxy.url, cwd=tmp_path)
@@ -192,6 +194,7 @@ def test_answers_that_are_cut_off(server: MlflowServer, proxy: Proxy, finished: 
         pytest.param("while it trains", signal.SIGTERM, marks=pytest.mark.long),
         pytest.param("when all else is done", signal.SIGINT, marks=pytest.mark.long),
     ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_ctrl_c_while_mlflow_hangs(
     when: str, number: signal.Signals, server: MlflowServer, proxy: Proxy, finished: Finished, tmp_path: Path

@@ -33,7 +33,8 @@ from tosmooth.trainables.errors import InputError
 
 TOSMOOTH = Path(sys.executable).with_name("tosmooth")
 MANY = pytest.mark.parametrize(
-    "examples", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(1800)])]
+    "examples",
+    [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.faults, pytest.mark.timeout(1800)])],
 )
 SMALL = "name: small\ndataset: {name: twonorm, noise: [clean, symmetric-0.4]}\ntraining: {epochs: 8}\n"
 SHIPPED = {name: files("studies").joinpath(f"{name}.yaml").read_text(encoding="utf-8") for name in shipped_studies()}
