@@ -23,8 +23,8 @@ for _name in [name for name in os.environ if name.startswith(("TOSMOOTH_", "MLFL
         del os.environ[_name]  # no test may write into the home of whoever runs it, nor to their database or MLflow
 
 ROOT = Path(__file__).resolve().parents[1]
-# Files of slow tests that take from 9 minutes to half an hour: what begins last is waited for alone.
-LONG = [f"test_{name}" for name in ("twonorm", "tutorials", "mlflow", "commands", "kills", "benchmarks", "runner")]
+# Files of slow tests that take longest: what begins last is waited for alone.
+FIRST = [f"test_{name}" for name in ("twonorm", "commands", "mlflow", "kills", "runner", "tutorials", "homes")]
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at `slow`, and pytest-xdist at the groups
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("ray"))
         if "real_data" in fixtures:
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else len(FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -33,6 +33,7 @@ from tosmooth.search.tracking.run import identity
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.cluster,
     pytest.mark.timeout(1800),
     pytest.mark.skipif(platform.system() != "Linux", reason="Namespaces and /proc are Linux's."),

@@ -19,6 +19,7 @@ __all__ = ["cluster"]
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.cluster,
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere 127.0.0.1 is the only loopback address."),

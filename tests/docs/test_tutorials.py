@@ -93,6 +93,7 @@ def test_my_table(tmp_path: Path) -> None:
 
 @slow
 @ray
+@pytest.mark.long
 def test_my_pictures(tmp_path: Path) -> None:
     page = Ran("my-pictures.md", tmp_path)
     row = page.row("photos")
@@ -117,6 +118,7 @@ def test_pretrained(tmp_path: Path) -> None:
 
 @slow
 @ray
+@pytest.mark.long
 def test_own_loop(tmp_path: Path) -> None:
     for library in ("lightning", "transformers"):
         pytest.importorskip(library)
@@ -131,6 +133,7 @@ def test_own_loop(tmp_path: Path) -> None:
 
 @slow
 @ray
+@pytest.mark.long
 def test_wrong_labels(tmp_path: Path) -> None:
     page = Ran("wrong-labels.md", tmp_path)
     given, cleaned = page.row("handwriting", "given"), page.row("handwriting", "cleaned-drop")
@@ -148,6 +151,7 @@ def test_wrong_labels(tmp_path: Path) -> None:
 
 @slow
 @ray
+@pytest.mark.long
 def test_use_the_rate(tmp_path: Path) -> None:
     page = Ran("use-the-rate.md", tmp_path)
     assert page.row("clouds")["best_rate"] < 0
@@ -197,6 +201,7 @@ def _gone(pid: int) -> bool:
 @pytest.mark.cluster
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(sys.platform != "linux", reason="the page is for Linux")
+@pytest.mark.long
 def test_cluster(tmp_path: Path) -> None:
     try:
         page = Ran("cluster.md", tmp_path)

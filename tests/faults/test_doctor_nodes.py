@@ -19,7 +19,7 @@ from tests.search.tools import TINY, tosmooth
 
 __all__ = ["cluster"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.faults, pytest.mark.timeout(600)]
 nodes = pytest.mark.skipif(sys.platform != "linux", reason="Elsewhere 127.0.0.1 is the only loopback address.")
 TABLE = """
 name: mine

@@ -25,6 +25,7 @@ from tosmooth.search.records import ENDED
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.faults,
     pytest.mark.cluster,
     pytest.mark.timeout(600),

@@ -91,6 +91,7 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_study_is_handed_in_followed_left_found_again_and_stopped(head: str, tmp_path: Path) -> None:
     pytest.importorskip("aiohttp_cors", reason="the job server is in ray[default]")
     (tmp_path / "tiny.yaml").write_text(TINY, encoding="utf-8")
