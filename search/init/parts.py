@@ -76,7 +76,12 @@ def _beside(path: Path) -> str | None:
 def of_one_part(names: Iterable[str]) -> list[str]:
     """Names of an .npz's arrays without those that name a part, where there are others: x, not x_train."""
     names = list(names)
-    return [name for name in names if not WORD.search(name)] or names
+    return [name for name in names if not names_part(name)] or names
+
+
+def names_part(name: str) -> bool:
+    """True if a name of an array or a column says a part of the data: x_train."""
+    return WORD.search(name) is not None
 
 
 def _has_test(path: Path) -> bool:

@@ -25,10 +25,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from surfaces import BETWEEN, DATA, FACTOR, FAMILY, RATES
 
+from tosmooth.search.api.studies import HERE
 from tosmooth.search.records import Cell
 from tosmooth.search.spec.study import StudySpec
+from tosmooth.search.storage.code import with_code
 from tosmooth.trainables.checkpointing.layout import lengths
 from tosmooth.trainables.files.folders import Folders
+from tosmooth.trainables.user_code import UserCode, use
 
 Point = dict[str, Any]
 
@@ -47,7 +50,7 @@ def main() -> None:
     surface = FAMILY[options.surface]
     name = f"{options.surface}-between" if options.between else options.surface
     output: Path = options.output or DATA / f"{name}.parquet"
-    spec = surface.spec(options.set)
+    spec, code = with_code(surface.spec(options.set), HERE)
     points = points_of(BETWEEN if options.between else RATES, surface.warmups, surface.factors, spec)
     seeds = range(options.seeds or surface.seeds)
     folders = Folders(options.data_dir.absolute(), options.cache_dir.absolute())
@@ -60,7 +63,7 @@ def main() -> None:
         for seed, cell in itertools.product(seeds, cells):
             part = parts / f"{cell.noise}-{seed}.parquet"
             if not part.exists():
-                files[pool.submit(_part, spec, cell, seed, points, folders, part)] = part
+                files[pool.submit(_part, spec, code, cell, seed, points, folders, part)] = part
         for done in as_completed(files):
             done.result()
             print(files[done], flush=True)
@@ -89,8 +92,12 @@ def points_of(rates: Sequence[float], warmups: Sequence[int], factors: Sequence[
     return sorted(found, key=lambda point: (abs(point["rate"]), -point.get(FACTOR, 1)))
 
 
-def _part(spec: StudySpec, cell: Cell, seed: int, points: list[Point], folders: Folders, output: Path) -> None:
+def _part(
+    spec: StudySpec, code: UserCode | None, cell: Cell, seed: int, points: list[Point], folders: Folders, output: Path
+) -> None:
     """Every point of one level and seed."""
+    if code is not None:
+        use(code, folders.cache)
     with tempfile.TemporaryDirectory() as scratch:
         rows = list(_runs(spec, cell, seed, points, folders, scratch))
     pq.write_table(pa.Table.from_pylist(rows), output)
@@ -101,6 +108,7 @@ def _runs(
 ) -> Iterator[Point]:
     from tosmooth.trainables.checkpointing.trunks import Trunks
     from tosmooth.trainables.data.datasets import load_level  # torch belongs into the processes that train
+    from tosmooth.trainables.networks.prepare import prepared
     from tosmooth.trainables.training.process import prepare
     from tosmooth.trainables.training.trainer import train
 
@@ -108,7 +116,8 @@ def _runs(
     data = load_level(spec.data_config(cell.noise), folders)
     trunks = Trunks(scratch, lengths([point["warmup"] for point in points]))
     for point in points:
-        trainer = train(spec.trial_config(cell, point, seed), data, lambda report: None, trunks=trunks)
+        ready = prepared(spec.trial_config(cell, point, seed), data, folders)
+        trainer = train(ready.config, ready.data, lambda report: None, trunks=trunks, start=ready.start)
         curve = [metrics["val_accuracy"] for metrics in trainer.curve]  # an entry an epoch
         yield {"noise": cell.noise, **point, "seed": seed, "diverged": trainer.diverged is not None} | {
             "val_accuracy": curve, "test_accuracy": trainer.curve[-1]["test_accuracy"]

@@ -143,7 +143,7 @@ def _read(column: pa.ChunkedArray, known: Column | None, where: Place, categoric
 def _imputed(column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str) -> Read:
     """Read a column that may have gaps; as lists have none, they are read as they are."""
     if is_text(column.type) and (known is None or known.kind != "categories"):
-        column = as_numbers(column)
+        column = as_numbers(column, test=known is not None)
     column, gaps = without_gaps(column)
     if gaps.all():
         if known is not None and known.kind == "categories":
@@ -160,7 +160,7 @@ def _imputed(column: pa.ChunkedArray, known: Column | None, where: Place, catego
 def _read_as_known(
     column: pa.ChunkedArray, known: Column | None, where: Place, categorical: str
 ) -> Numbers | Categories:
-    _refuse_nulls(column, where, imputable=known is None)
+    _refuse_nulls(column, where, imputable=True)
     if is_text(column.type) and not _mostly_lists(column):
         onehot = categorical == "onehot" if known is None else known.kind == "categories"
         return categories_of(column, where, known, onehot)

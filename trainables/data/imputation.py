@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tosmooth.trainables.data.column_numbers import Categories, Column, Numbers, Place
+from tosmooth.trainables.data.tables.values import LONG, ZEROS
 from tosmooth.trainables.errors import InputError
 
 GAPS = r"|\?+|-+|\.+|#?n/?a|nan|null|none"  # what stands among numbers where one is missing
@@ -86,12 +87,16 @@ def without_gaps(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, NDArray[np.b
     return column.fill_null(column.drop_null()[0]), gaps
 
 
-def as_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Numbers of a column of text that holds nothing but numbers and gaps, such as ?; else the column as it is."""
+def as_numbers(column: pa.ChunkedArray, test: bool = False) -> pa.ChunkedArray:
+    """Numbers of a column of text that holds nothing but numbers and gaps, such as ?; else the column as it is.
+
+    Text that has no gap is text, but in a `test` set, whose column is one of numbers in the training set.
+    """
     texts = column.cast(pa.large_string())
     gaps, numbers = (pc.match_substring_regex(texts, pattern) for pattern in (GAP, NUMBER))
     alone = pc.all(pc.or_(gaps, numbers)).as_py()  # null, where all rows are
-    if not (alone and pc.any(gaps).as_py() and pc.any(numbers).as_py()):
+    codes = pc.any(pc.match_substring_regex(texts, f"{ZEROS}|{LONG}")).as_py()  # 007 is a name
+    if codes or not (alone and (test or pc.any(gaps).as_py()) and pc.any(numbers).as_py()):
         return column
     plain = pc.if_else(gaps, pa.scalar(None, pa.large_string()), texts)
     return pc.utf8_trim_whitespace(plain).cast(pa.float64())

@@ -23,6 +23,7 @@ from tosmooth.trainables.data.pictures import PictureRule
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.data.tables.table import Table, open_table
+from tosmooth.trainables.data.text_columns import is_text
 from tosmooth.trainables.errors import InputError, require, shown
 from tosmooth.trainables.files import hub
 from tosmooth.trainables.files.digests import state_of
@@ -43,6 +44,7 @@ class _Part:
     soft: Soft | None = None  # of all rows of the source
     fitted: Fitted | None = None  # how features were made, for the test set
     remarks: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()  # columns that are of text: in the test set all may look like numbers
 
     @property
     def rows(self) -> Rows:
@@ -147,7 +149,7 @@ def _parts(wanted: TableSource, folders: Folders, state: str) -> tuple[_Part, _P
     if wanted.test is None:
         return train, None
     wanted = replace(wanted, size=_size(train.inputs, wanted))  # the test set as the training set was made
-    test = read("test", wanted, folders, train.fitted)
+    test = read("test", wanted, folders, train)
     here, there = (list(part.inputs.inputs.shape[1:]) for part in (test, train))
     rule = f"of the size of those of the training set, {there}: {KEY}.size makes them so"
     require(here == there, f"{KEY}.test: pictures", here, rule)
@@ -195,7 +197,7 @@ def _commits(wanted: TableSource, folders: Folders) -> Iterator[str]:
     yield from (f"{place} is of the commit {commit}" for place, commit in commits.items())
 
 
-def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
+def _read_folder(what: str, wanted: TableSource, folders: Folders, trained: _Part | None) -> _Part:
     folder = _folder(what, wanted, folders)
     inputs = of_folder(folder, wanted, folders.cache)
     column = pa.chunked_array([pa.array(folder.classes, pa.string())])
@@ -203,21 +205,29 @@ def _read_folder(what: str, wanted: TableSource, folders: Folders, fitted: Fitte
     return _Part(inputs, {"folder": classes}, remarks=(*folder.remarks, *inputs.remarks))
 
 
-def _read_table(what: str, wanted: TableSource, folders: Folders, fitted: Fitted | None) -> _Part:
-    files = _files(what, wanted, folders)
+def _read_table(what: str, wanted: TableSource, folders: Folders, trained: _Part | None) -> _Part:
+    files, fitted = _files(what, wanted, folders), None if trained is None else trained.fitted
     with open_table(files, what) as table:
+        if trained is not None:
+            table.as_text(_own_names(trained.text, wanted))
         columns, inputs_of = _label_columns(what, wanted), _input_columns(table, wanted, fitted)
         targets = wanted.targets if what == "train" else ()
         table = table.require([*inputs_of, *columns, *targets], KEY)
         _check_size(table, [*columns, *targets, *(() if wanted.image is not None else inputs_of)])
         labels = {name: _labels(table, name, wanted) for name in columns}
+        text = tuple(name for name in (*inputs_of, *columns) if is_text(table.schema.field(name).type))
         soft = _targets(table, wanted) if targets else None
         if wanted.image is not None:
             inputs = of_table(table, what, wanted, folders)
-            return _Part(inputs, labels, soft, remarks=inputs.remarks)
+            return _Part(inputs, labels, soft, remarks=inputs.remarks, text=text)
         how = (wanted.categorical, wanted.impute)
         values, fitted = features_of(table.read(inputs_of), table.place, fitted, *how)
-    return _Part(of_features(values, {}), labels, soft, fitted, tuple(_on_features(fitted)))
+    return _Part(of_features(values, {}), labels, soft, fitted, tuple(_on_features(fitted)), text)
+
+
+def _own_names(text: Sequence[str], wanted: TableSource) -> list[str]:
+    """Columns of the test set that are those of text in the training set: its labels may be called otherwise."""
+    return [wanted.test_label or name if name == wanted.label else name for name in text]
 
 
 def _on_features(fitted: Fitted) -> Iterator[str]:

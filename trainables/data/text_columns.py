@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from tosmooth.trainables.data.column_numbers import Categories, Column, Place
 from tosmooth.trainables.data.imputation import GAPS, NUMBER
+from tosmooth.trainables.data.tables.values import LONG, THOUSANDS, ZEROS
 from tosmooth.trainables.errors import InputError, shown
 
 MOST_CATEGORIES = 1000
 # What stands among numbers where one is missing, or was written for people to read.
+MARKS = "may be thousands, or a fraction: write thousands without a mark"
 STRAY = rf"(?i)^\s*({GAPS}|[+-]?\d{{1,3}}(,\d{{3}})+(\.\d*)?)\s*$"
 
 
@@ -29,7 +31,7 @@ def categories_of(column: pa.ChunkedArray, where: Place, known: Column | None, o
     column = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
     empty = _by_value(column, pc.is_null)
     if empty.any():
-        raise InputError(f"{where(int(empty.argmax()))}: {on_gap(known is None)}")
+        raise InputError(f"{where(int(empty.argmax()))}: {on_gap()}")
     if known is None or not onehot:
         _refuse_text(column, where, onehot, "" if known is None else known.kind)
     categories = _distinct(column, where) if known is None else known.categories
@@ -61,8 +63,13 @@ def _refuse_text(column: pa.ChunkedArray, where: Place, onehot: bool, wanted: st
     `wanted`: kind of the column in the training set, where this is another.
     """
     numbers = _matches(column, NUMBER)
-    if onehot and (numbers.all() or not (numbers | _matches(column, STRAY)).all()):
+    codes = _matches(column, f"{ZEROS}|{LONG}").any()  # such as 007, which are names; what is missing is one of them
+    if onehot and (numbers.all() or codes or not (numbers | _matches(column, STRAY)).all()):
         return
+    thousands = _matches(column, THOUSANDS)
+    if thousands.any() and (numbers | thousands).all() and not (onehot and numbers.all()):
+        row = int(thousands.argmax())
+        raise InputError(f"{where(row)}: {shown(column[row].as_py())} {MARKS}")
     row = int(numbers.argmin())
     if 2 * numbers.sum() > len(numbers) > numbers.sum():
         value = shown(column[row].as_py())
@@ -90,7 +97,7 @@ def _distinct(column: pa.ChunkedArray, where: Place) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def on_gap(imputable: bool) -> str:
+def on_gap(imputable: bool = True) -> str:
     """What to do about a gap."""
     return "is empty: fill it, or leave out the row" + ("; or take `impute: median`" if imputable else "")
 

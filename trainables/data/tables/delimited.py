@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from tosmooth.trainables.data.tables import values
 from tosmooth.trainables.data.tables.memory import check_columns, check_memory
 from tosmooth.trainables.data.tables.parts import sliced
 from tosmooth.trainables.data.tables.streams import Codec, blocks, text_of
-from tosmooth.trainables.data.tables.values import Kind
+from tosmooth.trainables.data.tables.values import THOUSANDS, Kind
 from tosmooth.trainables.errors import InputError
 
 DELIMITERS = ",;\t|"
@@ -31,7 +32,33 @@ LONGEST = 2**23  # characters of a row
 # The last row, which is put there. A quotation that is not closed would take in what follows, without a word.
 END = "\x03end"
 # Numbers with a decimal comma that are no thousands in groups of three.
-DECIMAL_COMMA = re.compile(r"\s*[+-]?(0,[0-9]+|[0-9]+,([0-9]{1,2}|[0-9]{4,}))\s*$")
+DECIMAL = r"^\s*[+-]?(0{0}[0-9]+|[0-9]+{0}([0-9]{{1,2}}|[0-9]{{4,}})|[0-9]{{4,}}{0}[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+DECIMAL_COMMA = re.compile(DECIMAL.format(","))
+SMALL = r"^\s*[+-]?[0-9]{1,3}\s*$"
+
+
+@dataclass(slots=True)
+class Marks:
+    """What commas and points are in a column of numbers."""
+
+    comma: bool = False  # a comma is a decimal one beyond doubt
+    point: bool = False  # a point is
+    small: bool = False  # there are whole numbers below 1000, without a mark
+    thousands: tuple[int, str] | None = None  # row and value of the first mark that may be one of thousands
+
+    def add(self, texts: pa.Array, before: int, whole: bool) -> None:
+        """Look at further values, `before` rows behind the first; `whole`: they are whole numbers."""
+        self.small = self.small or _any(texts, SMALL)
+        if whole or self.comma or self.point:  # there are no marks, or it is known what they are
+            return
+        self.comma, self.point = (_any(texts, DECIMAL.format(mark)) for mark in (",", r"\."))
+        place = pc.index(pc.match_substring_regex(texts, THOUSANDS), True).as_py()
+        if self.thousands is None and place >= 0:
+            self.thousands = (before + place, texts[place].as_py())
+
+
+def _any(texts: pa.Array, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(texts, pattern)).as_py())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +82,16 @@ class Delimited:
         self._kinds: list[Kind] = []  # by the place of the column
         self._first_texts: dict[str, tuple[int, str]] = {}
         self._rows = 0
+        self._marks: dict[int, Marks] = {}  # by the place of the column, where a comma may be a decimal one
         with self._opened() as (heading, batches):
             self.names = heading.names
             self._kinds = [Kind.NONE] * len(heading.names)
             for batch in batches:
                 self._look_at(batch, heading.comma)
-        if Kind.COMMA in self._kinds:  # then 1.234 may be a thousand and more
-            self._kinds = [Kind.TEXT if kind is Kind.REAL else kind for kind in self._kinds]
+                if heading.comma:
+                    self._look_at_marks(batch)
+        if heading.comma:
+            self._refuse_thousands()
         self.kinds = {name: kind.type for name, kind in zip(self.names, self._kinds, strict=True)}
 
     def rows_of(self, columns: Sequence[str]) -> int:
@@ -100,6 +130,26 @@ class Delimited:
         for known in set(self._kinds) - {Kind.TEXT}:
             self._look_at_columns([i for i, kind in enumerate(self._kinds) if kind is known], batch, comma)
         self._rows += batch.num_rows
+
+    def _look_at_marks(self, batch: pa.RecordBatch) -> None:
+        for i, kind in enumerate(self._kinds):
+            if kind in (Kind.COMMA, Kind.REAL, Kind.WHOLE):
+                self._marks.setdefault(i, Marks()).add(batch.column(i), self._rows - batch.num_rows, kind is Kind.WHOLE)
+
+    def _refuse_thousands(self) -> None:
+        """Take columns for text whose commas or points may be those of thousands: 1,935 beside 950.
+
+        A value such as 0,5 or 12.57 says what its mark is, in its own column and, where that has none, in the others.
+        """
+        own = {i: marks for i, marks in self._marks.items() if self._kinds[i] in (Kind.COMMA, Kind.REAL)}
+        commas = any(marks.comma for marks in own.values())
+        points = any(marks.point for marks in own.values())
+        for i, marks in own.items():
+            comma = self._kinds[i] is Kind.COMMA
+            told, other = (marks.comma, points and not commas) if comma else (marks.point, commas and not points)
+            if marks.thousands is not None and not told and (marks.small or other):
+                self._kinds[i] = Kind.TEXT
+                self._first_texts[self.names[i]] = marks.thousands
 
     def _look_at_columns(self, places: Sequence[int], batch: pa.RecordBatch, comma: bool) -> None:
         """Look at columns of one kind: all at once where they still are, as there may be tens of thousands."""

@@ -84,6 +84,16 @@ class Table:
         self.class_names = _class_names(parts, self._faults)
 
     @property
+    def faults(self) -> Mapping[str, str]:
+        """What is wrong with columns that cannot be read: one that stands there twice, say."""
+        return self._faults
+
+    @property
+    def of_text(self) -> bool:
+        """True if the first file is written as text, with a first line of names."""
+        return isinstance(self._parts[0], Delimited)
+
+    @property
     def rows(self) -> int:
         """Number of rows. Raises `InputError` where arrays of one .npz differ in it: ask for some of them first."""
         return sum(self._rows())

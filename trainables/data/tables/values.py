@@ -15,6 +15,7 @@ WHOLE = r"^[+-]?[0-9]+$"
 LONG = r"^[+-]?[0-9]{19,}$"
 NUMBER = r"^[ \t]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[ \t]*$"
 NUMBER_COMMA = NUMBER.replace(r"\.", ",")
+THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2}([.,])[0-9]{3}([.,][0-9]{3})*\s*$"  # or, of one mark, decimals
 
 
 class Kind(Enum):
