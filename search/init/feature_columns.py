@@ -28,7 +28,16 @@ ANNOTATOR = re.compile(r"(annotator|rater|worker|coder|label)_?([0-9]{1,2}|[a-z]
 TYPICAL = 5  # rows a value from which on it is no chance that all of them have one label
 WRONG = 0.3  # share of the commonest class's errors down to which a column of few values is doubted
 EMPTY = 0.5  # share of a column's values from which on it is left out
-KINDS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal, pa.types.is_temporal)
+KINDS = (
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_boolean,
+    pa.types.is_decimal,
+    pa.types.is_timestamp,
+    pa.types.is_date,
+    pa.types.is_time,
+    pa.types.is_duration,
+)
 
 
 def with_features(

@@ -38,7 +38,7 @@ Ask = Callable[[str, list[str]], str]
 
 def label_column(table: Table, names: Sequence[str], ask: Ask | None) -> str:
     """Find the column of labels among `names`. Raises `InputError` where it is not clear and no one can be asked."""
-    refused: dict[str, str] = {}
+    refused = {name: fault for name, fault in table.faults.items() if plain(name) in LABELS}
     known = []
     for name in names:
         if plain(name) in LABELS:
@@ -54,7 +54,7 @@ def label_column(table: Table, names: Sequence[str], ask: Ask | None) -> str:
         return found[0]
     if not found and len(able) == 1:
         return able[0]
-    choices = [*found, *able] or list(names)
+    choices = [*found, *able] or [name for name in names if name not in refused] or list(names)
     if ask is None:
         listed = ", ".join(choices[:NAMED])
         why = "; ".join(f"{name!r} is none: {reason}" for name, reason in refused.items())
@@ -97,6 +97,7 @@ def _may_be_label(table: Table, name: str) -> bool:
         return False
     column = column_of(table, name).drop_null()
     if types.is_floating(kind):  # whole numbers of which some are missing are floats to pandas
+        column = column.cast(pa.float64())
         column = column.filter(pc.is_finite(column))
         if not len(column) or not pc.all(pc.equal(pc.floor(column), column)).as_py():
             return False

@@ -117,6 +117,12 @@ def test_labels_in_floats_with_gaps_are_asked_for(tmp_path: Path) -> None:
     assert looked(tmp_path / "pima.csv", tmp_path).table.label == "Outcome"
 
 
+def test_halves_are_looked_at_like_other_floats(tmp_path: Path) -> None:
+    frame().assign(h=np.arange(ROWS).astype(np.float16)).drop(columns="label").to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="it may be a, b, h"):
+        looked(tmp_path / "t.parquet", tmp_path)
+
+
 def test_a_coordinate_called_y_is_asked_about(tmp_path: Path) -> None:
     table = frame(x=range(ROWS), y=[i % 30 for i in range(ROWS)]).rename(columns={"label": "kind"})
     table.to_csv(tmp_path / "t.csv", index=False)
@@ -129,6 +135,12 @@ def test_a_label_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
     table.assign(label=np.arange(ROWS) / 7).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(InputError, match=r"it may be k, m: 'label' is none: .*row 1"):
         looked(tmp_path / "t.csv", tmp_path)
+
+
+def test_labels_that_stand_there_twice_are_said_to(tmp_path: Path) -> None:
+    twice = "a,label,label\n" + "".join(f"{i / 7},{kind},{kind}\n" for i, kind in enumerate(KINDS))
+    with pytest.raises(InputError, match="it may be a: 'label' is none: .*more than once the column 'label'"):
+        looked(lines(tmp_path, twice), tmp_path)
 
 
 def test_a_first_line_of_values_is_no_heading(tmp_path: Path) -> None:
