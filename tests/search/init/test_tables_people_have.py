@@ -139,7 +139,7 @@ def test_a_label_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
 
 def test_labels_that_stand_there_twice_are_said_to(tmp_path: Path) -> None:
     twice = "a,label,label\n" + "".join(f"{i / 7},{kind},{kind}\n" for i, kind in enumerate(KINDS))
-    with pytest.raises(InputError, match="it may be a: 'label' is none: .*more than once the column 'label'"):
+    with pytest.raises(InputError, match=r"it may be a: 'label' is none: .*more than once the column 'label'"):
         looked(lines(tmp_path, twice), tmp_path)
 
 
