@@ -67,7 +67,7 @@ def with_features(
     said += [f"  column {name!r} {words}" for name in used if (words := _doubt(table, name, own))]
     said += [f"  column {name!r} is taken for categories: {words}" for name in text if (words := _stray(table, name))]
     found = replace(chosen, image=None, features=features, categorical="onehot" if text else "refuse")
-    if _with_gaps(table, used) or (chosen.test is not None and _test_gaps(cast(str, chosen.test), used)):
+    if _with_gaps(table, used, own) or (chosen.test is not None and _test_gaps(cast(str, chosen.test), used, own)):
         found = replace(found, impute="median")
     return found, said
 
@@ -86,14 +86,16 @@ def _is_vectors(kind: pa.DataType) -> bool:
     return nested and any(is_kind(kind) for is_kind in KINDS)
 
 
-def _with_gaps(table: Table, names: Sequence[str]) -> bool:
-    """True if a row lacks a value in one of these columns."""
-    return any(without_gaps(_feature(table, name))[1].any() for name in names)
+def _with_gaps(table: Table, names: Sequence[str], label: str) -> bool:
+    """True if a row that has a label lacks a value in one of these columns."""
+    given = column_of(table, label)
+    labelled = np.asarray(pc.fill_null(pc.not_equal(given, ""), False) if is_text(given.type) else given.is_valid())
+    return any((without_gaps(_feature(table, name))[1] & labelled).any() for name in names)
 
 
-def _test_gaps(test: str, names: Sequence[str]) -> bool:
+def _test_gaps(test: str, names: Sequence[str], label: str) -> bool:
     with open_table(files_of(test, Path(), "--test"), "test") as table:
-        return _with_gaps(table, names)
+        return _with_gaps(table, names, label)
 
 
 def _feature(table: Table, name: str) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -17,21 +17,21 @@ from tosmooth.trainables.data.copies import Rows
 from tosmooth.trainables.data.encoded_pictures import SEVERAL, of_folder, of_table
 from tosmooth.trainables.data.examples import Examples, Soft, Source, of_features
 from tosmooth.trainables.data.feature_choice import chosen_features
-from tosmooth.trainables.data.labels import Named, alike, check_labels, class_names, majority, named, numbered, votes_of
+from tosmooth.trainables.data.imputation import without_gaps
+from tosmooth.trainables.data.labels import Named, check_labels, class_names, majority, named, numbered, votes_of
+from tosmooth.trainables.data.own_remarks import KEY, on_commits, on_features, on_labels
 from tosmooth.trainables.data.picture_folder import PictureFolder, picture_folder
 from tosmooth.trainables.data.pictures import PictureRule
 from tosmooth.trainables.data.tables.files import files_of
 from tosmooth.trainables.data.tables.memory import EXPANSION, HARMLESS
 from tosmooth.trainables.data.tables.table import Table, open_table
 from tosmooth.trainables.data.text_columns import is_text
-from tosmooth.trainables.errors import InputError, require, shown
+from tosmooth.trainables.errors import InputError, require
 from tosmooth.trainables.files import hub
 from tosmooth.trainables.files.digests import state_of
 from tosmooth.trainables.files.folders import Folders
 from tosmooth.trainables.noise.synthetic import NONE, stream
 
-KEY = "dataset.table"
-NAMED = 5  # columns that are named
 GLOB = re.compile(r"[*?[]")
 
 
@@ -45,6 +45,7 @@ class _Part:
     fitted: Fitted | None = None  # how features were made, for the test set
     remarks: tuple[str, ...] = ()
     text: tuple[str, ...] = ()  # columns that are of text: in the test set all may look like numbers
+    empty: int = 0  # rows without label and with gaps, which `inputs` lacks
 
     @property
     def rows(self) -> Rows:
@@ -67,7 +68,12 @@ def own_data(config: DataConfig, folders: Folders) -> Source:
     trained = _trained(train, wanted, names, config.noise_seed)
     tested = None if test is None else _tested(test, names)
     of_test = () if test is None else [f"test set: {each}" for each in test.remarks if each not in train.remarks]
-    remarks = [*_commits(wanted, folders), *train.remarks, *of_test, *_remarks(trained, tested, names)]
+    remarks = [
+        *on_commits(wanted, folders),
+        *train.remarks,
+        *of_test,
+        *on_labels(trained, tested, names, (train.empty, 0 if test is None else test.empty)),
+    ]
     return Source(
         train=trained,
         test=tested,
@@ -186,17 +192,6 @@ def _brought(what: str, place: str, folders: Folders) -> str:
     return place
 
 
-def _commits(wanted: TableSource, folders: Folders) -> Iterator[str]:
-    """Say of what was fetched from the hub when it is from: what changes there later is not seen."""
-    commits = {
-        place: hub.commit_of(place, KEY, folders.cache)
-        for part in ("train", "test")
-        for place in wanted.places(part)
-        if hub.on_hub(place)
-    }
-    yield from (f"{place} is of the commit {commit}" for place, commit in commits.items())
-
-
 def _read_folder(what: str, wanted: TableSource, folders: Folders, trained: _Part | None) -> _Part:
     folder = _folder(what, wanted, folders)
     inputs = of_folder(folder, wanted, folders.cache)
@@ -220,24 +215,35 @@ def _read_table(what: str, wanted: TableSource, folders: Folders, trained: _Part
         if wanted.image is not None:
             inputs = of_table(table, what, wanted, folders)
             return _Part(inputs, labels, soft, remarks=inputs.remarks, text=text)
-        how = (wanted.categorical, wanted.impute)
-        values, fitted = features_of(table.read(inputs_of), table.place, fitted, *how)
-    return _Part(of_features(values, {}), labels, soft, fitted, tuple(_on_features(fitted)), text)
+        read, how = table.read(inputs_of), (wanted.categorical, wanted.impute)
+        kept = _not_empty(read, list(labels.values()), soft)
+
+        def place(row: int) -> str:
+            return table.place(int(kept[row]))
+
+        values, fitted = features_of(read if len(kept) == len(read) else read.take(kept), place, fitted, *how)
+    inputs, empty = of_features(values, {}), len(read) - len(kept)
+    inputs = replace(inputs, source_rows=kept) if empty else inputs
+    return _Part(inputs, labels, soft, fitted, tuple(on_features(fitted)), text, empty)
+
+
+def _not_empty(read: pa.Table, labels: Sequence[Named], soft: Soft | None) -> Rows:
+    """Rows that have a label, or no gap: spreadsheets write empty rows at their end."""
+    labelled = np.zeros(len(read), bool) if soft is None else soft.sum(axis=1) > 0
+    for column in labels:
+        labelled |= column.codes != NONE
+    full = labelled.copy()
+    if labelled.any() and not labelled.all():
+        full[:] = True
+        for column in read.columns:
+            if not pa.types.is_nested(column.type):
+                full &= labelled | ~without_gaps(column)[1]
+    return np.flatnonzero(full) if labelled.any() else np.arange(len(read))
 
 
 def _own_names(text: Sequence[str], wanted: TableSource) -> list[str]:
     """Columns of the test set that are those of text in the training set: its labels may be called otherwise."""
     return [wanted.test_label or name if name == wanted.label else name for name in text]
-
-
-def _on_features(fitted: Fitted) -> Iterator[str]:
-    """Say what became of values that are missing, or that the training set lacks."""
-    if fitted.unseen:
-        yield f"{fitted.unseen} rows of the test set have a category that the training set lacks"
-    if fitted.gaps:
-        names, values = [name for name, _ in fitted.gaps], sum(rows for _, rows in fitted.gaps)
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-        yield f"{values} missing value{'' if values == 1 else 's'} imputed: {', '.join(names[:NAMED])}{more}"
 
 
 def _check_size(table: Table, columns: Sequence[str]) -> None:
@@ -307,22 +313,3 @@ def _tested(part: _Part, names: Sequence[str]) -> Examples:
     (column,) = part.labels.values()
     labels = numbered(column, names)[part.rows]
     return replace(part.inputs, labels={"clean_label": labels}, usable=np.flatnonzero(labels != NONE))
-
-
-def _remarks(train: Examples, test: Examples | None, names: Sequence[str]) -> Iterator[str]:
-    """Say what of the labels a reader must know."""
-    for what, part in (("training", train), ("test", test)):
-        if part is None:
-            continue
-        rows, labelled = len(part.inputs), len(part.labelled)
-        require(labelled > 0, f"{KEY}: labels of the {what} set", rows, "rows, and none of them has a label")
-        if labelled < rows:
-            yield f"{rows - labelled} of {rows} {what} rows have no label and are left out"
-    for same in alike(names):
-        yield f"the classes {' and '.join(map(repr, same))} differ in case, blanks or zeros alone: probably one class"
-    if test is not None:
-        seen = set(train.given[train.labelled].tolist())
-        unknown = [names[k] for k in np.unique(test.given[test.labelled]) if k not in seen]
-        if unknown:
-            share = 100 * np.isin(test.given[test.labelled], list(seen), invert=True).mean()
-            yield f"{share:.3g} % of the test set are of classes that no training row has: {shown(', '.join(unknown))}"

@@ -249,3 +249,26 @@ def test_numbers_that_are_text_for_their_gaps_may_lack_none_in_the_test_set(tmp_
     assert found.table.impute == "median"
     assert found.source.test is not None
     assert found.source.test.inputs[:2, 2:].tolist() == [[0.5, 0.0], [1.5, 0.0]]
+
+
+def test_empty_rows_at_the_end_are_left_out_with_their_gaps(tmp_path: Path) -> None:
+    """Excel writes them."""
+    whole = frame(colour=["red", "blue", "green"] * 30)
+    text = whole.to_csv(index=False)
+    lines(tmp_path, text + ",,,\n" * 20, "train.csv")
+    lines(tmp_path, text + ",,,\n" * 5, "test.csv")
+    found = looked(tmp_path / "train.csv", tmp_path)
+    assert found.table.impute == "refuse"
+    assert "20 of 110 training rows have no label and are left out" in found.said
+    assert "5 of 95 test rows have no label and are left out" in found.said
+    assert found.rows == len(found.source.train.inputs) == ROWS
+    plain = looked(lines(tmp_path, text, "alone.csv"), tmp_path)
+    assert (found.source.train.inputs == plain.source.train.inputs).all()
+    gap = text.replace("\n", "\n,1.5,red,cat\n", 1)
+    with_gap = looked(lines(tmp_path, gap + ",,,\n" * 20, "gap.csv"), tmp_path)
+    assert with_gap.table.impute == "median"
+    assert "1 missing value imputed: a" in with_gap.said
+    # A row is named by its place in the file.
+    bad = lines(tmp_path, text.replace("\n", "\n,,,\n", 1) + "1e300,0,red,cat\n", "bad.csv")
+    with pytest.raises(InputError, match=r"row 91, column 'a': .* is refused: a finite number"):
+        looked(bad, tmp_path)
