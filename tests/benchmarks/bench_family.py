@@ -63,7 +63,8 @@ def _losses(name: str, surface: Surface) -> dict[Beliefs, float]:
 def _tuned(left_out: str, surfaces: Mapping[str, Surface], losses: Mapping[str, Mapping[Beliefs, float]]) -> Tuned:
     """What the surfaces of other data sets choose."""
     own = FAMILY[left_out].spec().dataset.name.removesuffix("n")
-    others = [name for name in surfaces if FAMILY[name].spec().dataset.name.removesuffix("n") != own]
+    family = [name for name in surfaces if not FAMILY[name].judges]
+    others = [name for name in family if FAMILY[name].spec().dataset.name.removesuffix("n") != own]
     beliefs = best_beliefs({each: [losses[name][each] for name in others] for each in CANDIDATES})
     return Tuned(portfolio([surfaces[name] for name in others]), beliefs)
 

@@ -29,6 +29,7 @@ class Recorded:
     seeds: int
     changes: tuple[str, ...] = ()
     factors: tuple[float, ...] = ()  # of `lr_after_warmup`, where it is searched, too
+    judges: bool = False  # recorded when all else was chosen: nothing is tuned on it
 
     def spec(self, changes: Sequence[str] = (), seed: int | None = None) -> StudySpec:
         """The study, of whose space only what was recorded is left."""
@@ -76,7 +77,8 @@ def _family() -> dict[str, Recorded]:
     head = ("dataset.size=10000", "dataset.validation_fraction=0.2", "training.test_every=10")
     more["cifar10n-head"] = ("cifar10n-features", 10, (0, 4, 8), 8, ("worst", "symmetric-0.4", "pairflip-0.4"), head)
     for name, (study, classes, warmups, seeds, noise, changes) in more.items():
-        found[name] = Recorded(study, classes, warmups, seeds, _changed(name, noise, warmups, *changes))
+        judges = name == "cifar10n-head"
+        found[name] = Recorded(study, classes, warmups, seeds, _changed(name, noise, warmups, *changes), judges=judges)
     searched, factors = "space.lr_after_warmup={low: 0.01, high: 1, scale: log}", (0.01, 0.1, 1.0)
     with_factor = {
         "digits-factor": ("digits", 10, ("symmetric-0.4", "pairflip-0.2"), ()),
