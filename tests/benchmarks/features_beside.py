@@ -72,9 +72,7 @@ class Found:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument(
-        "--seeds", type=int, default=3, help="of the folds of CleanLearning (%(default)s); 0 leaves it out"
-    )
+    parser.add_argument("--seeds", type=int, default=3, help="of CleanLearning's folds (%(default)s); 0 leaves it out")
     options = parser.parse_args()
     try:
         study = opened(options)
