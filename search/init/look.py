@@ -37,7 +37,7 @@ CLEAN = (
     "ytrue",
 )
 PICTURES = ("image", "img", "images", "picture", "photo", "pixels", "filename", "file", "path", "filepath", "imagepath")
-TRIED = 20  # values of a column of bytes that are looked at: a picture among them makes it one of pictures
+TRIED = 20  # first values of a column of bytes: a picture among them makes it one of pictures
 CHEAP = 4_000_000  # numbers, rows by features, up to which the noise is estimated here
 
 
@@ -135,8 +135,8 @@ def _is_picture(table: Table, name: str) -> bool:
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        some = column_of(table, name).drop_null().slice(0, TRIED).to_pylist()
-        return bool(sizes_of((each, name) for each in some))
+        some = next(iter(table.batches([name], TRIED))).column(0).drop_null().to_pylist()  # not gigabytes of them
+        return not some or bool(sizes_of((each, name) for each in some))
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         return False
     first = next((value for value in column_of(table, name).slice(0, 100).to_pylist() if value), "")
