@@ -146,7 +146,7 @@ class Delimited:
         points = any(marks.point for marks in own.values())
         for i, marks in own.items():
             comma = self._kinds[i] is Kind.COMMA
-            told, other = (marks.comma, points and not commas) if comma else (marks.point, commas and not points)
+            told, other = (marks.comma, points) if comma else (marks.point, commas)
             if marks.thousands is not None and not told and (marks.small or other):
                 self._kinds[i] = Kind.TEXT
                 self._first_texts[self.names[i]] = marks.thousands
