@@ -49,8 +49,10 @@ def label_column(table: Table, names: Sequence[str], ask: Ask | None) -> str:
     known.sort(key=lambda name: rank(name, LABELS))
     declared = [name for name in names if name in table.class_names]
     found = [*known, *(declared if len(declared) == 1 else [])]
+    if found and plain(found[0]) not in SHORT:  # before all columns are read
+        return found[0]
     able = [name for name in names if _may_be_label(table, name)]
-    if found and (plain(found[0]) not in SHORT or found[0] in able or not able):
+    if found and (found[0] in able or not able):
         return found[0]
     if not found and len(able) == 1:
         return able[0]
